@@ -1,0 +1,8 @@
+import { z } from 'zod';
+
+/** A plain JSON value: what plans, inputs and outputs are made of. */
+export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
+
+export const jsonSchema: z.ZodType<Json> = z.json() as z.ZodType<Json>;
+export const jsonObjectSchema: z.ZodType<JsonObject> = z.record(z.string(), jsonSchema);

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+
+/**
+ * What a workflow knows of a plan: structure and bounds, no data and no names. Steps are numbered by their position in the plan;
+ * the plan document itself (expressions, inputs, names) is read by activities. At most 256 kB as JSON.
+ */
+export const stepKindSchema = z.enum(['transform', 'llm', 'tool', 'artifact', 'wait', 'approval']);
+export type StepKind = z.infer<typeof stepKindSchema>;
+
+export const stepShapeSchema = z.object({
+  kind: stepKindSchema,
+  /** Steps that must end first, each `< 2000`, ascending, without duplicates: inferred and written by hand. Includes the gate. */
+  needs: z.array(z.int().nonnegative()),
+  /** The approval step that gates this one through its `for`. */
+  gate: z.int().nonnegative().optional(),
+  /** `when` is present: evaluated by the unit itself. */
+  when: z.literal(true).optional(),
+  /** Needs that `when` mentions: a skip of one of these does not skip this step. Ascending, a subset of `needs`. */
+  whenMentions: z.array(z.int().nonnegative()).optional(),
+  /** A failure of this step (or of an item) lets dependants go on. */
+  tolerated: z.literal(true).optional(),
+  /** Items at once. */
+  forEach: z.object({ concurrency: z.int().min(1).max(500) }).optional(),
+  /** Bound of one attempt. */
+  timeoutMs: z.int().positive(),
+});
+export type StepShape = z.infer<typeof stepShapeSchema>;
+
+export const planShapeSchema = z.object({
+  steps: z.array(stepShapeSchema),
+  /**
+   * Partition of the step numbers into units, each in execution order. A unit of one is a step of its own; a longer one is a fused chain of
+   * pure steps in which every later step's needs are members of the chain.
+   */
+  units: z.array(z.array(z.int().nonnegative()).min(1)),
+  /** Units in flight at once, 1–500. */
+  maxInFlight: z.int().min(1).max(500),
+  /** Bound of the whole run; null: none. */
+  timeoutMs: z.int().positive().nullable(),
+});
+export type PlanShape = z.infer<typeof planShapeSchema>;

@@ -1,0 +1,59 @@
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+
+/** The only reader of the environment. Every other module receives this object, or a part of it. */
+export const projectRoot = dirname(fileURLToPath(import.meta.url));
+
+const optionalText = z.string().trim().transform((text) => (text === '' ? undefined : text)).optional();
+
+const environmentSchema = z.object({
+  KOS_HOME: optionalText,
+  KOS_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
+  KOS_HOST: z.string().default('127.0.0.1'),
+  KOS_PUBLIC_URL: optionalText.pipe(z.url().optional()),
+  KOS_INSECURE: z.enum(['0', '1']).default('0'),
+  TEMPORAL_ADDRESS: optionalText,
+  TEMPORAL_NAMESPACE: z.string().default('default'),
+  DATABASE_URL: optionalText,
+  DATABASE_URL_DIRECT: optionalText,
+  OPENAI_API_KEY: optionalText,
+  OPENAI_BASE_URL: optionalText.pipe(z.url().optional()),
+  XDG_CACHE_HOME: optionalText,
+});
+
+export interface Configuration {
+  home: string;
+  port: number;
+  host: string;
+  publicUrl: string | undefined;
+  insecure: boolean;
+  temporal: { address: string | undefined; namespace: string };
+  /** Configured database; undefined means the embedded one. `direct` bypasses a pooler for LISTEN. */
+  database: { url: string | undefined; directUrl: string | undefined };
+  openai: { apiKey: string | undefined; baseUrl: string | undefined };
+  /** Per-user folder for what all checkouts share (the Temporal binary). */
+  cache: string;
+}
+
+/** Reads and checks the environment; throws one error that names every wrong variable. */
+export function readConfiguration(environment: Record<string, string | undefined>): Configuration {
+  const parsed = environmentSchema.safeParse(environment);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+    throw new Error(`The environment has wrong values:\n  ${faults.join('\n  ')}`);
+  }
+  const env = parsed.data;
+  return {
+    home: resolve(projectRoot, env.KOS_HOME ?? '.kos'),
+    port: env.KOS_PORT,
+    host: env.KOS_HOST,
+    publicUrl: env.KOS_PUBLIC_URL,
+    insecure: env.KOS_INSECURE === '1',
+    temporal: { address: env.TEMPORAL_ADDRESS, namespace: env.TEMPORAL_NAMESPACE },
+    database: { url: env.DATABASE_URL, directUrl: env.DATABASE_URL_DIRECT },
+    openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
+    cache: join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'kos'),
+  };
+}
