@@ -1,0 +1,91 @@
+import { z } from 'zod';
+import { idSchema } from './ids.ts';
+import { jsonObjectSchema, jsonSchema } from './json.ts';
+
+export const runStatuses = ['queued', 'running', 'waiting', 'paused', 'succeeded', 'failed', 'cancelled', 'terminated'] as const;
+export const runStatusSchema = z.enum(runStatuses);
+export type RunStatus = z.infer<typeof runStatusSchema>;
+
+export const finalRunStatuses = ['succeeded', 'failed', 'cancelled', 'terminated'] as const satisfies readonly RunStatus[];
+export type FinalRunStatus = (typeof finalRunStatuses)[number];
+export const isFinalRunStatus = (status: string): status is FinalRunStatus => (finalRunStatuses as readonly string[]).includes(status);
+
+export const waitingForSchema = z.object({
+  kind: z.enum(['engine', 'worker', 'timer', 'approval', 'vote', 'signal', 'concurrency', 'budget', 'retry', 'paused']),
+  /** The id of what is waited for, where it has one. */
+  ref: z.string().nullable(),
+  /** ISO 8601 instant at which the wait ends by itself; null: never. */
+  until: z.string().nullable(),
+  text: z.string(),
+});
+export type WaitingFor = z.infer<typeof waitingForSchema>;
+
+export const outcomeErrorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  fix: z.string().nullable(),
+  stepPath: z.string().nullable(),
+});
+export type OutcomeError = z.infer<typeof outcomeErrorSchema>;
+
+export const originSchema = z.object({
+  kind: z.enum(['api', 'console', 'cli', 'trigger', 'schedule', 'run', 'installation']),
+  id: z.string().nullable(),
+});
+export type Origin = z.infer<typeof originSchema>;
+
+export const runSchema = z.object({
+  id: idSchema('run'),
+  plan: z.object({ name: z.string(), version: z.int(), digest: z.string() }),
+  status: runStatusSchema,
+  waitingFor: waitingForSchema.nullable(),
+  input: jsonObjectSchema,
+  output: jsonSchema,
+  error: outcomeErrorSchema.nullable(),
+  labels: z.record(z.string(), z.string()),
+  startedBy: z.string(),
+  responsible: z.string(),
+  origin: originSchema,
+  createdAt: z.string(),
+  startedAt: z.string().nullable(),
+  finishedAt: z.string().nullable(),
+  /** Integer micros of `currency`. */
+  costMicros: z.int(),
+  currency: z.string(),
+  parentRunId: idSchema('run').nullable(),
+  pinned: z.boolean(),
+  cancelRequestedAt: z.string().nullable(),
+});
+export type Run = z.infer<typeof runSchema>;
+
+const labelsSchema = z.record(z.string().regex(/^[a-z][a-z0-9_.-]{0,62}$/), z.string().max(200)).refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels');
+
+export const startRunSchema = z.strictObject({
+  /** `name` (its newest version) or `name@version`. */
+  plan: z.string().regex(/^[a-z][a-z0-9-]{0,62}(@[1-9][0-9]{0,8})?$/, 'must be a plan name or name@version'),
+  input: jsonObjectSchema.default({}),
+  labels: labelsSchema.optional(),
+});
+export type StartRun = z.infer<typeof startRunSchema>;
+
+export const stepStatuses = ['pending', 'running', 'waiting', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled', 'uncertain', 'compensated'] as const;
+export const stepStatusSchema = z.enum(stepStatuses);
+export type StepStatus = z.infer<typeof stepStatusSchema>;
+
+export const stepSchema = z.object({
+  path: z.string(),
+  kind: z.string(),
+  status: stepStatusSchema,
+  attempt: z.int(),
+  startedAt: z.string().nullable(),
+  finishedAt: z.string().nullable(),
+  waitingFor: waitingForSchema.nullable(),
+  output: jsonSchema.optional(),
+  /** Id of a stored output that is too large to travel in lists: `GET /v1/runs/{id}/steps?path=` carries it whole. */
+  outputRef: z.string().optional(),
+  error: outcomeErrorSchema.nullable(),
+  costMicros: z.int(),
+  /** How the output came to be: model, provider, usage, labels, tool and its version, items of a `forEach`. */
+  metadata: jsonObjectSchema,
+});
+export type Step = z.infer<typeof stepSchema>;

@@ -1,0 +1,116 @@
+import { type PostgresJsDatabase, drizzle } from 'drizzle-orm/postgres-js';
+import postgres from 'postgres';
+import { KosError } from '#core/errors.ts';
+import { idPattern } from '#schemas/ids.ts';
+import type { DatabaseAddress } from './address.ts';
+import * as tables from './tables/index.ts';
+
+export type Sql = postgres.Sql;
+export type TransactionSql = postgres.TransactionSql;
+export type Drizzle = PostgresJsDatabase<typeof tables>;
+
+/** One transaction, bound to one workspace: raw SQL by `sql`, typed queries by `db`. */
+export interface Transaction {
+  sql: TransactionSql;
+  db: Drizzle;
+}
+
+/** The application's door to data: row security shows it one workspace at a time, and nothing without one. */
+export interface Database {
+  inWorkspace<Result>(workspaceId: string, work: (transaction: Transaction) => Promise<Result>): Promise<Result>;
+  /** Answers when the database does. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  /** Connections at most. */
+  max: number;
+  applicationName: string;
+}
+
+export function openPool(address: DatabaseAddress, options: ConnectOptions): Sql {
+  return postgres({
+    host: address.host,
+    port: address.port,
+    database: address.database,
+    username: address.user,
+    password: address.password,
+    ssl: address.ssl === undefined ? false : address.ssl,
+    max: options.max,
+    idle_timeout: 60,
+    connect_timeout: 5,
+    // A server that comes back is found again quickly; callers decide how long they go on asking.
+    backoff: (attempts: number) => Math.min(0.1 * 2 ** attempts, 1),
+    onnotice: () => {},
+    connection: { application_name: options.applicationName },
+  });
+}
+
+const workspacePattern = idPattern('workspace');
+
+/** Connects as `kos_app`. */
+export function connectDatabase(address: DatabaseAddress, options: ConnectOptions): Database {
+  const sql = openPool(address, options);
+  return {
+    async inWorkspace(workspaceId, work) {
+      if (!workspacePattern.test(workspaceId)) throw new KosError({ code: 'workspace_invalid', message: `"${workspaceId}" is not a workspace id`, status: 400 });
+      const result = await sql.begin(async (transactionSql) => {
+        // Not awaited alone: it travels with the first query of the work; its failure fails the transaction.
+        const bound = transactionSql`select set_config('kos.workspace_id', ${workspaceId}, true)`.execute();
+        const [, value] = await Promise.all([bound, work(makeTransaction(transactionSql))]);
+        return { value };
+      });
+      return result.value;
+    },
+    async ping() {
+      await sql`select 1`;
+    },
+    close: () => sql.end({ timeout: 3 }),
+  };
+}
+
+/** Drizzle over one transaction's connection. Built on first use: hot paths use `sql` alone. */
+export function makeTransaction(sql: TransactionSql): Transaction {
+  let db: Drizzle | undefined;
+  return {
+    sql,
+    get db() {
+      db ??= drizzle(sql as unknown as Sql, { schema: tables });
+      return db;
+    },
+  };
+}
+
+/** The system's door (`kos_system`, BYPASSRLS): handed to named functions of `services/` only, never to request handlers. */
+export interface SystemDatabase {
+  sql: Sql;
+  db: Drizzle;
+  close(): Promise<void>;
+}
+
+export function connectSystemDatabase(address: DatabaseAddress, options: ConnectOptions): SystemDatabase {
+  const sql = openPool(address, options);
+  return { sql, db: drizzle(sql, { schema: tables }), close: () => sql.end({ timeout: 3 }) };
+}
+
+/** Refuses to go on when the application's login could see past row security. */
+export async function assertBoundByRowSecurity(address: DatabaseAddress): Promise<void> {
+  const sql = openPool(address, { max: 1, applicationName: 'kos-check' });
+  try {
+    const [row] = await sql<{ user: string; super: boolean; bypass: boolean; owns: number }[]>`
+      select current_user as user, rolsuper as super, rolbypassrls as bypass,
+        (select count(*)::int from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'kos' and c.relowner = r.oid) as owns
+      from pg_roles r where rolname = current_user`;
+    if (row === undefined || row.super || row.bypass || row.owns > 0) {
+      throw new KosError({
+        code: 'row_security_bypassable',
+        message: `The application's database login "${row?.user ?? address.user}" could bypass row security (superuser, BYPASSRLS or owner of tables).`,
+        fix: 'Use a login without these rights: kOS makes one called kos_app when its own login may create roles.',
+        status: 500,
+      });
+    }
+  } finally {
+    await sql.end();
+  }
+}

@@ -1,0 +1,145 @@
+import { sql } from 'drizzle-orm';
+import { bigint, boolean, index, integer, jsonb, primaryKey, text } from 'drizzle-orm/pg-core';
+import type { Json, JsonObject } from '#schemas/json.ts';
+import type { Origin, OutcomeError, RunStatus, StepStatus, WaitingFor } from '#schemas/run.ts';
+import { instant, kos, workspaceId } from './columns.ts';
+
+export const runs = kos.table(
+  'runs',
+  {
+    id: text('id').primaryKey(),
+    workspaceId: workspaceId(),
+    planName: text('plan_name').notNull(),
+    planVersion: integer('plan_version').notNull(),
+    planDigest: text('plan_digest').notNull(),
+    status: text('status').$type<RunStatus>().notNull(),
+    waitingFor: jsonb('waiting_for').$type<WaitingFor>(),
+    input: jsonb('input').$type<JsonObject>().notNull(),
+    output: jsonb('output').$type<Json>(),
+    error: jsonb('error').$type<OutcomeError>(),
+    labels: jsonb('labels').$type<Record<string, string>>().notNull(),
+    startedBy: text('started_by').notNull(),
+    responsible: text('responsible').notNull(),
+    origin: jsonb('origin').$type<Origin>().notNull(),
+    createdAt: instant('created_at').notNull().default(sql`now()`),
+    startedAt: instant('started_at'),
+    finishedAt: instant('finished_at'),
+    costMicros: bigint('cost_micros', { mode: 'number' }).notNull().default(0),
+    currency: text('currency').notNull().default('USD'),
+    parentRunId: text('parent_run_id'),
+    pinned: boolean('pinned').notNull().default(false),
+    /** Which generation of the run's workflow may work on it; raised when it is resumed from here. */
+    generation: integer('generation').notNull().default(1),
+    /** Temporal's first execution run id of the chain that claimed this generation; null until it did. */
+    claimedBy: text('claimed_by'),
+    /** Version of the engine's decisions the run was started with. */
+    rules: integer('rules').notNull(),
+    cancelRequestedAt: instant('cancel_requested_at'),
+    cancelRequestedBy: text('cancel_requested_by'),
+    cancelReason: text('cancel_reason'),
+    /** Instant by which the run must have ended; null: none. */
+    deadlineAt: instant('deadline_at'),
+  },
+  (table) => [
+    index('runs_newest').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),
+    index('runs_by_plan').on(table.workspaceId, table.planName, table.createdAt.desc()),
+    index('runs_open').on(table.status).where(sql`status in ('queued', 'running', 'waiting', 'paused')`),
+    index('runs_finished').on(table.workspaceId, table.finishedAt).where(sql`finished_at is not null`),
+  ],
+);
+
+export const steps = kos.table(
+  'steps',
+  {
+    workspaceId: workspaceId(),
+    runId: text('run_id').notNull(),
+    path: text('path').notNull(),
+    /** Position in the plan, and the item's index in a `forEach` (null: not an item). */
+    step: integer('step').notNull(),
+    item: integer('item'),
+    kind: text('kind').notNull(),
+    status: text('status').$type<StepStatus>().notNull(),
+    /** Attempts that the step itself used up, the present one included; a lost worker costs none. */
+    attempt: integer('attempt').notNull().default(0),
+    /** Raised by whoever takes the step and by every recorded outcome; a writer that names an older one is refused. */
+    fence: integer('fence').notNull().default(0),
+    /** The item's value, or the input fixed by an approval. */
+    input: jsonb('input').$type<Json>(),
+    output: jsonb('output').$type<Json>(),
+    outputId: text('output_id'),
+    error: jsonb('error').$type<OutcomeError>(),
+    waitingFor: jsonb('waiting_for').$type<WaitingFor>(),
+    /** The next attempt's instant while `retrying`. */
+    retryAt: instant('retry_at'),
+    startedAt: instant('started_at'),
+    finishedAt: instant('finished_at'),
+    costMicros: bigint('cost_micros', { mode: 'number' }).notNull().default(0),
+    metadata: jsonb('metadata').$type<JsonObject>().notNull().default({}),
+  },
+  (table) => [primaryKey({ columns: [table.runId, table.path] }), index('steps_by_number').on(table.runId, table.step, table.item)],
+);
+
+/** Outputs too large for the step row; kept while a run refers to them. */
+export const outputs = kos.table('outputs', {
+  id: text('id').primaryKey(),
+  workspaceId: workspaceId(),
+  value: jsonb('value').$type<Json>().notNull(),
+  sizeBytes: integer('size_bytes').notNull(),
+  createdAt: instant('created_at').notNull().default(sql`now()`),
+});
+
+export const outputReferences = kos.table(
+  'output_references',
+  {
+    workspaceId: workspaceId(),
+    outputId: text('output_id').notNull(),
+    runId: text('run_id').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.outputId, table.runId] }), index('output_references_by_run').on(table.runId)],
+);
+
+/** A change outside kOS, recorded before it is tried. */
+export const effects = kos.table(
+  'effects',
+  {
+    /** Run + step path. */
+    key: text('key').primaryKey(),
+    workspaceId: workspaceId(),
+    runId: text('run_id').notNull(),
+    stepPath: text('step_path').notNull(),
+    tool: text('tool').notNull(),
+    status: text('status').$type<'intended' | 'happened' | 'none' | 'uncertain'>().notNull(),
+    /** The fence under which the present intent was recorded. */
+    fence: integer('fence').notNull(),
+    inputDigest: text('input_digest').notNull(),
+    /** Times the outside was asked. */
+    calls: integer('calls').notNull().default(0),
+    createdAt: instant('created_at').notNull().default(sql`now()`),
+    updatedAt: instant('updated_at').notNull().default(sql`now()`),
+  },
+  (table) => [index('effects_by_run').on(table.runId)],
+);
+
+export const modelCalls = kos.table(
+  'model_calls',
+  {
+    id: text('id').primaryKey(),
+    workspaceId: workspaceId(),
+    runId: text('run_id').notNull(),
+    stepPath: text('step_path').notNull(),
+    attempt: integer('attempt').notNull(),
+    provider: text('provider').notNull(),
+    model: text('model').notNull(),
+    inputTokens: integer('input_tokens').notNull(),
+    cachedInputTokens: integer('cached_input_tokens').notNull(),
+    outputTokens: integer('output_tokens').notNull(),
+    reasoningTokens: integer('reasoning_tokens').notNull(),
+    /** Null: the price is unknown. */
+    costMicros: bigint('cost_micros', { mode: 'number' }),
+    currency: text('currency').notNull(),
+    possiblyBilledTwice: boolean('possibly_billed_twice').notNull().default(false),
+    durationMs: integer('duration_ms').notNull(),
+    at: instant('at').notNull().default(sql`now()`),
+  },
+  (table) => [index('model_calls_by_run').on(table.runId)],
+);

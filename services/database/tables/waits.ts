@@ -1,0 +1,71 @@
+import { sql } from 'drizzle-orm';
+import { bigserial, boolean, index, integer, jsonb, text } from 'drizzle-orm/pg-core';
+import type { ApprovalArgument, ApprovalDecision } from '#schemas/approval.ts';
+import type { JsonObject } from '#schemas/json.ts';
+import { instant, kos, workspaceId } from './columns.ts';
+
+/** A wait is a row with a deadline; the workflow's timer only reminds of it. */
+export const waits = kos.table(
+  'waits',
+  {
+    id: text('id').primaryKey(),
+    workspaceId: workspaceId(),
+    runId: text('run_id').notNull(),
+    stepPath: text('step_path').notNull(),
+    kind: text('kind').$type<'timer' | 'approval'>().notNull(),
+    status: text('status').$type<'open' | 'settled' | 'expired' | 'voided'>().notNull().default('open'),
+    version: integer('version').notNull().default(1),
+    openedAt: instant('opened_at').notNull().default(sql`now()`),
+    /** A timer ends here; an approval expires here. Null: never. */
+    expiresAt: instant('expires_at'),
+    closedAt: instant('closed_at'),
+  },
+  (table) => [
+    index('waits_by_run').on(table.runId, table.stepPath),
+    index('waits_open').on(table.expiresAt).where(sql`status = 'open'`),
+  ],
+);
+
+export const approvals = kos.table(
+  'approvals',
+  {
+    id: text('id').primaryKey(),
+    workspaceId: workspaceId(),
+    waitId: text('wait_id').notNull(),
+    runId: text('run_id').notNull(),
+    stepPath: text('step_path').notNull(),
+    status: text('status').$type<'open' | 'approved' | 'denied' | 'expired' | 'voided'>().notNull().default('open'),
+    message: text('message'),
+    arguments: jsonb('arguments').$type<ApprovalArgument[]>().notNull(),
+    argumentsDigest: text('arguments_digest').notNull(),
+    from: text('from').notNull(),
+    required: integer('required').notNull(),
+    fourEyes: boolean('four_eyes').notNull(),
+    decisions: jsonb('decisions').$type<ApprovalDecision[]>().notNull().default([]),
+    createdAt: instant('created_at').notNull().default(sql`now()`),
+    expiresAt: instant('expires_at'),
+    decidedAt: instant('decided_at'),
+  },
+  (table) => [
+    index('approvals_by_run').on(table.runId),
+    index('approvals_newest').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),
+    index('approvals_open').on(table.workspaceId).where(sql`status = 'open'`),
+  ],
+);
+
+/** What must still be told to Temporal; written in the transaction of the change, sent until it is taken. */
+export const outbox = kos.table(
+  'outbox',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    workspaceId: workspaceId(),
+    runId: text('run_id').notNull(),
+    kind: text('kind').$type<'start' | 'decision' | 'cancel' | 'terminate'>().notNull(),
+    payload: jsonb('payload').$type<JsonObject>().notNull(),
+    attempts: integer('attempts').notNull().default(0),
+    nextAttemptAt: instant('next_attempt_at').notNull().default(sql`now()`),
+    lastError: text('last_error'),
+    createdAt: instant('created_at').notNull().default(sql`now()`),
+  },
+  (table) => [index('outbox_due').on(table.nextAttemptAt)],
+);
