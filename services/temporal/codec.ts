@@ -1,0 +1,91 @@
+import type { Payload, PayloadCodec, SerializationContext } from '@temporalio/common';
+import { temporal } from '@temporalio/proto';
+import { payloadRefusedMarker, type PayloadRefusal } from '#core/engine/payload-refused.ts';
+import { KosError } from '#core/errors.ts';
+import type { SealedParts, Sealing } from '#services/sealing/sealing.ts';
+
+/** Metadata keys and the encoding's name as Temporal stores them. */
+export const sealedEncoding = 'binary/kos-v1';
+export const keyIdField = 'kos-key-id';
+export const nonceField = 'kos-nonce';
+
+export interface PayloadCodecOptions {
+  sealing: Sealing;
+  /** The namespace that payloads are bound to: the installation's own, whatever the SDK's context says (a replay worker has none). */
+  namespace: string;
+  /** `marker` where a workflow decodes: an exception would fail its task for ever. `throw` elsewhere: KosError `payload_refused`. */
+  refuse: 'marker' | 'throw';
+}
+
+const PayloadMessage = temporal.api.common.v1.Payload;
+
+export function createPayloadCodec(options: PayloadCodecOptions): PayloadCodec {
+  const { sealing, namespace, refuse } = options;
+  return {
+    encode: async (payloads, context) => payloads.map((payload) => seal(sealing, payload, associatedData(namespace, context))),
+    decode: async (payloads, context) =>
+      payloads.map((payload) => {
+        const opened = open(sealing, payload, associatedData(namespace, context));
+        return typeof opened === 'string' ? refusal(opened, refuse) : opened;
+      }),
+  };
+}
+
+/**
+ * What a payload is bound to besides its key. Both sides of every conversation agree on the workflow id (the target's, for Signals and children); activity ids
+ * are left out. Without context the SDK only encodes the cause of a failed workflow task, which nothing decodes.
+ */
+function associatedData(namespace: string, context: SerializationContext | undefined): string {
+  return JSON.stringify([sealedEncoding, namespace, context?.workflowId ?? null]);
+}
+
+function seal(sealing: Sealing, payload: Payload, bound: string): Payload {
+  const { keyId, nonce, ciphertext } = sealing.sealParts(PayloadMessage.encode(payload).finish(), bound);
+  return {
+    metadata: { encoding: Buffer.from(sealedEncoding), [keyIdField]: Buffer.from(keyId), [nonceField]: nonce },
+    data: ciphertext,
+  };
+}
+
+/** The payload inside, or why it is refused. */
+function open(sealing: Sealing, payload: Payload, bound: string): Payload | PayloadRefusal {
+  const parts = sealedParts(payload);
+  if (parts === null) return 'wrong_encoding';
+  try {
+    return PayloadMessage.decode(sealing.openParts(parts, bound));
+  } catch (error) {
+    if (error instanceof KosError && error.code === 'sealing_key_unknown') return 'unknown_key';
+    if (error instanceof KosError && error.code === 'sealed_data_refused') return 'not_authentic';
+    throw error;
+  }
+}
+
+function sealedParts(payload: Payload): SealedParts | null {
+  const { encoding, [keyIdField]: keyId, [nonceField]: nonce } = payload.metadata ?? {};
+  if (encoding === undefined || keyId === undefined || nonce === undefined) return null;
+  if (textOf(encoding) !== sealedEncoding) return null;
+  return { keyId: textOf(keyId), nonce, ciphertext: payload.data ?? new Uint8Array() };
+}
+
+const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
+
+function refusal(reason: PayloadRefusal, refuse: 'marker' | 'throw'): Payload {
+  if (refuse === 'throw') throw payloadRefused(reason);
+  return { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from(JSON.stringify(payloadRefusedMarker(reason))) };
+}
+
+const explanations: Record<PayloadRefusal, string> = {
+  wrong_encoding: `it is not in the encoding ${sealedEncoding}`,
+  unknown_key: "its key is not in this installation's keys folder",
+  not_authentic: 'it was changed, or sealed for another workflow',
+};
+
+export function payloadRefused(reason: PayloadRefusal): KosError {
+  return new KosError({
+    code: 'payload_refused',
+    message: `A payload from Temporal was refused: ${explanations[reason]}.`,
+    fix: reason === 'unknown_key' ? 'Restore the keys folder of KOS_HOME from the copy that belongs to this data.' : null,
+    status: 502,
+    extra: { reason },
+  });
+}
