@@ -27,7 +27,9 @@ const exactVersion = /^\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$/;
 
 export function findVersionFaults(manifest: PackageManifest, lockfile: Lockfile): string[] {
   const wanted = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies, ...manifest.optionalDependencies });
-  const loose = wanted.filter(([, version]) => !exactVersion.test(version)).map(([name, version]) => `package.json: ${name} is ${version}; write one exact version`);
+  const loose = wanted
+    .filter(([, version]) => !exactVersion.test(version))
+    .map(([name, version]) => `package.json: ${name} is ${version}; write one exact version`);
   return [...loose, ...findTemporalFaults(lockfile), ...Object.entries(lockfile.packages).flatMap(([path, locked]) => findLockFaults(path, locked))];
 }
 

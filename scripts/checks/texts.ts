@@ -13,7 +13,10 @@ const faultPatterns: { pattern: RegExp; fault: string }[] = [
   { pattern: /\b(?:TO(?:)DO|FIX(?:)ME)\b/, fault: 'a mark of unfinished work: finish it, or file an issue' },
   { pattern: /^(?:<{7}|>{7}) /m, fault: 'a merge conflict' },
   { pattern: /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/, fault: 'a private key' },
-  { pattern: /\b(?:sk-(?:proj-)?[A-Za-z0-9]{24,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|xox[abpr]-[0-9A-Za-z-]{20,})\b/, fault: 'a key of an outside service' },
+  {
+    pattern: /\b(?:sk-(?:proj-)?[A-Za-z0-9]{24,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|xox[abpr]-[0-9A-Za-z-]{20,})\b/,
+    fault: 'a key of an outside service',
+  },
 ];
 
 const binaryExtensions = new Set(['.binpb', '.png', '.jpg', '.ico', '.woff2', '.gz', '.wasm', '.gif']);
