@@ -24,6 +24,8 @@ const environmentSchema = z.object({
   OPENAI_API_KEY: optionalText,
   OPENAI_BASE_URL: optionalText.pipe(z.url().optional()),
   XDG_CACHE_HOME: optionalText,
+  KOS_URL: optionalText.pipe(z.url().optional()),
+  KOS_API_KEY: optionalText,
 });
 
 export interface Configuration {
@@ -36,6 +38,8 @@ export interface Configuration {
   /** Configured database; undefined means the embedded one. `direct` bypasses a pooler for LISTEN. */
   database: { url: string | undefined; directUrl: string | undefined };
   openai: { apiKey: string | undefined; baseUrl: string | undefined };
+  /** Which server `kai` talks to, and as whom; undefined means what `$KOS_HOME/cli.json` says. */
+  cli: { url: string | undefined; apiKey: string | undefined };
   /** Per-user folder for what all checkouts share (the Temporal binary). */
   cache: string;
 }
@@ -57,6 +61,7 @@ export function readConfiguration(environment: Record<string, string | undefined
     temporal: { address: env.TEMPORAL_ADDRESS, namespace: env.TEMPORAL_NAMESPACE },
     database: { url: env.DATABASE_URL, directUrl: env.DATABASE_URL_DIRECT },
     openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
+    cli: { url: env.KOS_URL, apiKey: env.KOS_API_KEY },
     cache: join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'kos'),
   };
 }
