@@ -80,7 +80,7 @@ async function readReport(path) {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {
-    console.error(`vitest left no readable report: ${error instanceof Error ? error.message : error}`);
+    console.error(`vitest left no readable report: ${error instanceof Error ? error.message : String(error)}`);
     return null;
   }
 }
