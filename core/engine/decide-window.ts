@@ -1,0 +1,46 @@
+import { type ItemsState, itemReturned, itemsSettled, itemsWakeAtMs, takeItems } from './items.ts';
+import { isOutcome, type UnitResult } from './outcome.ts';
+
+/** A window of a large `forEach`: a workflow over a range of items of its run's step. */
+export interface WindowState {
+  items: ItemsState;
+  /** The run ends: nothing new starts. */
+  stopped: boolean;
+  /** The run's claim passed on: nothing more may be done here. */
+  superseded: boolean;
+}
+
+export type WindowEvent = { what: 'item'; item: number; result: UnitResult } | { what: 'stop' } | { what: 'tick' };
+
+export interface WindowDecision {
+  state: WindowState;
+  /** Items to start now. */
+  start: number[];
+  wakeAtMs: number | null;
+  /** Nothing runs and nothing more will start. */
+  over: boolean;
+}
+
+const commandsAtMost = 50;
+
+export function decideWindow(before: WindowState, events: readonly WindowEvent[], nowMs: number, hold: boolean): WindowDecision {
+  const state = events.reduce(applyWindowEvent, before);
+  const ending = state.stopped || state.superseded;
+  const taken = ending || hold ? { state: state.items, items: [] } : takeItems(state.items, commandsAtMost, nowMs);
+  const next = { ...state, items: taken.state };
+  return { state: next, start: taken.items, wakeAtMs: ending ? null : itemsWakeAtMs(taken.state), over: itemsSettled(taken.state, ending) };
+}
+
+function applyWindowEvent(state: WindowState, event: WindowEvent): WindowState {
+  switch (event.what) {
+    case 'stop':
+      return { ...state, stopped: true };
+    case 'tick':
+      return state;
+    case 'item': {
+      const letter = event.result.outcomes[0] ?? '';
+      const items = itemReturned(state.items, event.item, isOutcome(letter) ? letter : null, event.result.retryAtMs ?? null);
+      return { ...state, items, superseded: state.superseded || event.result.superseded === true };
+    }
+  }
+}

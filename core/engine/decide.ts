@@ -1,0 +1,263 @@
+import type { PlanShape } from '#schemas/shape.ts';
+import { applyEvent, type RunEvent } from './apply-event.ts';
+import { itemsSettled, itemsWakeAtMs, takeItems, takeWindow } from './items.ts';
+import { needsVerdict, type Verdict } from './readiness.ts';
+import type { Ending, RunState, StepState } from './state.ts';
+
+/** What the workflow is to do. `alone`: nothing else of the run works meanwhile. `closes`: nothing else remains, so it may close the run. */
+export type Command =
+  | { do: 'unit'; unit: number; alone: boolean; closes: boolean }
+  | { do: 'item'; step: number; item: number; alone: boolean }
+  | { do: 'openItems'; step: number; alone: boolean }
+  | { do: 'joinItems'; step: number; closes: boolean }
+  | { do: 'startWindow'; step: number; from: number; to: number; concurrency: number }
+  | { do: 'openWait'; step: number; alone: boolean }
+  | { do: 'settleWait'; step: number; waitId: string }
+  | { do: 'skip'; steps: number[] }
+  /** Activities in flight are cancelled. */
+  | { do: 'cancelWork' }
+  /** Open windows start nothing new; with `cancel` their activities end too. */
+  | { do: 'stopWindows'; cancel: boolean }
+  | { do: 'markWaiting' }
+  | { do: 'close'; ending: Ending | null };
+
+export interface Decision {
+  state: RunState;
+  commands: Command[];
+  /** When to ask again though nothing happened; null: only an event changes anything. */
+  wakeAtMs: number | null;
+}
+
+/** The newest version of the decisions below. A released version never changes: histories were made by it. */
+export const currentRules = 1;
+
+/** Commands of one workflow task: more would make one task's completion large and slow. */
+const commandsAtMost = 50;
+
+/**
+ * The engine: what happened goes in, what is to be done comes out. Pure; `nowMs` is the workflow's time. `hold` starts nothing new
+ * (a generation that is draining). Throws on rules it does not know.
+ */
+export function decide(rules: number, shape: PlanShape, before: RunState, events: readonly RunEvent[], nowMs: number, hold = false): Decision {
+  if (rules !== 1) throw new Error(`This release knows rules 1, not ${rules}.`);
+  const applied = events.reduce((state, event) => applyEvent(shape, state, event), before);
+  const timedOut = applied.ending === null && applied.deadlineMs !== null && applied.deadlineMs <= nowMs;
+  const state: RunState = timedOut ? { ...applied, ending: 'timed_out' } : applied;
+  const draft = new Draft(shape, state, nowMs);
+  if (!state.closed && !state.closing) {
+    draft.stop(before.ending);
+    draft.settleWaits();
+    draft.joinItems();
+    if (!hold && state.ending === null) draft.start();
+    if (!hold || state.ending !== null) draft.close();
+    draft.markWaiting(hold);
+    draft.tellWhoIsAlone();
+  }
+  return { state: draft.state(), commands: draft.commands, wakeAtMs: draft.wakeAtMs() };
+}
+
+/** A cancel and a deadline end what runs; a failure lets it finish. */
+const stopsWork = (ending: Ending | null): boolean => ending === 'cancelled' || ending === 'timed_out';
+
+/** One decision in the making: the next state and the commands that lead to it. */
+class Draft {
+  readonly commands: Command[] = [];
+  private readonly shape: PlanShape;
+  private readonly before: RunState;
+  private readonly nowMs: number;
+  private readonly steps: StepState[];
+  private closing: boolean;
+  private knownWaiting: boolean;
+  /** Activities that work for this run in this workflow; a chain counts once. */
+  private inFlight: number;
+
+  constructor(shape: PlanShape, before: RunState, nowMs: number) {
+    this.shape = shape;
+    this.before = before;
+    this.nowMs = nowMs;
+    this.steps = [...before.steps];
+    this.closing = before.closing;
+    this.knownWaiting = before.knownWaiting;
+    this.inFlight = shape.units.reduce((sum, members) => sum + inFlightOfUnit(before.steps, members), 0);
+  }
+
+  state(): RunState {
+    return { ...this.before, steps: this.steps, closing: this.closing, knownWaiting: this.knownWaiting };
+  }
+
+  stop(endingBefore: Ending | null): void {
+    const { ending } = this.before;
+    if (ending === endingBefore || ending === null) return;
+    if (stopsWork(ending)) this.commands.push({ do: 'cancelWork' });
+    if (this.openWindowCount() > 0) this.commands.push({ do: 'stopWindows', cancel: stopsWork(ending) });
+  }
+
+  /** Waits whose deadline passed are settled by an activity that asks the database's clock. */
+  settleWaits(): void {
+    if (this.before.ending !== null) return;
+    this.steps.forEach((state, step) => {
+      if (state.status !== 'waiting') return;
+      const decided = this.before.earlyDecisions.includes(state.waitId);
+      if (decided || (state.untilMs !== null && state.untilMs <= this.nowMs)) {
+        this.steps[step] = { status: 'settling', waitId: state.waitId };
+        this.commands.push({ do: 'settleWait', step, waitId: state.waitId });
+        this.inFlight += 1;
+      }
+    });
+  }
+
+  joinItems(): void {
+    if (stopsWork(this.before.ending)) return;
+    this.steps.forEach((state, step) => {
+      if (state.status !== 'items' || !itemsSettled(state.items, this.before.ending !== null)) return;
+      this.steps[step] = { status: 'joining' };
+      this.commands.push({ do: 'joinItems', step, closes: false });
+      this.inFlight += 1;
+    });
+  }
+
+  start(): void {
+    this.skipWhatCannotRun();
+    this.startItems();
+    for (let unit = 0; unit < this.shape.units.length && this.mayStartMore(); unit += 1) this.startUnit(unit);
+  }
+
+  private mayStartMore(): boolean {
+    return this.commands.length < commandsAtMost && this.inFlight < this.shape.maxInFlight;
+  }
+
+  /** A skip may skip others in turn: repeated until nothing more is. One activity writes their rows; dependants start when it has. */
+  private skipWhatCannotRun(): void {
+    const skipped: number[] = [];
+    for (let found = true; found; ) {
+      found = false;
+      this.steps.forEach((state, step) => {
+        if (state.status !== 'pending' || this.verdict(step, true).verdict !== 'skip') return;
+        this.steps[step] = { status: 'skipping' };
+        skipped.push(step);
+        found = true;
+      });
+    }
+    if (skipped.length === 0) return;
+    this.commands.push({ do: 'skip', steps: skipped.sort((one, other) => one - other) });
+    this.inFlight += 1;
+  }
+
+  private startItems(): void {
+    this.steps.forEach((state, step) => {
+      if (state.status !== 'items') return;
+      this.openWindows(step);
+      const current = this.steps[step];
+      if (current?.status !== 'items') return;
+      const room = Math.min(this.shape.maxInFlight - this.inFlight, commandsAtMost - this.commands.length);
+      const taken = takeItems(current.items, room, this.nowMs);
+      this.steps[step] = { status: 'items', items: taken.state };
+      this.inFlight += taken.items.length;
+      for (const item of taken.items) this.commands.push({ do: 'item', step, item, alone: false });
+    });
+  }
+
+  private openWindows(step: number): void {
+    for (;;) {
+      const current = this.steps[step];
+      if (current?.status !== 'items' || this.commands.length >= commandsAtMost) return;
+      const taken = takeWindow(current.items, this.shape.maxInFlight);
+      if (taken.window === null) return;
+      this.steps[step] = { status: 'items', items: taken.state };
+      this.commands.push({ do: 'startWindow', step, from: taken.window[0], to: taken.window[1], concurrency: taken.concurrency });
+    }
+  }
+
+  private startUnit(unit: number): void {
+    const members = this.shape.units[unit] ?? [];
+    const head = members.find((member) => this.steps[member]?.status !== 'ended');
+    if (head === undefined) return;
+    const state = this.steps[head];
+    const due = state?.status === 'pending' || (state?.status === 'retrying' && state.atMs <= this.nowMs);
+    if (!due || this.verdict(head).verdict !== 'ready') return;
+    const step = this.shape.steps[head];
+    if (step === undefined) return;
+    if (step.kind === 'approval' || step.kind === 'wait') this.commands.push({ do: 'openWait', step: head, alone: false });
+    else if (step.forEach !== undefined) this.commands.push({ do: 'openItems', step: head, alone: false });
+    else this.commands.push({ do: 'unit', unit, alone: false, closes: false });
+    this.inFlight += 1;
+    for (const member of members) if (this.steps[member]?.status !== 'ended') this.steps[member] = { status: 'working' };
+  }
+
+  /** `foresee`: a skip on its way counts as one. */
+  private verdict(step: number, foresee = false): Verdict {
+    const shape = this.shape.steps[step];
+    if (shape === undefined) return { verdict: 'blocked', by: [] };
+    return needsVerdict(shape, (need) => {
+      const state = this.steps[need];
+      if (state?.status === 'ended') return state.outcome;
+      return foresee && state?.status === 'skipping' ? 'k' : null;
+    });
+  }
+
+  /** Nothing works any more and either all ended or nothing new may start. */
+  close(): void {
+    const ending = this.before.ending;
+    const over = ending === null ? this.steps.every((state) => state.status === 'ended') : this.inFlight === 0 && this.openWindowCount() === 0;
+    if (!over) return;
+    this.closing = true;
+    this.commands.push({ do: 'close', ending });
+  }
+
+  /** When all that is left is waiting, the run says so; it costs an activity only where the opening of the wait could not say it. */
+  markWaiting(hold: boolean): void {
+    if (this.closing) return;
+    const onlyWaits = this.commands.length === 0 && this.inFlight === 0 && this.openWindowCount() === 0 && this.steps.some((state) => state.status === 'waiting');
+    if (!onlyWaits || hold) {
+      if (this.inFlight > 0) this.knownWaiting = false;
+      return;
+    }
+    if (this.knownWaiting) return;
+    this.knownWaiting = true;
+    this.commands.push({ do: 'markWaiting' });
+  }
+
+  /** Only now is it known what else was started. */
+  tellWhoIsAlone(): void {
+    const working = this.commands.filter((command) => command.do === 'unit' || command.do === 'item' || command.do === 'openItems' || command.do === 'openWait' || command.do === 'joinItems');
+    const only = working[0];
+    if (working.length !== 1 || only === undefined || this.inFlight !== 1 || this.openWindowCount() > 0) return;
+    if (only.do !== 'joinItems') only.alone = true;
+    if (only.do === 'openWait') this.knownWaiting = true;
+    if (this.before.ending !== null) return;
+    if (only.do === 'unit') only.closes = this.othersEnded(this.shape.units[only.unit] ?? []);
+    if (only.do === 'joinItems') only.closes = this.othersEnded([only.step]);
+  }
+
+  private othersEnded(members: readonly number[]): boolean {
+    return this.steps.every((state, step) => state.status === 'ended' || members.includes(step));
+  }
+
+  private openWindowCount(): number {
+    return this.steps.reduce((sum, state) => sum + (state.status === 'items' ? (state.items.windows?.length ?? 0) : 0), 0);
+  }
+
+  wakeAtMs(): number | null {
+    if (this.before.closed || this.closing) return null;
+    const instants = this.before.ending === null ? this.steps.flatMap((state) => wakeOf(state)) : [];
+    if (this.before.deadlineMs !== null && this.before.ending === null) instants.push(this.before.deadlineMs);
+    return instants.length === 0 ? null : Math.min(...instants);
+  }
+}
+
+function inFlightOfUnit(steps: readonly StepState[], members: readonly number[]): number {
+  for (const member of members) {
+    const state = steps[member];
+    if (state?.status === 'working' || state?.status === 'joining' || state?.status === 'settling' || state?.status === 'skipping') return 1;
+    if (state?.status === 'items') return state.items.inFlight.length;
+  }
+  return 0;
+}
+
+function wakeOf(state: StepState): number[] {
+  if (state.status === 'retrying') return [state.atMs];
+  if (state.status === 'waiting') return state.untilMs === null ? [] : [state.untilMs];
+  if (state.status !== 'items') return [];
+  const at = itemsWakeAtMs(state.items);
+  return at === null ? [] : [at];
+}

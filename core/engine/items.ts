@@ -1,0 +1,111 @@
+import { type ItemRange, type Outcome, stopsTheRun } from './outcome.ts';
+
+/** A `forEach` with more items than this runs in windows, each a workflow of its own with at most this many. */
+export const windowSize = 500;
+export const openWindowsAtMost = 8;
+
+/** The items of one `forEach`, or of one window of it. Ranges instead of lists: 100,000 items cost a few bytes. */
+export interface ItemsState {
+  count: number;
+  /** Items at once. */
+  concurrency: number;
+  /** Not yet started, ascending. */
+  unstarted: readonly ItemRange[];
+  inFlight: readonly number[];
+  retrying: readonly { item: number; atMs: number }[];
+  /** Open windows; null: the items run in this workflow. */
+  windows: readonly ItemRange[] | null;
+  /** An item failed and that is not tolerated: nothing new starts. */
+  failed: boolean;
+}
+
+export interface OpenItemsOptions {
+  count: number;
+  unfinished: readonly ItemRange[];
+  retrying: readonly { item: number; atMs: number }[];
+  concurrency: number;
+  windows: readonly ItemRange[];
+  failed: boolean;
+}
+
+export function openItems(options: OpenItemsOptions): ItemsState {
+  const windowed = options.count > windowSize;
+  const base = { count: options.count, concurrency: options.concurrency, inFlight: [], failed: options.failed };
+  if (!windowed) return { ...base, unstarted: without(options.unfinished, options.retrying), retrying: options.retrying, windows: null };
+  // A window looks up its own items that wait for another attempt.
+  return { ...base, unstarted: options.windows.reduce((ranges, window) => cutRange(ranges, window), options.unfinished), retrying: [], windows: options.windows };
+}
+
+const without = (ranges: readonly ItemRange[], entries: readonly { item: number }[]): readonly ItemRange[] =>
+  entries.reduce<readonly ItemRange[]>((rest, { item }) => cutRange(rest, [item, item]), ranges);
+
+/** `ranges` less `cut`. */
+export function cutRange(ranges: readonly ItemRange[], cut: ItemRange): readonly ItemRange[] {
+  return ranges.flatMap(([from, to]): ItemRange[] => {
+    if (cut[1] < from || cut[0] > to) return [[from, to]];
+    const rest: ItemRange[] = [];
+    if (from < cut[0]) rest.push([from, cut[0] - 1]);
+    if (to > cut[1]) rest.push([cut[1] + 1, to]);
+    return rest;
+  });
+}
+
+/** Takes up to `limit` items to start now: those due for another attempt first, then the unstarted in order. */
+export function takeItems(state: ItemsState, limit: number, nowMs: number): { state: ItemsState; items: number[] } {
+  const free = Math.min(limit, state.concurrency - state.inFlight.length);
+  if (free <= 0 || state.failed || state.windows !== null) return { state, items: [] };
+  const due = state.retrying.filter((entry) => entry.atMs <= nowMs).slice(0, free).map((entry) => entry.item);
+  const first = takeFirst(state.unstarted, free - due.length);
+  const items = [...due, ...first.items];
+  if (items.length === 0) return { state, items };
+  return {
+    state: { ...state, unstarted: first.rest, retrying: state.retrying.filter((entry) => !due.includes(entry.item)), inFlight: [...state.inFlight, ...items] },
+    items,
+  };
+}
+
+function takeFirst(ranges: readonly ItemRange[], limit: number): { items: number[]; rest: readonly ItemRange[] } {
+  const items: number[] = [];
+  let index = 0;
+  for (; index < ranges.length && items.length < limit; index += 1) {
+    const [from, to] = ranges[index] as ItemRange;
+    const last = Math.min(to, from + (limit - items.length) - 1);
+    for (let item = from; item <= last; item += 1) items.push(item);
+    if (last < to) return { items, rest: [[last + 1, to], ...ranges.slice(index + 1)] };
+  }
+  return { items, rest: ranges.slice(index) };
+}
+
+/** Takes the next window to open, when fewer than the most allowed are open. */
+export function takeWindow(state: ItemsState, maxInFlight: number): { state: ItemsState; window: ItemRange | null; concurrency: number } {
+  const atMost = Math.min(openWindowsAtMost, state.concurrency, maxInFlight);
+  const share = Math.max(1, Math.floor(Math.min(state.concurrency, maxInFlight) / atMost));
+  const [first, ...rest] = state.unstarted;
+  if (state.windows === null || state.failed || first === undefined || state.windows.length >= atMost) return { state, window: null, concurrency: share };
+  const [from, to] = first;
+  const last = Math.min(to, from + windowSize - 1);
+  const window: ItemRange = [from, last];
+  const unstarted: readonly ItemRange[] = last < to ? [[last + 1, to], ...rest] : rest;
+  return { state: { ...state, unstarted, windows: [...state.windows, window] }, window, concurrency: share };
+}
+
+/** An item's unit came back: ended with an outcome, or to be tried again at `retryAtMs`. */
+export function itemReturned(state: ItemsState, item: number, outcome: Outcome | null, retryAtMs: number | null): ItemsState {
+  const inFlight = state.inFlight.filter((other) => other !== item);
+  const failed = state.failed || (outcome !== null && stopsTheRun(outcome));
+  const retrying = retryAtMs === null ? state.retrying : [...state.retrying, { item, atMs: retryAtMs }];
+  return { ...state, inFlight, failed, retrying };
+}
+
+export function windowReturned(state: ItemsState, from: number, failed: boolean): ItemsState {
+  return { ...state, windows: (state.windows ?? []).filter((window) => window[0] !== from), failed: state.failed || failed };
+}
+
+/** Nothing runs and nothing more will start. */
+export function itemsSettled(state: ItemsState, ending: boolean): boolean {
+  if (state.inFlight.length > 0 || (state.windows?.length ?? 0) > 0) return false;
+  return state.failed || ending || (state.unstarted.length === 0 && state.retrying.length === 0);
+}
+
+/** When an item is next due for another attempt; null: none waits. */
+export const itemsWakeAtMs = (state: ItemsState): number | null => (state.retrying.length === 0 ? null : Math.min(...state.retrying.map((entry) => entry.atMs)));
