@@ -77,12 +77,6 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Run
   };
 }
 
-/** libpq's form for a socket: the folder stands in the query (`host`), because it cannot stand in a URL's authority. */
-export function postgresUrl(facts: PostgresFacts): string {
-  const user = `${encodeURIComponent(facts.user)}:${encodeURIComponent(facts.password)}`;
-  if (!facts.host.startsWith('/')) return `postgres://${user}@${facts.host}:${facts.port}/${facts.database}`;
-  return `postgres://${user}@localhost:${facts.port}/${facts.database}?host=${encodeURIComponent(facts.host)}`;
-}
 
 interface LaunchOptions extends PostgresServerOptions {
   file: string;

@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+/** `npm start`: installs what is missing, then hands over to the supervisor under Node 24. No dependencies; Node >= 20 starts it. */
+import { spawn } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { ensureInstalled, findNode24 } from './setup.mjs';
+
+const supervisor = join(dirname(dirname(fileURLToPath(import.meta.url))), 'workers', 'supervisor.ts');
+
+try {
+  await ensureInstalled();
+  const node = findNode24();
+  // npm puts the installed Node 24 first on PATH, so from the second start on this process can be the supervisor itself.
+  if (node === process.execPath) {
+    await import(pathToFileURL(supervisor).href);
+  } else {
+    process.exitCode = await handOver(node);
+  }
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
+
+/** @param {string} node @returns {Promise<number>} */
+function handOver(node) {
+  const child = spawn(node, [supervisor, ...process.argv.slice(2)], { stdio: 'inherit' });
+  for (const signal of /** @type {NodeJS.Signals[]} */ (['SIGTERM', 'SIGHUP'])) {
+    process.on(signal, () => child.kill(signal));
+  }
+  // On a terminal Ctrl-C reaches the child by itself; a SIGINT sent to this process alone is passed on (a second one changes nothing there).
+  process.on('SIGINT', () => child.kill('SIGINT'));
+  return new Promise((resolve) => {
+    child.on('error', (error) => {
+      console.error(`Node 24 could not be started from ${node}: ${error.message}`);
+      resolve(1);
+    });
+    child.on('close', (code) => resolve(code ?? 1));
+  });
+}
