@@ -24,6 +24,7 @@ const environmentSchema = z.object({
   OPENAI_API_KEY: optionalText,
   OPENAI_BASE_URL: optionalText.pipe(z.url().optional()),
   XDG_CACHE_HOME: optionalText,
+  KOS_PART_FACTS: optionalText,
   KOS_URL: optionalText.pipe(z.url().optional()),
   KOS_API_KEY: optionalText,
 });
@@ -40,6 +41,8 @@ export interface Configuration {
   openai: { apiKey: string | undefined; baseUrl: string | undefined };
   /** Which server `kai` talks to, and as whom; undefined means what `$KOS_HOME/cli.json` says. */
   cli: { url: string | undefined; apiKey: string | undefined };
+  /** File in which the supervisor tells worker and API what it has started (services/embedded/part.ts); private to them. */
+  partFacts: string | undefined;
   /** Per-user folder for what all checkouts share (the Temporal binary). */
   cache: string;
 }
@@ -62,6 +65,7 @@ export function readConfiguration(environment: Record<string, string | undefined
     database: { url: env.DATABASE_URL, directUrl: env.DATABASE_URL_DIRECT },
     openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
     cli: { url: env.KOS_URL, apiKey: env.KOS_API_KEY },
+    partFacts: env.KOS_PART_FACTS,
     cache: join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'kos'),
   };
 }

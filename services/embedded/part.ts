@@ -1,0 +1,65 @@
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { KosError } from '#core/errors.ts';
+
+const databaseAddressSchema = z.object({
+  host: z.string(),
+  port: z.number(),
+  database: z.string(),
+  user: z.string(),
+  password: z.string(),
+  ssl: z.enum(['require', 'verify-full']).exactOptional(),
+});
+
+/** What the supervisor has started or found, for worker and API. It holds passwords: written to a file of mode 0600, never to a command line. */
+export const partFactsSchema = z.object({
+  home: z.string(),
+  /** Where the API listens. */
+  host: z.string(),
+  port: z.number(),
+  /** Under which address people reach it. */
+  publicUrl: z.string(),
+  temporal: z.object({ address: z.string(), namespace: z.string() }),
+  database: z.object({ app: databaseAddressSchema, system: databaseAddressSchema }),
+  /** The console's and Temporal's own loopback ports and the like: tools must never be let through to them. */
+  ownPorts: z.array(z.number()),
+});
+
+export type PartFacts = z.infer<typeof partFactsSchema>;
+
+/** `file` is `configuration.partFacts`. */
+export async function readPartFacts(file: string | undefined): Promise<PartFacts> {
+  if (file === undefined) {
+    throw new KosError({
+      code: 'not_started_by_supervisor',
+      message: 'This program is a part of kOS and was started by itself.',
+      fix: 'Run npm start: its supervisor starts every part.',
+      status: 500,
+    });
+  }
+  return partFactsSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+}
+
+/**
+ * A part ends when the supervisor asks (SIGTERM) and when the supervisor is gone (its channel closes, even after SIGKILL). `stop` runs
+ * once; after `graceMs` the process ends anyway. Ends with 0 after a clean stop, with 1 otherwise.
+ */
+export function endWithSupervisor(stop: () => Promise<void>, graceMs: number): void {
+  let ending = false;
+  const end = (): void => {
+    if (ending) return;
+    ending = true;
+    setTimeout(() => process.exit(1), graceMs).unref();
+    stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
+  };
+  process.once('SIGTERM', end);
+  process.once('SIGINT', end);
+  // Without a channel somebody started the part by hand, for a debugger say: then only signals end it.
+  if (process.channel !== undefined) process.once('disconnect', end);
+}
