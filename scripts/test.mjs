@@ -34,8 +34,21 @@ async function main(words) {
     console.error(error instanceof Error ? error.message : error);
     return usageExitCode;
   }
-  await ensureInstalled();
-  const node = await findNode24();
+  const totals = await runSelection(selection);
+  console.log(closingLine(totals));
+  return totals.failed === 0 ? 0 : 1;
+}
+
+/** @param {import('./checks/stages.mjs').Selection} selection */
+async function runSelection(selection) {
+  let node;
+  try {
+    await ensureInstalled();
+    node = findNode24();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
   let totals = { passed: 0, failed: 0, skipped: 0 };
   for (const stage of selection.checks) {
     totals = addTotals(totals, await runCheck(node, stage));
@@ -43,8 +56,7 @@ async function main(words) {
   if (selection.tests) {
     totals = addTotals(totals, await runTests(node, selection.testFilters));
   }
-  console.log(closingLine(totals));
-  return totals.failed === 0 ? 0 : 1;
+  return totals;
 }
 
 /** @param {string} node @param {import('./checks/stages.mjs').Stage} stage */
