@@ -1,12 +1,13 @@
 import { join, relative, sep } from 'node:path';
 import { type BundleOptions, bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
+import { failureConverterPath } from '#services/temporal/data-converter.ts';
 import { conclude, projectRoot } from './project-files.ts';
 
 type WebpackConfiguration = Parameters<NonNullable<BundleOptions['webpackConfigHook']>>[0];
 type WebpackPlugin = Extract<NonNullable<WebpackConfiguration['plugins']>[number], { apply: unknown }>;
 
 /** What a workflow may carry besides Temporal itself: the bundle is loaded again for every cached run, so each module costs memory many times over. */
-const ownModules = /^(workflows|core\/engine)\//;
+const ownModules = /^(workflows|core\/engine)\/|^services\/temporal\/data-converter-failure\.ts$/;
 
 /** Modules of the bundle, relative to the project's root, sorted. `options` are those that the worker bundles with. */
 export async function listBundledModules(options: BundleOptions): Promise<string[]> {
@@ -48,6 +49,6 @@ export async function findForeignModules(options: BundleOptions): Promise<{ faul
 }
 
 if (import.meta.main) {
-  const { faults, looked } = await findForeignModules({ workflowsPath: join(projectRoot, 'workflows/index.ts') });
+  const { faults, looked } = await findForeignModules({ workflowsPath: join(projectRoot, 'workflows/index.ts'), failureConverterPath });
   conclude(faults, looked);
 }
