@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { boolean, integer, jsonb, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import { boolean, integer, json, jsonb, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
 import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { instant, kos, workspaceId } from './columns.ts';
@@ -27,7 +27,8 @@ export const planVersions = kos.table(
     digest: text('digest').notNull(),
     /** As it was written, comments included. */
     source: text('source').notNull(),
-    document: jsonb('document').$type<JsonObject>().notNull(),
+    /** As `json`: the order of its steps is their numbering. */
+    document: json('document').$type<JsonObject>().notNull(),
     shape: jsonb('shape').$type<PlanShape>().notNull(),
     createdBy: text('created_by').notNull(),
     createdAt: instant('created_at').notNull().default(sql`now()`),

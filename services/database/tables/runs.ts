@@ -1,9 +1,10 @@
 import { sql } from 'drizzle-orm';
-import { bigint, boolean, index, integer, jsonb, primaryKey, text } from 'drizzle-orm/pg-core';
+import { bigint, boolean, index, integer, json, jsonb, primaryKey, text } from 'drizzle-orm/pg-core';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { Origin, OutcomeError, RunStatus, StepStatus, WaitingFor } from '#schemas/run.ts';
 import { instant, kos, workspaceId } from './columns.ts';
 
+// What users and models wrote is `json`, not `jsonb`: it keeps the order of keys, and takes a NUL character that `jsonb` refuses.
 export const runs = kos.table(
   'runs',
   {
@@ -14,8 +15,8 @@ export const runs = kos.table(
     planDigest: text('plan_digest').notNull(),
     status: text('status').$type<RunStatus>().notNull(),
     waitingFor: jsonb('waiting_for').$type<WaitingFor>(),
-    input: jsonb('input').$type<JsonObject>().notNull(),
-    output: jsonb('output').$type<Json>(),
+    input: json('input').$type<JsonObject>().notNull(),
+    output: json('output').$type<Json>(),
     error: jsonb('error').$type<OutcomeError>(),
     labels: jsonb('labels').$type<Record<string, string>>().notNull(),
     startedBy: text('started_by').notNull(),
@@ -64,8 +65,8 @@ export const steps = kos.table(
     /** Raised by whoever takes the step and by every recorded outcome; a writer that names an older one is refused. */
     fence: integer('fence').notNull().default(0),
     /** The item's value, or the input fixed by an approval. */
-    input: jsonb('input').$type<Json>(),
-    output: jsonb('output').$type<Json>(),
+    input: json('input').$type<Json>(),
+    output: json('output').$type<Json>(),
     outputId: text('output_id'),
     error: jsonb('error').$type<OutcomeError>(),
     waitingFor: jsonb('waiting_for').$type<WaitingFor>(),
@@ -83,7 +84,7 @@ export const steps = kos.table(
 export const outputs = kos.table('outputs', {
   id: text('id').primaryKey(),
   workspaceId: workspaceId(),
-  value: jsonb('value').$type<Json>().notNull(),
+  value: json('value').$type<Json>().notNull(),
   sizeBytes: integer('size_bytes').notNull(),
   createdAt: instant('created_at').notNull().default(sql`now()`),
 });
