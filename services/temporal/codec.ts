@@ -1,5 +1,5 @@
 import type { Payload, PayloadCodec, SerializationContext } from '@temporalio/common';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 import { payloadRefusedMarker, type PayloadRefusal } from '#core/engine/payload-refused.ts';
 import { KosError } from '#core/errors.ts';
 import type { SealedParts, Sealing } from '#services/sealing/sealing.ts';
@@ -17,7 +17,8 @@ export interface PayloadCodecOptions {
   refuse: 'marker' | 'throw';
 }
 
-const PayloadMessage = temporal.api.common.v1.Payload;
+// A default import: Node cannot see this CommonJS package's names, only vitest can.
+const PayloadMessage = proto.temporal.api.common.v1.Payload;
 
 export function createPayloadCodec(options: PayloadCodecOptions): PayloadCodec {
   const { sealing, namespace, refuse } = options;
