@@ -9,7 +9,12 @@ const minutes = (/** @type {number} */ count) => count * 60_000;
 
 /** @type {Stage[]} */
 export const checkStages = [
-  { name: 'format', says: 'every file is formatted (npm run format)', arguments: [bin('@biomejs/biome/bin/biome'), 'format', '--reporter=summary', '.'], timeoutMs: minutes(2) },
+  {
+    name: 'format',
+    says: 'every file is formatted (npm run format)',
+    arguments: [bin('@biomejs/biome/bin/biome'), 'format', '--reporter=summary', '.'],
+    timeoutMs: minutes(2),
+  },
   {
     name: 'lint',
     says: 'no floating promise, open switch, any, or stray process.env',
@@ -18,6 +23,7 @@ export const checkStages = [
   },
   { name: 'types', says: 'TypeScript agrees', arguments: [bin('typescript/bin/tsc'), '--noEmit', '-p', '.'], timeoutMs: minutes(3) },
   { name: 'imports', says: 'imports go one way, without cycles', arguments: ['scripts/checks/import-directions.ts'], timeoutMs: minutes(1) },
+  { name: 'loading', says: 'Node itself loads every module', arguments: ['scripts/checks/module-loading.ts'], timeoutMs: minutes(1) },
   { name: 'bundle', says: 'the workflow bundle holds workflows and the engine only', arguments: ['scripts/checks/workflow-bundle.ts'], timeoutMs: minutes(2) },
   { name: 'dead-code', says: 'no unused file, export or dependency', arguments: [bin('knip/bin/knip.js'), '--no-progress'], timeoutMs: minutes(2) },
   { name: 'duplication', says: 'nothing is written twice', arguments: [bin('jscpd/run-jscpd.js'), '--config', '.jscpd.json'], timeoutMs: minutes(1) },
