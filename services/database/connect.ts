@@ -1,19 +1,21 @@
-import { type PostgresJsDatabase, drizzle } from 'drizzle-orm/postgres-js';
 import postgres from 'postgres';
 import { KosError } from '#core/errors.ts';
 import { idPattern } from '#schemas/ids.ts';
+import type { Json } from '#schemas/json.ts';
 import type { DatabaseAddress } from './address.ts';
-import * as tables from './tables/index.ts';
 
-export type Sql = postgres.Sql;
-export type TransactionSql = postgres.TransactionSql;
-export type Drizzle = PostgresJsDatabase<typeof tables>;
+/** `bigint` columns arrive as numbers: counts, sequence numbers and micros stay far below 2^53. */
+type Types = { bigint: number };
+export type Sql = postgres.Sql<Types>;
+export type TransactionSql = postgres.TransactionSql<Types>;
 
-/** One transaction, bound to one workspace: raw SQL by `sql`, typed queries by `db`. */
+/** One transaction, bound to one workspace. */
 export interface Transaction {
   sql: TransactionSql;
-  db: Drizzle;
 }
+
+/** A parameter for a `json` column. `sql.json` is for `jsonb`, which reorders keys and refuses the NUL character. */
+export const jsonParameter = (sql: TransactionSql | Sql, value: Json): postgres.Parameter<never> => sql.typed(value as never, 114) as postgres.Parameter<never>;
 
 /** The application's door to data: row security shows it one workspace at a time, and nothing without one. */
 export interface Database {
@@ -42,6 +44,7 @@ export function openPool(address: DatabaseAddress, options: ConnectOptions): Sql
     connect_timeout: 5,
     // A server that comes back is found again quickly; callers decide how long they go on asking.
     backoff: (attempts: number) => Math.min(0.1 * 2 ** attempts, 1),
+    types: { bigint: { to: 20, from: [20], serialize: String, parse: Number } },
     onnotice: () => {},
     connection: { application_name: options.applicationName },
   });
@@ -58,7 +61,7 @@ export function connectDatabase(address: DatabaseAddress, options: ConnectOption
       const result = await sql.begin(async (transactionSql) => {
         // Not awaited alone: it travels with the first query of the work; its failure fails the transaction.
         const bound = transactionSql`select set_config('kos.workspace_id', ${workspaceId}, true)`.execute();
-        const [, value] = await Promise.all([bound, work(makeTransaction(transactionSql))]);
+        const [, value] = await Promise.all([bound, work({ sql: transactionSql })]);
         return { value };
       });
       return result.value;
@@ -70,28 +73,15 @@ export function connectDatabase(address: DatabaseAddress, options: ConnectOption
   };
 }
 
-/** Drizzle over one transaction's connection. Built on first use: hot paths use `sql` alone. */
-export function makeTransaction(sql: TransactionSql): Transaction {
-  let db: Drizzle | undefined;
-  return {
-    sql,
-    get db() {
-      db ??= drizzle(sql as unknown as Sql, { schema: tables });
-      return db;
-    },
-  };
-}
-
 /** The system's door (`kos_system`, BYPASSRLS): handed to named functions of `services/` only, never to request handlers. */
 export interface SystemDatabase {
   sql: Sql;
-  db: Drizzle;
   close(): Promise<void>;
 }
 
 export function connectSystemDatabase(address: DatabaseAddress, options: ConnectOptions): SystemDatabase {
   const sql = openPool(address, options);
-  return { sql, db: drizzle(sql, { schema: tables }), close: () => sql.end({ timeout: 3 }) };
+  return { sql, close: () => sql.end({ timeout: 3 }) };
 }
 
 /** Refuses to go on when the application's login could see past row security. */
