@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findCycles, importEdges } from './import-graph.ts';
+import { findCycles, buildImportGraph } from './import-graph.ts';
 import { judgeImports } from './import-rules.ts';
 import { conclude, listProjectFiles, projectRoot } from './project-files.ts';
 
@@ -9,9 +9,9 @@ export function checkImportDirections(root: string): { faults: string[]; looked:
   const files = listProjectFiles(root);
   const sources = new Map(files.filter((path) => /\.(ts|tsx|mjs)$/.test(path)).map((path) => [path, readFileSync(join(root, path), 'utf8')]));
   const { imports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { imports: Record<string, string> };
-  const edges = importEdges(sources, new Set(files), imports);
+  const { edges, unread } = buildImportGraph(sources, new Set(files), imports);
   const circles = findCycles(edges).map((circle) => `imports go round in a circle: ${circle.join(' → ')}`);
-  return { faults: [...judgeImports(edges), ...circles], looked: `${edges.length} imports of ${sources.size} files` };
+  return { faults: [...unread, ...judgeImports(edges), ...circles], looked: `${edges.length} imports of ${sources.size} files` };
 }
 
 if (import.meta.main) {

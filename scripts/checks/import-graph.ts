@@ -24,12 +24,12 @@ export interface ImportEdge extends WrittenImport {
 
 const builtins = new Set(builtinModules);
 
-/** Every import that a file writes. Throws when the file does not parse. */
-export function readImports(path: string, source: string): WrittenImport[] {
+/** Every import that a file writes; a sentence instead when the file does not parse. */
+export function readImports(path: string, source: string): WrittenImport[] | string {
   const parsed = parseSync(path, source);
   const broken = parsed.errors.find((error) => error.severity === 'Error');
   if (broken !== undefined) {
-    throw new Error(`${path} does not parse: ${broken.message}`);
+    return `${path} does not parse: ${broken.message}`;
   }
   const lineOf = (offset: number): number => source.slice(0, offset).split('\n').length;
   const imports: WrittenImport[] = parsed.module.staticImports.map((written) => ({
@@ -91,10 +91,23 @@ function pathInProject(from: string, specifier: string, subpaths: SubpathImports
   return null;
 }
 
-export function importEdges(sources: ReadonlyMap<string, string>, allFiles: ReadonlySet<string>, subpaths: SubpathImports): ImportEdge[] {
-  return [...sources].flatMap(([from, source]) =>
-    readImports(from, source).map((written) => ({ ...written, from, to: resolveImport(from, written.specifier, allFiles, subpaths) })),
-  );
+export interface ImportGraph {
+  edges: ImportEdge[];
+  /** One sentence per file that does not parse. */
+  unread: string[];
+}
+
+export function buildImportGraph(sources: ReadonlyMap<string, string>, allFiles: ReadonlySet<string>, subpaths: SubpathImports): ImportGraph {
+  const graph: ImportGraph = { edges: [], unread: [] };
+  for (const [from, source] of sources) {
+    const imports = readImports(from, source);
+    if (typeof imports === 'string') {
+      graph.unread.push(imports);
+    } else {
+      graph.edges.push(...imports.map((written) => ({ ...written, from, to: resolveImport(from, written.specifier, allFiles, subpaths) })));
+    }
+  }
+  return graph;
 }
 
 /**
