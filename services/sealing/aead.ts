@@ -1,12 +1,18 @@
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
 import { KosError } from '#core/errors.ts';
-import type { SealedParts } from './sealing.ts';
 
 /** AES-256-GCM with 96-bit random nonces (NIST SP 800-38D): one key may seal 2^32 texts, so rotate long before four billion. */
 const cipherName = 'aes-256-gcm';
 export const keyBytes = 32;
 export const nonceBytes = 12;
 export const tagBytes = 16;
+
+/** A sealed text taken apart, for formats that have places of their own for key id and nonce. `ciphertext` ends with the 16-byte tag. */
+export interface SealedParts {
+  keyId: string;
+  nonce: Uint8Array;
+  ciphertext: Uint8Array;
+}
 
 export interface AeadKey {
   /** `<generation>-<fingerprint>`: the fingerprint tells keys of the same generation but of different installations apart. */

@@ -1,5 +1,4 @@
-import { nonceBytes, refused } from './aead.ts';
-import type { SealedParts } from './sealing.ts';
+import { nonceBytes, refused, type SealedParts } from './aead.ts';
 
 /** Layout: version (1 byte) · length of key id (1 byte) · key id (ASCII) · nonce (12 bytes) · ciphertext with its tag. */
 const version = 1;

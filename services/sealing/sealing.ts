@@ -1,17 +1,10 @@
 import { KosError } from '#core/errors.ts';
-import { createAeadKey, openWithKey, sealWithKey, type AeadKey } from './aead.ts';
+import { type AeadKey, createAeadKey, openWithKey, type SealedParts, sealWithKey } from './aead.ts';
 import { readEnvelope, writeEnvelope } from './envelope.ts';
 import { createKeyFile, listKeyGenerations, prepareKeyFolder, readKeyFile } from './key-files.ts';
 
 /** Each purpose has keys of its own: `payload` for what Temporal stores, `secret` for recoverable secrets. */
 export type SealingPurpose = 'payload' | 'secret';
-
-/** A sealed text taken apart, for formats that have places of their own for key id and nonce. `ciphertext` ends with the 16-byte tag. */
-export interface SealedParts {
-  keyId: string;
-  nonce: Uint8Array;
-  ciphertext: Uint8Array;
-}
 
 export interface Sealing {
   /** Seals under the newest key. `associatedData` is not stored: opening needs the same text. */

@@ -2,7 +2,8 @@ import type { Payload, PayloadCodec, SerializationContext } from '@temporalio/co
 import proto from '@temporalio/proto';
 import { payloadRefusedMarker, type PayloadRefusal } from '#core/engine/payload-refused.ts';
 import { KosError } from '#core/errors.ts';
-import type { SealedParts, Sealing } from '#services/sealing/sealing.ts';
+import type { SealedParts } from '#services/sealing/aead.ts';
+import type { Sealing } from '#services/sealing/sealing.ts';
 
 /** Metadata keys and the encoding's name as Temporal stores them. */
 export const sealedEncoding = 'binary/kos-v1';
