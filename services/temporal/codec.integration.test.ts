@@ -13,7 +13,7 @@ import { createPayloadCodec } from './codec.ts';
 import { createDataConverter, failureConverterPath } from './data-converter.ts';
 import { refusedPayloadInterceptor } from './data-converter-refusal.ts';
 
-const namespace = 'default';
+const { address, namespace } = inject('servers').temporal;
 const secret = 'SECRET-that-nobody-may-read';
 const sealing = createTestPayloadSealing();
 const workflowsPath = fileURLToPath(new URL('./codec-fixture-workflows.ts', import.meta.url));
@@ -29,7 +29,6 @@ const unsealedQueue = `${taskQueue}-unsealed`;
 
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  const address = inject('temporalAddress');
   [connection, workerConnection, workflowBundle] = await Promise.all([
     Connection.connect({ address }),
     NativeConnection.connect({ address }),

@@ -1,0 +1,94 @@
+import { graver, levelInText, levelNamed, type Level } from './log-level.ts';
+import { matchingRules } from './log-rules.ts';
+import type { LogCluster } from './subject.ts';
+import { contentWords, shorten } from './words.ts';
+
+/** One paragraph on one kind of log message: level and count, what it says, who says it, what such lines commonly mean, what to look at. */
+export function describeCluster(cluster: LogCluster): string {
+  const evidence = [cluster.template, ...cluster.examples].join('\n');
+  const level = levelNamed(cluster.level ?? '') ?? levelInText(evidence);
+  const components = componentsOf(cluster);
+  const rules = matchingRules(evidence);
+  const sentences = [
+    `${headOf(level, cluster.count)}: \`${shorten(cluster.template, 200)}\`${spanOf(cluster)}.`,
+    components.length === 0 ? '' : `It names ${components.join(', ')}.`,
+    ...rules.map((rule) => `By the rule "${rule.name}", such lines commonly mean that ${rule.means}. Look at ${rule.check}.`),
+    rules.length === 0 ? noRule(level) : '',
+  ];
+  return sentences.filter((sentence) => sentence !== '').join(' ');
+}
+
+/** A raw stretch of log: how much there is of what, then the gravest and most frequent kinds of message. */
+export function describeLog(lines: string[], limit: number): string {
+  const kinds = groupLines(lines);
+  const stated = [...kinds].filter(({ level }) => level !== null && graver(level, 'INFO') < 0);
+  const alarming = stated.reduce((sum, { count }) => sum + count, 0);
+  const head = `${plural(lines.length, 'line')} of ${plural(kinds.length, 'kind')}; ${alarming === 0 ? 'none states a warning or an error' : `${plural(alarming, 'line')} of level WARN or above`}.`;
+  const shown = kinds.slice(0, limit).map(({ template, level, count, example }) =>
+    describeCluster({ template, level, count, firstSeen: null, lastSeen: null, examples: [example] }),
+  );
+  const rest = kinds.length > limit ? [`${plural(kinds.length - limit, 'more kind')} not shown.`] : [];
+  return [head, ...shown, ...rest].join('\n');
+}
+
+interface LineKind {
+  template: string;
+  level: Level | null;
+  count: number;
+  example: string;
+}
+
+function groupLines(lines: string[]): LineKind[] {
+  const kinds = new Map<string, LineKind>();
+  for (const line of lines) {
+    const template = maskLine(line);
+    const kind = kinds.get(template);
+    if (kind === undefined) kinds.set(template, { template, level: levelInText(line), count: 1, example: line });
+    else kind.count += 1;
+  }
+  return [...kinds.values()].sort((a, b) => graver(a.level, b.level) || b.count - a.count);
+}
+
+/** What differs between lines of one kind: times, addresses, ids, numbers. */
+function maskLine(line: string): string {
+  return line
+    .trim()
+    .replace(/^\S*\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\s*/, '')
+    .replace(/^\w{3} +\d+ \d\d:\d\d:\d\d\s+/, '')
+    .replace(/\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b/gi, '<*>')
+    .replace(/\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b/gi, '<*>')
+    .replace(/\d+(?:[.:]\d+)*/g, '<*>');
+}
+
+function headOf(level: Level | null, count: number | null): string {
+  const name = level ?? 'No level stated';
+  if (count === null) return name;
+  return count === 1 ? `${name}, once` : `${name}, ${count} times`;
+}
+
+function spanOf({ firstSeen, lastSeen }: LogCluster): string {
+  if (firstSeen === null || lastSeen === null) return '';
+  return firstSeen === lastSeen ? `, at ${firstSeen}` : `, from ${firstSeen} to ${lastSeen}`;
+}
+
+function noRule(level: Level | null): string {
+  const grave = level !== null && graver(level, 'INFO') < 0;
+  return grave ? 'No built-in rule knows this message; its level alone says that it deserves a look.' : 'No built-in rule knows this message, and nothing in it sounds an alarm.';
+}
+
+const levelOrTime = /^(?:fatal|panic|error|err|warn|warning|info|notice|debug|trace|log|level|time|msg|message|timestamp|pid|hostname|utc|null|true|false|undefined)$/;
+
+/** Names in the message that may be parts of a system: `name[pid]:`, `[name]`, `name=…`, dotted and dashed words; else its rarest-looking plain words. */
+function componentsOf({ template, examples }: LogCluster): string[] {
+  const text = [template, ...examples.slice(0, 1)].join(' ').replace(/<\*>|\{\{?[^}]*\}?\}|\d{4}-\d\d-\d\d\S*/g, ' ');
+  const marked = [
+    ...text.matchAll(/(?:^|\s)([A-Za-z][\w.-]+)(?:\[\d*\s*\])?:\s/g),
+    ...text.matchAll(/\[([A-Za-z][\w.-]+)\]/g),
+    ...text.matchAll(/\b(?:logger|service|component|module|name|part|app|unit|container)["']?\s*[=:]\s*["']?([\w.-]+)/gi),
+    ...text.matchAll(/\b([a-z]\w*(?:[.-][a-zA-Z]\w*)+)\b/g),
+  ].map((match) => match[1] ?? '');
+  const names = marked.length > 0 ? marked : contentWords(text).slice(0, 3);
+  return [...new Set(names)].filter((name) => name.length > 2 && !levelOrTime.test(name.toLowerCase())).slice(0, 3);
+}
+
+const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`;
