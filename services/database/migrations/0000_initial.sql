@@ -1,4 +1,4 @@
-CREATE SCHEMA "kos";
+CREATE SCHEMA IF NOT EXISTS "kos";
 --> statement-breakpoint
 CREATE TABLE "kos"."checkpoints" (
 	"size" bigint PRIMARY KEY NOT NULL,
