@@ -43,6 +43,9 @@ export interface RunningChild {
 /** Longer lines are cut: a part that writes without line breaks must not fill our memory. */
 const maxLineLength = 64 * 1024;
 
+/** How long to read on after the end of a process whose own children keep its streams open. */
+const lastLinesMs = 1_000;
+
 export async function startChild(options: ChildOptions): Promise<RunningChild> {
   const child = spawn(options.file, options.args, {
     cwd: options.cwd,
@@ -60,7 +63,11 @@ export async function startChild(options: ChildOptions): Promise<RunningChild> {
   const { channel } = options;
   if (channel !== undefined) child.on('message', channel);
 
-  const exited = new Promise<ExitFacts>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+  const exited = new Promise<ExitFacts>((resolve) => {
+    child.once('close', (code, signal) => resolve({ code, signal }));
+    // A process of its own may hold the streams open after it: waited for, but not for long.
+    child.once('exit', (code, signal) => setTimeout(() => resolve({ code, signal }), lastLinesMs));
+  });
   readLines(child.stdout, (line) => options.onLine(line, 'stdout'));
   readLines(child.stderr, (line) => options.onLine(line, 'stderr'));
   const identity = await identifyProcess(child.pid as number) ?? { pid: child.pid as number, started: 'ended at once' };

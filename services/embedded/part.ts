@@ -58,8 +58,8 @@ export function endWithSupervisor(stop: () => Promise<void>, graceMs: number): v
       },
     );
   };
-  process.once('SIGTERM', end);
-  process.once('SIGINT', end);
+  process.on('SIGTERM', end);
+  process.on('SIGINT', end);
   // Without a channel somebody started the part by hand, for a debugger say: then only signals end it.
   if (process.channel !== undefined) process.once('disconnect', end);
 }

@@ -21,6 +21,8 @@ export interface BinarySearch {
   environment: Record<string, string | undefined>;
   /** Progress, in plain lines. */
   say: (message: string) => void;
+  /** Ends a download or build that is under way. */
+  signal?: AbortSignal;
 }
 
 type Found = { path: string } | { reason: string };
@@ -35,6 +37,7 @@ export async function findTemporalBinary(search: BinarySearch): Promise<string> 
   ];
   const reasons: string[] = [];
   for (const [name, attempt] of tries) {
+    search.signal?.throwIfAborted();
     const found = await attempt(search);
     if ('path' in found) return found.path;
     reasons.push(`${reasons.length + 2}. ${name}: ${found.reason}`);
@@ -74,6 +77,7 @@ async function download(search: BinarySearch): Promise<Found> {
       onLine: (line) => lines.push(line),
     });
     const stop = (): Promise<unknown> => child.stop([{ signal: 'SIGTERM', graceMs: 500 }]);
+    search.signal?.addEventListener('abort', () => void stop());
     const started = performance.now();
     while (!(await endsWithin(child.exited, 5_000))) {
       const seconds = Math.round((performance.now() - started) / 1_000);
@@ -119,6 +123,8 @@ async function goInstall(search: BinarySearch, draft: string, environment: Recor
     env: { ...environment, GOBIN: draft },
     onLine: (line) => lines.push(line),
   });
+  // SIGINT: Go ends its compilers with itself.
+  search.signal?.addEventListener('abort', () => void child.stop([{ signal: 'SIGINT', graceMs: 2_000 }]));
   const started = performance.now();
   while (!(await endsWithin(child.exited, 5_000))) {
     search.say(`Building the Temporal server (${Math.round((performance.now() - started) / 1_000)} s; ${lines.length} modules fetched) …`);

@@ -1,39 +1,50 @@
+import { execFile } from 'node:child_process';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Connection, isGrpcServiceError } from '@temporalio/client';
-import { msToTs } from '@temporalio/common/lib/time.js';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
 
 export interface NamespaceOptions {
-  address: string;
+  binary: string;
+  port: number;
   namespace: string;
+  /** Where the CLI looks for a person's settings: none are there. */
+  home: string;
   timeoutMs: number;
+  signal: AbortSignal;
 }
 
-/** How long Temporal keeps closed workflows. Postgres keeps the runs; the dev server's own default is 24 h. */
-const retentionMs = 7 * 24 * 60 * 60 * 1_000;
+/** How long Temporal keeps closed workflows (Postgres keeps the runs). The dev server's own default is 24 h. */
+const retention = '168h';
 
-/** Waits until the server answers for the namespace, and sets its retention. */
+/**
+ * Waits until the server answers for the namespace, and sets its retention. By the server's own program rather than the SDK's client:
+ * the client would stay in the memory of whoever starts the server, for one call.
+ */
 export async function prepareNamespace(options: NamespaceOptions): Promise<void> {
   const deadline = performance.now() + options.timeoutMs;
-  const connection = Connection.lazy({ address: options.address, connectTimeout: options.timeoutMs });
-  try {
-    for (;;) {
-      try {
-        await connection.withDeadline(Date.now() + 2_000, () => setRetention(connection, options.namespace));
-        return;
-      } catch (error) {
-        // Not listening yet, or the namespace is still being made: both are a matter of moments at start.
-        if (!isGrpcServiceError(error) || performance.now() > deadline) throw error;
-        await sleep(25);
-      }
+  const env = { HOME: options.home, TEMPORAL_ADDRESS: `127.0.0.1:${options.port}` };
+  const args = ['operator', 'namespace', 'update', '--namespace', options.namespace, '--retention', retention, '--disable-config-file', '--command-timeout', '5s'];
+  while (!options.signal.aborted) {
+    try {
+      if (await accepts(options.port)) return void (await run(options.binary, args, { env, timeout: 10_000, signal: options.signal }));
+    } catch (error) {
+      // The server listens a moment before its namespace answers.
+      if (performance.now() > deadline) throw error;
     }
-  } finally {
-    await connection.close();
+    if (performance.now() > deadline) throw new Error(`nothing listened on port ${options.port} within ${options.timeoutMs / 1_000} s`);
+    await sleep(20);
   }
 }
 
-async function setRetention(connection: Connection, namespace: string): Promise<void> {
-  await connection.workflowService.updateNamespace({
-    namespace,
-    config: { workflowExecutionRetentionTtl: msToTs(retentionMs) },
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
   });
 }

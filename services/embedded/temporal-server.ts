@@ -57,16 +57,19 @@ export async function startTemporal(options: TemporalServerOptions): Promise<Run
     httpAddress: `127.0.0.1:${ports.temporalHttp}`,
     metricsAddress: `127.0.0.1:${ports.temporalMetrics}`,
   };
-  const ended = child.exited.then(() => 'ended' as const);
-  const outcome = await Promise.race([ended, prepareNamespace({ ...facts, timeoutMs: readyTimeoutMs }).catch((error: unknown) => error as Error)]);
-  if (outcome !== undefined) {
+  const ended = new AbortController();
+  void child.exited.then(() => ended.abort());
+  try {
+    await prepareNamespace({ binary: options.binary, port: ports.temporal, namespace: options.namespace, home: folder, timeoutMs: readyTimeoutMs, signal: ended.signal });
+    ended.signal.throwIfAborted();
+  } catch (cause) {
     await child.stop(temporalStopSteps);
     throw new KosError({
       code: 'temporal_not_started',
-      message: `The embedded Temporal server did not start: ${lastLines.at(-1) ?? (outcome instanceof Error ? outcome.message : 'it ended without a word')}`,
+      message: `The embedded Temporal server did not start: ${lastLines.at(-1) ?? (cause as Error).message}`,
       fix: `See ${join(options.home, 'logs', 'temporal.jsonl')}.`,
       status: 500,
-      ...(outcome instanceof Error ? { cause: outcome } : {}),
+      cause,
     });
   }
   return {

@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import type { Configuration } from '#config';
+import { KosError } from '#core/errors.ts';
+import { makeKaiCommand, nextSteps, readyLine } from './announcements.ts';
+import { runFirstExample } from './first-run.ts';
+import { prepareHome, warnOfLowSpace } from './home-folder.ts';
+import { lockHome } from './home-lock.ts';
+import { openLogs } from './log-files.ts';
+import { chooseAddress } from './network.ts';
+import { type StackOptions, makeStack } from './stack.ts';
+
+export interface SupervisorOptions extends Pick<StackOptions, 'projectRoot' | 'environment' | 'worker' | 'api' | 'prepareDatabase'> {
+  configuration: Configuration;
+  print: (line: string) => void;
+  /** Aborted when kOS is to end; the promise then resolves after all parts have. */
+  end: AbortSignal;
+  /** False leaves out the example of the first start. */
+  showExample: boolean;
+}
+
+/** From an empty machine to the ready line, and on until `end`. Throws a KosError when it cannot. */
+export async function runSupervisor(options: SupervisorOptions): Promise<void> {
+  const { configuration, print, projectRoot, environment, end } = options;
+  const { home } = configuration;
+  await prepareHome(home);
+  const lock = await lockHome(home, new Date());
+  try {
+    const logs = openLogs(join(home, 'logs'), print);
+    const say = (message: string): void => {
+      logs.of('supervisor').write('info', message);
+      print(message);
+    };
+    const warning = await warnOfLowSpace(home);
+    if (warning !== null) say(warning);
+    const address = await chooseAddress(configuration);
+    await lock.announce(address.publicUrl);
+    print(`Starting kOS; its data lies in ${home}.`);
+
+    const stack = makeStack({ ...options, address, logs, say });
+    const ended = new Promise<void>((resolve) => end.addEventListener('abort', () => resolve(stack.stop())));
+    await stack.start().catch((error: unknown) => {
+      if (!end.aborted) throw error;
+    });
+    if (!end.aborted) {
+      logs.of('supervisor').write('info', readyLine(address));
+      print(readyLine(address));
+      const kaiFolder = await makeKaiCommand(home, projectRoot);
+      for (const line of nextSteps({ address, insecure: configuration.insecure, kaiFolder })) print(line);
+      if (options.showExample) {
+        await runFirstExample({ home, projectRoot, environment, url: address.publicUrl, onLine: logs.of('supervisor').line, print: say, signal: end }).catch((error: unknown) =>
+          say(`The first example could not be started: ${(error as Error).message}`),
+        );
+      }
+    }
+    await ended;
+  } finally {
+    await lock.release();
+  }
+}
+
+/** For the console: message and remedy, no stack of our own faults' inner workings. */
+export function explainFailure(error: unknown): string {
+  if (error instanceof KosError) return error.fix === null ? error.message : `${error.message}\n${error.fix}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

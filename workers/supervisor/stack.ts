@@ -1,0 +1,177 @@
+import { join } from 'node:path';
+import type { Configuration } from '#config';
+import { KosError } from '#core/errors.ts';
+import { type DatabaseAddress, parseDatabaseUrl } from '#services/database/address.ts';
+import type { PreparedDatabase } from '#services/database/prepare.ts';
+import type { PartFacts } from '#services/embedded/part.ts';
+import { startPostgres } from '#services/embedded/postgres-server.ts';
+import { writeJsonFile } from '#services/embedded/run-records.ts';
+import { findTemporalBinary } from '#services/embedded/temporal-binary.ts';
+import { type TemporalFacts, startTemporal } from '#services/embedded/temporal-server.ts';
+import type { Logs } from './log-files.ts';
+import type { ListenAddress } from './network.ts';
+import { type NodeProgram, defineNodePart } from './node-part.ts';
+import { waitUntilReady } from './readiness.ts';
+import { type PartDefinition, type SupervisedPart, supervise } from './supervised-part.ts';
+
+export interface StackOptions {
+  configuration: Configuration;
+  address: ListenAddress;
+  projectRoot: string;
+  /** Inherited by our own programs. */
+  environment: Record<string, string | undefined>;
+  worker: NodeProgram;
+  api: NodeProgram;
+  prepareDatabase: (administrator: DatabaseAddress, keysFolder: string) => Promise<PreparedDatabase>;
+  logs: Logs;
+  /** Tells people, and writes it to the supervisor's log. */
+  say: (message: string) => void;
+}
+
+export interface Stack {
+  /** Resolves once `/readyz` answers 200; when it fails, what was started is stopped again. */
+  start: () => Promise<void>;
+  /** API, worker, Temporal, Postgres, in this order; at any moment, also while starting. */
+  stop: () => Promise<void>;
+}
+
+interface TemporalPlace {
+  address: string;
+  namespace: string;
+  /** Empty when it is somebody else's. */
+  ports: number[];
+}
+
+type Program = 'worker' | 'api';
+type PartName = 'postgres' | 'temporal' | Program;
+
+const stopOrder: PartName[] = ['api', 'worker', 'temporal', 'postgres'];
+const readyTimeoutMs = 60_000;
+/** A part that dies this often before all was ever ready will not get well by itself. */
+const deathsBeforeGivingUp = 4;
+
+export function makeStack(options: StackOptions): Stack {
+  const { configuration, address, logs, say } = options;
+  const { home } = configuration;
+  const factsFile = join(home, 'run', 'part-facts.json');
+  const parts = new Map<PartName, SupervisedPart<unknown>>();
+  /** Aborted by a stop, and by whatever makes a start fail; its reason says which. */
+  const abandoned = new AbortController();
+
+  const startPart = async <Facts>(name: PartName, definition: PartDefinition<Facts>, onRestarted?: (facts: Facts) => Promise<void>): Promise<Facts> => {
+    abandoned.signal.throwIfAborted();
+    const onDeath = (deaths: number, how: string): void => {
+      if (deaths >= deathsBeforeGivingUp) abandoned.abort(startFailure(`${name} ${how}, ${deaths} times in a row. Its last words:\n${logs.recent(name)}`, home));
+    };
+    const part = supervise(definition, { say, onDeath, ...(onRestarted === undefined ? {} : { onRestarted }) });
+    parts.set(name, part);
+    const since = performance.now();
+    const facts = await part.start();
+    logs.of('supervisor').write('info', `${name} started in ${Math.round(performance.now() - since)} ms`);
+    return facts;
+  };
+
+  const provideDatabase = async (): Promise<PartFacts['database']> => {
+    const { url } = configuration.database;
+    const administrator = url === undefined ? await startPart('postgres', { name: 'postgres', start: () => startPostgres({ home, onLine: logs.of('postgres').line, say }) }) : parseDatabaseUrl(url);
+    abandoned.signal.throwIfAborted();
+    return options.prepareDatabase(administrator, join(home, 'keys'));
+  };
+
+  const provideTemporal = async (onMoved: (facts: TemporalFacts) => Promise<void>): Promise<TemporalPlace> => {
+    const { namespace, address: configured } = configuration.temporal;
+    if (configured !== undefined) return { address: configured, namespace, ports: [] };
+    const binary = await findTemporalBinary({ cache: configuration.cache, environment: options.environment, say, signal: abandoned.signal });
+    const definition: PartDefinition<TemporalFacts> = { name: 'temporal', start: () => startTemporal({ home, binary, namespace, onLine: logs.of('temporal').line, say }) };
+    let current: string | undefined;
+    const facts = await startPart('temporal', definition, async (next) => {
+      if (next.address === current) return;
+      current = next.address;
+      await onMoved(next);
+    });
+    current = facts.address;
+    return placeOf(facts);
+  };
+
+  const writeFacts = (database: PartFacts['database'], temporal: TemporalPlace): Promise<void> => {
+    const facts: PartFacts = {
+      home,
+      host: address.host,
+      port: address.port,
+      publicUrl: address.publicUrl,
+      temporal: { address: temporal.address, namespace: temporal.namespace },
+      database,
+      ownPorts: [address.port, ...temporal.ports],
+    };
+    return writeJsonFile(factsFile, facts);
+  };
+
+  const abandonOnFailure = async <Value>(work: Promise<Value>): Promise<Value> => {
+    try {
+      return await work;
+    } catch (error) {
+      abandoned.abort(error);
+      throw error;
+    }
+  };
+
+  const startPrograms = async (): Promise<void> => {
+    const env = { ...options.environment, KOS_HOME: home, KOS_HOST: address.host, KOS_PORT: String(address.port), KOS_PUBLIC_URL: address.publicUrl, KOS_PART_FACTS: factsFile };
+    const startProgram = (name: Program, program: NodeProgram): Promise<null> =>
+      startPart(name, defineNodePart({ home, program, cwd: options.projectRoot, env, onLine: logs.of(name).line, say }));
+    await startProgram('worker', options.worker);
+    await startProgram('api', options.api);
+  };
+
+  const start = async (): Promise<void> => {
+    let database: PartFacts['database'] | undefined;
+    const onMoved = async (facts: TemporalFacts): Promise<void> => {
+      if (database === undefined) return;
+      say('Temporal had to take another port: worker and API start again.');
+      await writeFacts(database, placeOf(facts));
+      await Promise.all([parts.get('worker')?.restart(), parts.get('api')?.restart()]);
+    };
+    // Neither needs the other. Both are awaited even when one fails, so that nothing is started behind the back of the clean-up.
+    const preparing = abandonOnFailure(provideDatabase());
+    const serving = abandonOnFailure(provideTemporal(onMoved));
+    await Promise.allSettled([preparing, serving]);
+    abandoned.signal.throwIfAborted();
+    database = await preparing;
+    await writeFacts(database, await serving);
+    await startPrograms();
+    const readiness = await waitUntilReady(address, readyTimeoutMs, abandoned.signal);
+    abandoned.signal.throwIfAborted();
+    if (!readiness.ready) throw startFailure(`not ready after ${readyTimeoutMs / 1_000} s: ${readiness.why}`, home);
+  };
+
+  const stop = async (): Promise<void> => {
+    abandoned.abort(new KosError({ code: 'stopped', message: 'kOS was stopped.', status: 503 }));
+    for (const name of stopOrder) {
+      const part = parts.get(name);
+      if (part === undefined) continue;
+      await part.stop();
+      logs.of('supervisor').write('info', `${name} stopped`);
+    }
+  };
+
+  return {
+    stop,
+    start: async () => {
+      try {
+        await start();
+      } catch (error) {
+        await stop();
+        throw error;
+      }
+    },
+  };
+}
+
+function placeOf(facts: TemporalFacts): TemporalPlace {
+  const ports = [facts.address, facts.httpAddress, facts.metricsAddress].map((address) => Number(address.split(':')[1]));
+  return { address: facts.address, namespace: facts.namespace, ports };
+}
+
+function startFailure(why: string, home: string): KosError {
+  return new KosError({ code: 'start_failed', message: `kOS did not come up: ${why}`, fix: `See the logs in ${join(home, 'logs')}.`, status: 500 });
+}
