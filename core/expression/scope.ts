@@ -1,0 +1,26 @@
+import type { Json } from '#schemas/json.ts';
+
+/** What `steps.<id>` is, once the step has ended. */
+export interface StepResult {
+  status: string;
+  output: Json;
+  error: Json;
+}
+
+/** Everything an expression may see. Steps that no expression of the template mentions need not be there. */
+export interface Scope {
+  input: Json;
+  steps: { [stepId: string]: StepResult };
+  run: { id: string; startedAt: string };
+  /** Only in a step with forEach. */
+  item?: Json;
+  /** Position of `item`, from 0. */
+  index?: number;
+}
+
+export const rootNames = ['input', 'steps', 'item', 'index', 'run'] as const;
+export type RootName = (typeof rootNames)[number];
+
+export function isRootName(name: string): name is RootName {
+  return (rootNames as readonly string[]).includes(name);
+}

@@ -1,0 +1,87 @@
+import type { FaultDetail } from '#core/errors.ts';
+import { type Plan, planLimits, stepDefaults } from '#schemas/plan.ts';
+import type { PlanShape, StepShape } from '#schemas/shape.ts';
+import type { CompiledPlan, CompiledStep, PlanEnvironment } from './compiled.ts';
+import { FaultList } from './fault-list.ts';
+import { orderSteps, type PlanGraph, readGraph, unknownMention } from './graph.ts';
+import { assemble, readSteps } from './load.ts';
+import { type ParsedPlan, parsePlan } from './parse.ts';
+import { checkReferences } from './references.ts';
+import { read, type StepTemplates } from './templates.ts';
+import { checkTypes } from './types.ts';
+import { divideIntoUnits } from './units.ts';
+
+export type CompileResult = { ok: true; compiled: CompiledPlan } | { ok: false; faults: FaultDetail[] };
+
+/** Checks a plan against what is installed and turns it into what runs. Executes nothing. */
+export function compilePlan({ plan, document, locate }: ParsedPlan, environment: PlanEnvironment): CompileResult {
+  const faults = new FaultList(locate);
+  const templates = readSteps(plan, faults);
+  const output = read(plan.output ?? null, '/output', faults);
+  const numbers = new Map(templates.map(({ id }, number) => [id, number]));
+  for (const id of output.steps) if (!numbers.has(id)) unknownMention(output, '/output', id, numbers, faults);
+  const graph = readGraph(templates, faults);
+  const order = orderSteps(templates, graph, faults);
+  checkReferences(plan, templates, environment, faults);
+  checkTypes({ plan, steps: templates, output, order: order ?? templates.map((_, number) => number), environment }, faults);
+  if (faults.faults.length > 0 || order === null) return { ok: false, faults: faults.faults };
+
+  const loaded = assemble(plan, document, templates, output);
+  const shape = shapeOf(plan, loaded.steps, graph, unitsOf(plan, templates, graph, order, environment));
+  const bytes = Buffer.byteLength(JSON.stringify(shape));
+  if (bytes > planLimits.shapeBytes) {
+    faults.add('/steps', `the steps need each other in too many ways: the plan's shape has ${bytes} bytes, ${planLimits.shapeBytes} are allowed`, {
+      suggestion: 'let a step in between collect what many steps read',
+    });
+    return { ok: false, faults: faults.faults };
+  }
+  return { ok: true, compiled: { ...loaded, shape, tools: toolsOf(templates, environment) } };
+}
+
+/** From text to a compiled plan in one call. */
+export function compilePlanText(text: string, environment: PlanEnvironment, format: 'yaml' | 'json' = 'yaml'): CompileResult {
+  const parsed = parsePlan(text, format);
+  return parsed.ok ? compilePlan(parsed.parsed, environment) : parsed;
+}
+
+function unitsOf(plan: Plan, templates: StepTemplates[], graph: PlanGraph, order: number[], environment: PlanEnvironment): number[][] {
+  const pureTools = new Set(environment.tools.filter((tool) => tool.effect === 'pure').map((tool) => tool.name));
+  const steps = templates.map(({ kind, forEach, definition }) => ({
+    kind,
+    fusable: forEach === null && (kind === 'transform' || ('tool' in definition && pureTools.has(definition.tool))),
+  }));
+  return divideIntoUnits(steps, graph, order, (plan.fuse ?? 'pure') === 'pure');
+}
+
+function shapeOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, units: number[][]): PlanShape {
+  return {
+    steps: steps.map((step) => stepShapeOf(step, graph)),
+    units,
+    maxInFlight: plan.maxInFlight ?? stepDefaults.maxInFlight,
+    timeoutMs: plan.timeoutMs ?? null,
+  };
+}
+
+function stepShapeOf(step: CompiledStep, graph: PlanGraph): StepShape {
+  const gate = graph.gates[step.number];
+  const whenMentions = ascending(graph.whenMentions[step.number]);
+  return {
+    kind: step.kind,
+    needs: ascending(graph.needs[step.number]),
+    ...(gate === undefined ? {} : { gate }),
+    ...(step.when === null ? {} : { when: true }),
+    ...(whenMentions.length === 0 ? {} : { whenMentions }),
+    ...(step.tolerated ? { tolerated: true } : {}),
+    ...(step.forEach === null ? {} : { forEach: { concurrency: step.concurrency } }),
+    timeoutMs: step.timeoutMs,
+  };
+}
+
+function ascending(numbers: Set<number> | undefined): number[] {
+  return [...(numbers ?? [])].toSorted((a, b) => a - b);
+}
+
+function toolsOf(templates: StepTemplates[], environment: PlanEnvironment): CompiledPlan['tools'] {
+  const used = new Set(templates.flatMap(({ definition }) => ('tool' in definition ? [definition.tool] : [])));
+  return environment.tools.filter(({ name }) => used.has(name)).map(({ name, version, effect }) => ({ name, version, effect }));
+}

@@ -1,0 +1,74 @@
+import type { Template } from '#core/expression/template.ts';
+import type { PlanStep } from '#schemas/plan.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
+import type { PlanShape, StepKind } from '#schemas/shape.ts';
+
+/** What the compiler must know of a tool. */
+export interface ToolDescriptor {
+  name: string;
+  version: number;
+  effect: 'pure' | 'idempotent' | 'effectful';
+  /** JSON Schemas. */
+  inputSchema: Json;
+  outputSchema: Json;
+}
+
+/** What a plan may refer to. */
+export interface PlanEnvironment {
+  tools: ToolDescriptor[];
+  /** Names that resolve to a model, aliases included. */
+  models: string[];
+}
+
+export interface RetryPolicy {
+  maxAttempts: number;
+  initialDelayMs: number;
+  maximumDelayMs: number;
+  backoffCoefficient: number;
+}
+
+export interface CompiledStep {
+  /** Position in the plan: what the shape and the workflow know it by. */
+  number: number;
+  id: string;
+  kind: StepKind;
+  definition: PlanStep;
+  when: Template | null;
+  forEach: Template | null;
+  /**
+   * What the step works on, by kind. transform: the value itself. llm: `{ model, with }`. tool: its `with`. artifact: `{ name, content, mediaType? }`.
+   * wait: `{ forMs }` or `{ until }`. approval: `{ message? }`.
+   */
+  input: Template;
+  /** Ids of the steps each part mentions: what must be loaded before it is evaluated. */
+  reads: { when: string[]; forEach: string[]; input: string[] };
+  retry: RetryPolicy;
+  timeoutMs: number;
+  /** Items at once. */
+  concurrency: number;
+  /** `onError: continue`. */
+  tolerated: boolean;
+  /** The approval whose `for` names this step. */
+  gatedBy: string | null;
+}
+
+/** A plan ready to be worked on: everything an activity needs, nothing that depends on the installation. */
+export interface LoadedPlan {
+  name: string;
+  /** The plan as plain JSON, as its author wrote it. */
+  document: JsonObject;
+  /** SHA-256 of the document's RFC 8785 form, in hex: the plan's content address. */
+  digest: string;
+  steps: CompiledStep[];
+  /** JSON Schema of the input; null: the plan takes no input. */
+  inputSchema: JsonObject | null;
+  output: Template;
+  outputReads: string[];
+  labels: { [name: string]: string };
+}
+
+export interface CompiledPlan extends LoadedPlan {
+  shape: PlanShape;
+  /** The tools it uses with the versions it was checked against. */
+  tools: { name: string; version: number; effect: ToolDescriptor['effect'] }[];
+}

@@ -1,0 +1,39 @@
+import type { FaultDetail } from '#core/errors.ts';
+import type { TemplateFault } from '#core/expression/faults.ts';
+import type { Locator } from './source.ts';
+
+/** More faults than these help nobody, and a hostile plan must not make a large answer. */
+const mostFaults = 100;
+
+/** Collects faults and gives each its position in the plan's text. */
+export class FaultList {
+  readonly faults: FaultDetail[] = [];
+  readonly #locate: Locator | undefined;
+
+  constructor(locate: Locator | undefined) {
+    this.#locate = locate;
+  }
+
+  get full(): boolean {
+    return this.faults.length >= mostFaults;
+  }
+
+  add(pointer: string, message: string, options: { suggestion?: string | undefined; part?: 'key' | 'value' } = {}): void {
+    if (this.full) return;
+    const suggestion = options.suggestion === undefined ? {} : { suggestion: options.suggestion };
+    this.faults.push({ pointer, message, ...suggestion, ...this.#locate?.(pointer, options.part ?? 'value') });
+  }
+
+  /** A fault in a template whose root stands at `base` in the document. */
+  addTemplateFault(base: string, fault: TemplateFault): void {
+    if (this.full) return;
+    const pointer = `${base}${fault.pointer}`;
+    const position = this.#locate?.(pointer, 'value', { source: fault.source, offset: fault.offset, start: fault.start });
+    const message = fault.source === '' ? fault.message : `in \${${shorten(fault.source)}}: ${fault.message}`;
+    this.faults.push({ pointer, message, ...(fault.suggestion === undefined ? {} : { suggestion: fault.suggestion }), ...position });
+  }
+}
+
+function shorten(source: string): string {
+  return source.length <= 120 ? source : `${source.slice(0, 117)}…`;
+}

@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import { KosError } from '#core/errors.ts';
+import { canonicalJson } from '#core/expression/values.ts';
+import { type ApprovalStep, type Plan, type PlanStep, stepDefaults, type WaitStep } from '#schemas/plan.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
+import type { CompiledStep, LoadedPlan, RetryPolicy } from './compiled.ts';
+import { FaultList } from './fault-list.ts';
+import { parsePlanDocument } from './parse.ts';
+import { read, readStepTemplates, type StepTemplates } from './templates.ts';
+import type { Template } from '#core/expression/template.ts';
+
+/** SHA-256, in lower-case hex, of a value's RFC 8785 form. */
+export function digestOf(value: Json): string {
+  return createHash('sha256').update(canonicalJson(value)).digest('hex');
+}
+
+/**
+ * Prepares a plan that was checked when it was saved, for the activities that work on it. Throws `plan_unreadable` when the document is
+ * no plan of this language: that can only be one saved by a newer kOS.
+ */
+export function loadPlan(document: Json): LoadedPlan {
+  const parsed = parsePlanDocument(document);
+  const faults = new FaultList(undefined);
+  if (parsed.ok) {
+    const { plan } = parsed.parsed;
+    const steps = readSteps(plan, faults);
+    const output = read(plan.output ?? null, '/output', faults);
+    if (faults.faults.length === 0) return assemble(plan, parsed.parsed.document, steps, output);
+  }
+  const details = parsed.ok ? faults.faults : parsed.faults;
+  throw new KosError({
+    code: 'plan_unreadable',
+    message: `The stored plan cannot be read: ${details[0]?.message ?? 'unknown form'}.`,
+    fix: 'Save the plan again with `kai plan save`, or run the version of kOS that saved it.',
+    status: 422,
+    details,
+  });
+}
+
+export function readSteps(plan: Plan, faults: FaultList): StepTemplates[] {
+  return Object.entries(plan.steps).map(([id, definition]) => readStepTemplates(id, definition, faults));
+}
+
+export function assemble(plan: Plan, document: JsonObject, templates: StepTemplates[], output: Template): LoadedPlan {
+  const gatedBy = approvalsByGatedStep(plan);
+  return {
+    name: plan.plan,
+    document,
+    digest: digestOf(document),
+    steps: templates.map((step, number) => assembleStep(plan, step, number, gatedBy.get(step.id) ?? null)),
+    inputSchema: (plan.input as JsonObject | undefined) ?? null,
+    output,
+    outputReads: [...output.steps],
+    labels: plan.labels ?? {},
+  };
+}
+
+function approvalsByGatedStep(plan: Plan): Map<string, string> {
+  const gatedBy = new Map<string, string>();
+  for (const [id, step] of Object.entries(plan.steps)) {
+    if ('approval' in step) for (const gated of step.approval.for ?? []) gatedBy.set(gated, id);
+  }
+  return gatedBy;
+}
+
+function assembleStep(plan: Plan, templates: StepTemplates, number: number, gatedBy: string | null): CompiledStep {
+  const { id, kind, definition, when, forEach, input } = templates;
+  const own: Pick<WorkingStep, 'retry' | 'timeoutMs' | 'concurrency'> = 'wait' in definition || 'approval' in definition ? {} : definition;
+  return {
+    number,
+    id,
+    kind,
+    definition,
+    when,
+    forEach,
+    input,
+    reads: { when: [...(when?.steps ?? [])], forEach: [...(forEach?.steps ?? [])], input: [...input.steps] },
+    retry: retryOf(plan.defaults?.retry, own.retry),
+    timeoutMs: own.timeoutMs ?? plan.defaults?.timeoutMs ?? stepDefaults.timeoutMs,
+    concurrency: own.concurrency ?? plan.defaults?.concurrency ?? stepDefaults.concurrency,
+    tolerated: (definition.onError ?? plan.defaults?.onError ?? stepDefaults.onError) === 'continue',
+    gatedBy,
+  };
+}
+
+type WorkingStep = Exclude<PlanStep, WaitStep | ApprovalStep>;
+type Retry = NonNullable<NonNullable<Plan['defaults']>['retry']>;
+
+/** Field by field: a step that only sets `maxAttempts` keeps the delays of `defaults`. */
+function retryOf(defaults: Retry | undefined, own: Retry | undefined): RetryPolicy {
+  const fallback = stepDefaults.retry;
+  const initialDelayMs = own?.initialDelayMs ?? defaults?.initialDelayMs ?? fallback.initialDelayMs;
+  return {
+    maxAttempts: own?.maxAttempts ?? defaults?.maxAttempts ?? fallback.maxAttempts,
+    initialDelayMs,
+    maximumDelayMs: Math.max(initialDelayMs, own?.maximumDelayMs ?? defaults?.maximumDelayMs ?? fallback.maximumDelayMs),
+    backoffCoefficient: own?.backoffCoefficient ?? defaults?.backoffCoefficient ?? fallback.backoffCoefficient,
+  };
+}

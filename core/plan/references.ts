@@ -1,0 +1,73 @@
+import { checkPrompt } from '#core/prompt/check.ts';
+import type { Plan } from '#schemas/plan.ts';
+import type { PlanEnvironment } from './compiled.ts';
+import { didYouMean } from '#core/expression/closest-name.ts';
+import type { FaultList } from './fault-list.ts';
+import { checkInputSchema } from './input-schema.ts';
+import type { StepTemplates } from './templates.ts';
+
+/** Names outside the plan (tools, models) and languages inside it (JSON Schema, Jinja, instants). */
+export function checkReferences(plan: Plan, steps: StepTemplates[], environment: PlanEnvironment, faults: FaultList): void {
+  if (plan.input !== undefined) {
+    for (const fault of checkInputSchema(plan.input)) faults.add(`/input${fault.pointer}`, fault.message, { suggestion: fault.suggestion });
+  }
+  const tools = new Set(environment.tools.map(({ name }) => name));
+  const models = new Set(environment.models);
+  for (const step of steps) {
+    const { definition } = step;
+    if ('tool' in definition && !tools.has(definition.tool)) {
+      faults.add(`/steps/${step.id}/tool`, `there is no tool "${definition.tool}"`, { suggestion: didYouMean(definition.tool, tools) ?? listed(tools) });
+    }
+    if ('llm' in definition) checkModelCall(step, definition.llm, models, faults);
+    if ('wait' in definition) checkWait(step, faults);
+    if ('approval' in definition && definition.approval.for === undefined && definition.approval.message === undefined) {
+      faults.add(`/steps/${step.id}/approval`, 'an approval needs `for` or a `message`: otherwise nobody can tell what is to be decided');
+    }
+  }
+}
+
+function listed(names: Set<string>): string | undefined {
+  return names.size === 0 || names.size > 40 ? undefined : `known: ${[...names].toSorted().join(', ')}`;
+}
+
+type ModelCall = Extract<StepTemplates['definition'], { llm: unknown }>['llm'];
+
+function checkModelCall(step: StepTemplates, call: ModelCall, models: Set<string>, faults: FaultList): void {
+  const base = `/steps/${step.id}/llm`;
+  if (!call.model.includes('${') && !resolves(call.model, models)) {
+    faults.add(`${base}/model`, `there is no model "${call.model}"`, { suggestion: didYouMean(call.model, models) ?? listed(models) });
+  }
+  const variables = Object.keys(call.with ?? {});
+  for (const name of ['prompt', 'system'] as const) {
+    const template = call[name];
+    if (template === undefined) continue;
+    for (const fault of checkPrompt(template, variables)) faults.add(`${base}/${name}`, fault.message, { suggestion: fault.suggestion });
+  }
+  if (call.schema !== undefined) {
+    for (const fault of checkInputSchema(call.schema, { anyType: true })) faults.add(`${base}/schema${fault.pointer}`, fault.message, { suggestion: fault.suggestion });
+  }
+}
+
+/** A provider that is not set up yet may be named; one whose models are all known may not be misspelt. */
+function resolves(model: string, models: Set<string>): boolean {
+  if (models.has(model)) return true;
+  const provider = /^([a-z0-9-]+)\/.+/.exec(model)?.[1];
+  return provider !== undefined && provider !== 'builtin';
+}
+
+/** RFC 3339: without an offset the instant would depend on where the worker stands. */
+const instantPattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
+
+export function isInstant(text: string): boolean {
+  return instantPattern.test(text) && !Number.isNaN(Date.parse(text));
+}
+
+function checkWait(step: StepTemplates, faults: FaultList): void {
+  const { root } = step.input;
+  if (root.kind !== 'constant') return;
+  const wait = root.value as { forMs?: unknown; until?: unknown };
+  if (typeof wait.forMs === 'string') faults.add(`/steps/${step.id}/wait/forMs`, 'forMs is a number of milliseconds, and this is text');
+  if (typeof wait.until === 'string' && !isInstant(wait.until)) {
+    faults.add(`/steps/${step.id}/wait/until`, `"${wait.until}" is no instant`, { suggestion: 'write it with its offset, as in 2031-01-31T09:00:00Z' });
+  }
+}

@@ -1,0 +1,66 @@
+import { readTemplate, type Template } from '#core/expression/template.ts';
+import type { PlanStep } from '#schemas/plan.ts';
+import type { Json } from '#schemas/json.ts';
+import type { StepKind } from '#schemas/shape.ts';
+import type { FaultList } from './fault-list.ts';
+import { kindOf } from './document.ts';
+
+/** A step's expressions, parsed. */
+export interface StepTemplates {
+  id: string;
+  kind: StepKind;
+  definition: PlanStep;
+  when: Template | null;
+  forEach: Template | null;
+  input: Template;
+  /** Where `input` stands in the document. */
+  inputPointer: string;
+}
+
+export function readStepTemplates(id: string, definition: PlanStep, faults: FaultList): StepTemplates {
+  const base = `/steps/${id}`;
+  const { value, pointer } = inputOf(definition);
+  return {
+    id,
+    kind: kindOf(definition),
+    definition,
+    when: definition.when === undefined ? null : readWhole(definition.when, `${base}/when`, 'when', faults),
+    forEach: 'forEach' in definition && definition.forEach !== undefined ? readWhole(definition.forEach, `${base}/forEach`, 'forEach', faults) : null,
+    input: read(value, `${base}${pointer}`, faults),
+    inputPointer: `${base}${pointer}`,
+  };
+}
+
+/** The part of a step that is evaluated into its input, and where it stands. Keys keep their names so that pointers stay true. */
+function inputOf(step: PlanStep): { value: Json; pointer: string } {
+  if ('transform' in step) return { value: step.transform, pointer: '/transform' };
+  if ('llm' in step) return { value: { model: step.llm.model, with: step.llm.with ?? {} }, pointer: '/llm' };
+  if ('tool' in step) return { value: step.with ?? {}, pointer: '/with' };
+  if ('artifact' in step) return { value: step.artifact as Json, pointer: '/artifact' };
+  if ('wait' in step) return { value: step.wait as Json, pointer: '/wait' };
+  const { message } = step.approval;
+  return { value: message === undefined ? {} : { message }, pointer: '/approval' };
+}
+
+export function read(value: Json, pointer: string, faults: FaultList): Template {
+  const { template, faults: found } = readTemplate(value);
+  for (const fault of found) faults.addTemplateFault(pointer, fault);
+  for (const { expression, pointer: inner, offset } of template.expressions) {
+    for (const fault of expression.dynamicSteps) faults.addTemplateFault(pointer, { ...fault, pointer: inner, source: expression.source, offset });
+  }
+  return template;
+}
+
+/** `when` and `forEach` are one expression or a plain value: text around an expression would always be true, and never a list. */
+function readWhole(value: Json, pointer: string, name: 'when' | 'forEach', faults: FaultList): Template {
+  const before = faults.faults.length;
+  const template = read(typeof value === 'string' ? value.trim() : value, pointer, faults);
+  if (faults.faults.length > before) return template;
+  const whole = template.root.kind === 'expression' || typeof value !== 'string';
+  if (!whole && template.expressions.length > 0) {
+    faults.add(pointer, `${name} must be one expression with nothing around it`);
+  } else if (!whole) {
+    faults.add(pointer, `${name} must be an expression, and this is plain text`, { suggestion: `write "\${${String(value).trim()}}"` });
+  }
+  return template;
+}

@@ -1,0 +1,138 @@
+import { checkTemplate, type StaticScope, type TypedTemplate } from '#core/expression/check.ts';
+import {
+  boolType,
+  couldBe,
+  dyn,
+  intType,
+  listOf,
+  nameOf,
+  numberType,
+  objectOf,
+  type StaticType,
+  stringType,
+  typeFromSchema,
+} from '#core/expression/static-type.ts';
+import type { Template } from '#core/expression/template.ts';
+import type { Plan } from '#schemas/plan.ts';
+import type { Json } from '#schemas/json.ts';
+import type { PlanEnvironment, ToolDescriptor } from './compiled.ts';
+import { checkConformance } from './conformance.ts';
+import type { FaultList } from './fault-list.ts';
+import type { StepTemplates } from './templates.ts';
+
+const errorType = objectOf({ code: stringType, message: stringType, fix: stringType, stepPath: stringType });
+const runType = objectOf({ id: stringType, startedAt: stringType });
+
+const itemAbsent = 'is only known in a step with forEach';
+const itemTooEarly = 'is not known yet: when and forEach are evaluated once, before the items';
+
+interface Checker {
+  faults: FaultList;
+  tools: Map<string, ToolDescriptor>;
+  toolTypes: Map<string, StaticType>;
+  /** Grows while the steps are checked in order: a step sees the types of those before it. */
+  stepTypes: Map<string, StaticType>;
+  input: StaticType;
+}
+
+/** Checks every expression's types, and every tool's input against its schema. */
+export function checkTypes(
+  { plan, steps, output, order, environment }: { plan: Plan; steps: StepTemplates[]; output: Template; order: number[]; environment: PlanEnvironment },
+  faults: FaultList,
+): void {
+  const checker: Checker = {
+    faults,
+    tools: new Map(environment.tools.map((tool) => [tool.name, tool])),
+    toolTypes: new Map(),
+    stepTypes: new Map(),
+    input: plan.input === undefined ? objectOf({}) : typeFromSchema(plan.input as Json),
+  };
+  for (const number of order) {
+    const step = steps[number];
+    if (step !== undefined) checkStep(step, checker);
+  }
+  const typed = checkTemplate(output, scopeOf(checker, itemAbsent));
+  for (const fault of typed.faults) faults.addTemplateFault('/output', fault);
+}
+
+function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticScope {
+  const variables = new Map<string, StaticType>([
+    ['input', checker.input],
+    // Unknown steps are reported where names are looked up, so they pass here.
+    ['steps', { kind: 'object', fields: checker.stepTypes, rest: dyn }],
+    ['run', runType],
+  ]);
+  if (item === undefined) {
+    return { variables, absent: new Map([['item', `item ${absent}`], ['index', `index ${absent}`]]) };
+  }
+  variables.set('item', item);
+  variables.set('index', intType);
+  return { variables };
+}
+
+function checkStep(step: StepTemplates, checker: Checker): void {
+  const base = `/steps/${step.id}`;
+  const outside = step.forEach === null ? itemAbsent : itemTooEarly;
+  if (step.when !== null) expectType(step.when, boolType, `${base}/when`, 'when', outside, checker);
+  const items = step.forEach === null ? undefined : expectType(step.forEach, listOf(dyn), `${base}/forEach`, 'forEach', outside, checker);
+  const item = items === undefined ? undefined : items.kind === 'list' ? items.element : dyn;
+  const typed = checkTemplate(step.input, scopeOf(checker, itemAbsent, item));
+  for (const fault of typed.faults) checker.faults.addTemplateFault(step.inputPointer, fault);
+  checkInput(step, typed, checker);
+  const output = outputTypeOf(step, typed, checker);
+  checker.stepTypes.set(step.id, objectOf({ status: stringType, output: items === undefined ? output : listOf(output), error: errorType }));
+}
+
+function expectType(template: Template, wanted: StaticType, pointer: string, name: string, absent: string, checker: Checker): StaticType {
+  const typed = checkTemplate(template, scopeOf(checker, absent));
+  for (const fault of typed.faults) checker.faults.addTemplateFault(pointer, fault);
+  if (typed.faults.length === 0 && template.expressions.length + (template.root.kind === 'constant' ? 1 : 0) > 0 && !couldBe(typed.type, wanted)) {
+    if (template.root.kind !== 'constant' || typeof template.root.value !== 'string') checker.faults.add(pointer, `${name} must be ${nameOf(wanted)}, and this is ${nameOf(typed.type)}`);
+  }
+  return typed.type;
+}
+
+/** Fields of a step's own form that may be expressions, with what they must give. */
+const formTypes: Record<string, Record<string, StaticType>> = {
+  llm: { model: stringType },
+  artifact: { name: stringType, mediaType: stringType },
+  wait: { forMs: numberType, until: stringType },
+  transform: {},
+  approval: {},
+};
+
+function checkInput(step: StepTemplates, typed: TypedTemplate, checker: Checker): void {
+  if ('tool' in step.definition) {
+    const tool = checker.tools.get(step.definition.tool);
+    if (tool === undefined) return;
+    for (const fault of checkConformance(step.input.root, tool.inputSchema, typed.typeOf)) {
+      checker.faults.add(`${step.inputPointer}${fault.pointer}`, `${tool.name}: ${fault.message}`, { suggestion: fault.suggestion, part: fault.part });
+    }
+    return;
+  }
+  if (typed.type.kind !== 'object') return;
+  for (const [name, wanted] of Object.entries(formTypes[step.kind] ?? {})) {
+    const actual = typed.type.fields.get(name);
+    if (actual === undefined || couldBe(actual, wanted)) continue;
+    checker.faults.add(`${step.inputPointer}/${name}`, `${name} must be ${nameOf(wanted)}, and this is ${nameOf(actual)}`);
+  }
+}
+
+function outputTypeOf(step: StepTemplates, typed: TypedTemplate, checker: Checker): StaticType {
+  const { definition } = step;
+  if ('transform' in definition) return typed.type;
+  if ('llm' in definition) return definition.llm.schema === undefined ? stringType : typeFromSchema(definition.llm.schema as Json);
+  if ('tool' in definition) return toolOutputType(definition.tool, checker);
+  if ('artifact' in definition) return objectOf({ id: stringType, name: stringType, mediaType: stringType }, dyn);
+  if ('approval' in definition) return objectOf({ approved: boolType }, dyn);
+  return dyn;
+}
+
+function toolOutputType(name: string, checker: Checker): StaticType {
+  const known = checker.toolTypes.get(name);
+  if (known !== undefined) return known;
+  const tool = checker.tools.get(name);
+  const type = tool === undefined ? dyn : typeFromSchema(tool.outputSchema);
+  checker.toolTypes.set(name, type);
+  return type;
+}

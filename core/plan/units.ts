@@ -1,0 +1,61 @@
+import type { StepKind } from '#schemas/shape.ts';
+import { dependantsOf, type PlanGraph } from './graph.ts';
+
+/** Steps of one chain at most: what one activity may take on before it reports. */
+const longestChain = 200;
+
+export interface FusableStep {
+  kind: StepKind;
+  /** A transform, or a tool declared pure; neither with forEach. */
+  fusable: boolean;
+}
+
+/**
+ * Partition of the steps into units. A chain grows by a pure step that needs nothing outside the chain, as long as nobody else has to wait
+ * longer for it: whoever needs a step of the chain must be in it or need the new step, too.
+ */
+export function divideIntoUnits(steps: FusableStep[], graph: PlanGraph, order: number[], fuse: boolean): number[][] {
+  if (!fuse) return order.map((number) => [number]);
+  const dependants = dependantsOf(graph);
+  const taken = new Set<number>();
+  const units: number[][] = [];
+  for (const first of order) {
+    if (taken.has(first)) continue;
+    const unit = growChain(first, steps, graph, dependants);
+    for (const number of unit) taken.add(number);
+    units.push(unit);
+  }
+  return units;
+}
+
+function growChain(first: number, steps: FusableStep[], graph: PlanGraph, dependants: number[][]): number[] {
+  const chain = [first];
+  if (!canJoin(first, steps, graph)) return chain;
+  const members = new Set(chain);
+  /** Who waits for a step of the chain and is not in it. */
+  const outside = new Set(dependants[first]);
+  while (chain.length < longestChain) {
+    const next = [...outside].find((candidate) => {
+      if (!canJoin(candidate, steps, graph)) return false;
+      if (!isSubset(graph.needs[candidate], members)) return false;
+      for (const other of outside) if (other !== candidate && !graph.needs[other]?.has(candidate)) return false;
+      return true;
+    });
+    if (next === undefined) break;
+    chain.push(next);
+    members.add(next);
+    outside.delete(next);
+    for (const dependant of dependants[next] ?? []) outside.add(dependant);
+  }
+  return chain;
+}
+
+/** A gated step works on what was approved, in an activity of its own. */
+function canJoin(number: number, steps: FusableStep[], graph: PlanGraph): boolean {
+  return steps[number]?.fusable === true && graph.gates[number] === undefined;
+}
+
+function isSubset(needs: Set<number> | undefined, members: Set<number>): boolean {
+  for (const need of needs ?? []) if (!members.has(need)) return false;
+  return true;
+}

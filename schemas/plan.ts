@@ -1,0 +1,194 @@
+import { z } from 'zod';
+import { jsonSchema } from './json.ts';
+
+/**
+ * A plan as its author writes it (YAML or JSON). Strict everywhere: an unknown key is an error, never ignored. Text may hold `${…}` expressions
+ * where a field says so; what they may mention is checked by `core/plan/compile.ts`, not here.
+ */
+export const planLimits = {
+  /** Bytes of the text, UTF-8. */
+  textBytes: 1_000_000,
+  steps: 2_000,
+  /** Bytes of the shape as JSON. */
+  shapeBytes: 256_000,
+  maxInFlight: 500,
+  concurrency: 500,
+  /** One week, in milliseconds: a longer attempt, wait between attempts or run is a mistake in the unit. */
+  longestMs: 604_800_000,
+  /** 366 days, in milliseconds: the longest timer or approval. */
+  longestWaitMs: 31_622_400_000,
+} as const;
+
+export const stepIdSchema = z
+  .string()
+  .regex(/^[a-z][a-zA-Z0-9_]*$/, 'a step id starts with a lower-case letter and has only letters, digits and underscores')
+  .max(64);
+
+const durationMs = z.int().min(1).max(planLimits.longestMs);
+
+/** A whole `${…}`, or text with `${…}` in it. */
+const templateText = z.string();
+
+/** `when`: `true`, `false`, or one expression. */
+const condition = z.union([z.boolean(), templateText]);
+
+export const retrySchema = z.strictObject({
+  /** Tries in all, the first included. */
+  maxAttempts: z.int().min(1).max(100).optional(),
+  initialDelayMs: z.int().min(0).max(planLimits.longestMs).optional(),
+  maximumDelayMs: z.int().min(0).max(planLimits.longestMs).optional(),
+  backoffCoefficient: z.number().min(1).max(100).optional(),
+});
+export type RetryDefinition = z.infer<typeof retrySchema>;
+
+const onError = z.enum(['fail', 'continue']);
+const concurrency = z.int().min(1).max(planLimits.concurrency);
+
+const everyStep = {
+  /** Steps that must end first, besides those that expressions mention. */
+  needs: z.array(stepIdSchema).max(planLimits.steps).optional(),
+  when: condition.optional(),
+  /** `continue`: a failure lets dependants go on. */
+  onError: onError.optional(),
+};
+
+const workingStep = {
+  ...everyStep,
+  /** A list, or one expression that gives a list: the step runs once for each item. */
+  forEach: z.union([templateText, z.array(jsonSchema)]).optional(),
+  /** Items at once. */
+  concurrency: concurrency.optional(),
+  retry: retrySchema.optional(),
+  /** Bound of one attempt. */
+  timeoutMs: durationMs.optional(),
+};
+
+export const transformStepSchema = z.strictObject({ transform: jsonSchema, ...workingStep });
+
+export const llmStepSchema = z.strictObject({
+  llm: z.strictObject({
+    /** An alias (`fast`) or provider/name; may be an expression. */
+    model: z.string().min(1).max(1_000),
+    /** A Jinja template over `with`. */
+    prompt: z.string().min(1),
+    /** A Jinja template over `with`. */
+    system: z.string().optional(),
+    with: z.record(z.string().regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/, 'a prompt variable has only letters, digits and underscores'), jsonSchema).optional(),
+    /** JSON Schema of the wanted object; without it the output is text. */
+    schema: z.record(z.string(), jsonSchema).optional(),
+    maxOutputTokens: z.int().min(1).max(1_000_000).optional(),
+    temperature: z.number().min(0).max(2).optional(),
+  }),
+  ...workingStep,
+});
+
+export const toolStepSchema = z.strictObject({
+  tool: z.string().min(1).max(200),
+  with: z.record(z.string(), jsonSchema).optional(),
+  ...workingStep,
+});
+
+export const artifactStepSchema = z.strictObject({
+  artifact: z.strictObject({
+    name: z.string().min(1).max(1_000),
+    /** Text is stored as it is, anything else as JSON. */
+    content: jsonSchema,
+    mediaType: z.string().min(1).max(200).optional(),
+  }),
+  ...workingStep,
+});
+
+export const waitStepSchema = z.strictObject({
+  wait: z.union([
+    z.strictObject({ forMs: z.union([z.int().min(0).max(planLimits.longestWaitMs), templateText]) }),
+    /** An ISO 8601 instant with its offset (`2031-01-01T00:00:00Z`), or an expression that gives one. */
+    z.strictObject({ until: templateText }),
+  ]),
+  ...everyStep,
+});
+
+export const roleNames = ['viewer', 'operator', 'approver', 'admin', 'owner'] as const;
+
+export const approvalStepSchema = z.strictObject({
+  approval: z.strictObject({
+    /** Steps that run only after the decision, with the input that was shown. */
+    for: z.array(stepIdSchema).min(1).max(100).optional(),
+    from: z.enum(roleNames.map((role) => `role:${role}` as const)).optional(),
+    /** Decisions needed. One, in this version of the language. */
+    required: z.literal(1).optional(),
+    expiresInMs: z.int().min(1_000).max(planLimits.longestWaitMs).optional(),
+    /** `continue`: a denial gives `output.approved = false` instead of a failure. */
+    onDeny: z.enum(['fail', 'continue']).optional(),
+    /** The person who answers for the run may not decide. */
+    fourEyes: z.boolean().optional(),
+    /** What the person who decides reads; may hold expressions. */
+    message: templateText.optional(),
+  }),
+  ...everyStep,
+});
+
+export const stepSchemas = {
+  transform: transformStepSchema,
+  llm: llmStepSchema,
+  tool: toolStepSchema,
+  artifact: artifactStepSchema,
+  wait: waitStepSchema,
+  approval: approvalStepSchema,
+} as const;
+
+export const planStepSchema = z.union([
+  transformStepSchema,
+  llmStepSchema,
+  toolStepSchema,
+  artifactStepSchema,
+  waitStepSchema,
+  approvalStepSchema,
+]);
+
+export const planNameSchema = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]*$/, 'a plan name starts with a lower-case letter and has only lower-case letters, digits and hyphens')
+  .max(64);
+
+/** Everything of a plan but its steps, which are checked one by one so that a fault names the step's own kind. */
+export const planHeaderSchema = z.strictObject({
+  plan: planNameSchema,
+  /** The author's own number; the number a saved plan gets is given when it is saved. */
+  version: z.int().min(1).optional(),
+  description: z.string().max(10_000).optional(),
+  /** JSON Schema (draft 2020-12) of the run's input, an object. */
+  input: z.record(z.string(), jsonSchema).optional(),
+  defaults: z.strictObject({ retry: retrySchema.optional(), timeoutMs: durationMs.optional(), onError: onError.optional(), concurrency: concurrency.optional() }).optional(),
+  output: jsonSchema.optional(),
+  /** `pure`: chains of pure steps run in one activity. */
+  fuse: z.enum(['none', 'pure']).optional(),
+  /** Units in flight at once. */
+  maxInFlight: z.int().min(1).max(planLimits.maxInFlight).optional(),
+  /** Bound of the whole run. */
+  timeoutMs: z.int().min(1).max(planLimits.longestWaitMs).optional(),
+  labels: z.record(z.string().regex(/^[a-zA-Z0-9_.-]{1,64}$/, 'a label name has at most 64 letters, digits, dots, underscores and hyphens'), z.string().max(256)).optional(),
+  steps: z.record(z.string(), z.unknown()),
+});
+
+export const planSchema = planHeaderSchema.extend({
+  steps: z.record(stepIdSchema, planStepSchema),
+});
+
+export type TransformStep = z.infer<typeof transformStepSchema>;
+export type LlmStep = z.infer<typeof llmStepSchema>;
+export type ToolStep = z.infer<typeof toolStepSchema>;
+export type ArtifactStep = z.infer<typeof artifactStepSchema>;
+export type WaitStep = z.infer<typeof waitStepSchema>;
+export type ApprovalStep = z.infer<typeof approvalStepSchema>;
+export type PlanStep = z.infer<typeof planStepSchema>;
+export type Plan = z.infer<typeof planSchema>;
+
+/** What holds where neither step nor `defaults` says otherwise. */
+export const stepDefaults = {
+  retry: { maxAttempts: 3, initialDelayMs: 1_000, maximumDelayMs: 60_000, backoffCoefficient: 2 },
+  timeoutMs: 60_000,
+  onError: 'fail',
+  concurrency: 20,
+  maxInFlight: 100,
+  approval: { from: 'role:approver', required: 1, expiresInMs: 604_800_000, onDeny: 'fail', fourEyes: false },
+} as const;
