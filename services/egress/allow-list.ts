@@ -15,9 +15,9 @@ export const endpointText = (endpoint: Endpoint): string => `${endpoint.host}:${
  */
 export function canonicalHost(host: string): string | null {
   const bracketed = isIP(host) === 6 ? `[${host}]` : host;
-  if (/[/?#@\\\s]/.test(bracketed)) return null;
+  if (/[/?#@\\\s]/.test(bracketed) || (bracketed.includes(':') && !/^\[[^\]]*\]$/.test(bracketed))) return null;
   const parsed = URL.parse(`http://${bracketed}/`);
-  if (parsed === null || parsed.port !== '' || parsed.username !== '') return null;
+  if (parsed === null) return null;
   const name = parsed.hostname.replace(/\.$/, '');
   return name === '' ? null : name;
 }
