@@ -26,4 +26,24 @@ describe('pinned versions', () => {
     expect(faults).toHaveLength(2);
     expect(faults.join()).toMatch(/names where it was fetched.*has no integrity/);
   });
+
+  it('refuse a lockfile without the packages of another platform', () => {
+    const tool = { version: '1.0.0', integrity, optionalDependencies: { 'tool-linux': '1.0.0', 'tool-darwin': '1.0.0' } };
+    const linux = { version: '1.0.0', integrity, optional: true, os: ['linux'] };
+    const faults = findVersionFaults({}, { packages: { 'node_modules/tool': tool, 'node_modules/tool-linux': linux } });
+    expect(faults).toEqual(['package-lock.json: tool-darwin, which node_modules/tool names, is missing; npm ci would refuse']);
+    const darwin = { version: '1.0.0', optional: true, os: ['darwin'] };
+    expect(findVersionFaults({}, { packages: { 'node_modules/tool': tool, 'node_modules/tool-linux': linux, 'node_modules/tool-darwin': darwin } })).toEqual(
+      [],
+    );
+  });
+
+  it('find a nested package where Node would', () => {
+    const packages = {
+      'node_modules/a': { version: '1.0.0', integrity, dependencies: { b: '1', c: '1' } },
+      'node_modules/a/node_modules/b': { version: '1.0.0', integrity, dependencies: { c: '1' } },
+      'node_modules/c': { version: '1.0.0', integrity, dependencies: { b: '1' } },
+    };
+    expect(findVersionFaults({}, { packages })).toEqual(['package-lock.json: b, which node_modules/c names, is missing; npm ci would refuse']);
+  });
 });

@@ -16,6 +16,11 @@ export interface LockedPackage {
   integrity?: string;
   /** A workspace's symbolic link: nothing is fetched. */
   link?: boolean;
+  optional?: boolean;
+  /** Platforms it is for; absent: all. */
+  os?: string[];
+  dependencies?: Versions;
+  optionalDependencies?: Versions;
 }
 
 export interface Lockfile {
@@ -30,7 +35,12 @@ export function findVersionFaults(manifest: PackageManifest, lockfile: Lockfile)
   const loose = wanted
     .filter(([, version]) => !exactVersion.test(version))
     .map(([name, version]) => `package.json: ${name} is ${version}; write one exact version`);
-  return [...loose, ...findTemporalFaults(lockfile), ...Object.entries(lockfile.packages).flatMap(([path, locked]) => findLockFaults(path, locked))];
+  return [
+    ...loose,
+    ...findTemporalFaults(lockfile),
+    ...findMissingPackages(lockfile),
+    ...Object.entries(lockfile.packages).flatMap(([path, locked]) => findLockFaults(path, locked)),
+  ];
 }
 
 /** Temporal's packages speak to one another by internal names: two versions in one process fail in ways that name neither. */
@@ -52,10 +62,33 @@ function findLockFaults(path: string, locked: LockedPackage): string[] {
   if (locked.resolved !== undefined) {
     faults.push(`package-lock.json: ${path} names where it was fetched; run npm install with this project's .npmrc`);
   }
-  if (locked.integrity === undefined) {
+  // Which registry had the packages of other platforms differs; their versions are exact all the same.
+  const otherPlatform = locked.optional === true && locked.os !== undefined;
+  if (locked.integrity === undefined && !otherPlatform) {
     faults.push(`package-lock.json: ${path} has no integrity`);
   }
   return faults;
+}
+
+/**
+ * npm leaves out of the lockfile what it could not fetch for another platform, and then refuses to install from that lockfile in a fresh clone
+ * (github.com/npm/cli issue 4828). On the machine that wrote it all looks well.
+ */
+function findMissingPackages({ packages }: Lockfile): string[] {
+  return Object.entries(packages).flatMap(([path, locked]) =>
+    Object.keys({ ...locked.dependencies, ...locked.optionalDependencies })
+      .filter((name) => !isLocked(packages, path, name))
+      .map((name) => `package-lock.json: ${name}, which ${path || 'package.json'} names, is missing; npm ci would refuse`),
+  );
+}
+
+/** Looks for it as Node would: beside what needs it, then in each folder above. */
+function isLocked(packages: Lockfile['packages'], from: string, name: string): boolean {
+  const place = from === '' ? `node_modules/${name}` : `${from}/node_modules/${name}`;
+  if (packages[place] !== undefined) {
+    return true;
+  }
+  return from !== '' && isLocked(packages, from.slice(0, Math.max(0, from.lastIndexOf('/node_modules/'))), name);
 }
 
 if (import.meta.main) {
