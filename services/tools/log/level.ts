@@ -44,8 +44,9 @@ const markedWord =
 /** Kubernetes' log header: a letter and month-day, `E0520`. */
 const klogHeader = /^([IWEF])\d{4} \d\d:\d\d:\d\d/;
 const klogLevels: Record<string, LogLevel> = { I: 'info', W: 'warn', E: 'error', F: 'fatal' };
-const errorHint = /\b(?:error|exception|traceback|segfault|panicked|oom-killer|out of memory)\b/i;
-const warningHint = /\b(?:failed|failure|timed out|timeout|refused|denied|deprecated|unreachable)\b/i;
+/** Words that stand alone: `libgpg-error-dev` is a package, not an error. */
+const errorHint = /(?<![\w-])(?:error|exception|traceback|segfault|panicked|oom-killer|out of memory)(?![\w-])/i;
+const warningHint = /(?<![\w-])(?:failed|failure|timed out|timeout|refused|denied|deprecated|unreachable)(?![\w-])/i;
 
 /** How far into a line a level may stand: past it, words belong to the message. */
 const searchedCharacters = 160;
