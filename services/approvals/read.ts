@@ -1,0 +1,92 @@
+import { KosError } from '#core/errors.ts';
+import type { Approval, ApprovalArgument, ApprovalDecision } from '#schemas/approval.ts';
+import type { Transaction, TransactionSql } from '#services/database/connect.ts';
+import { decodeNewestFirst, newestFirstKey, type Page, pageOf } from '#services/paging/page.ts';
+
+interface ApprovalRow {
+  id: string;
+  run_id: string;
+  step_path: string;
+  status: Approval['status'];
+  message: string | null;
+  arguments: ApprovalArgument[];
+  arguments_digest: string;
+  from: string;
+  required: number;
+  four_eyes: boolean;
+  decisions: ApprovalDecision[];
+  created_at: Date;
+  expires_at: Date | null;
+  /** By the database's clock. */
+  past_expiry: boolean;
+}
+
+const columns = (sql: TransactionSql) => sql`
+  id, run_id, step_path, status, message, arguments, arguments_digest, "from", required, four_eyes, decisions, created_at, expires_at,
+  coalesce(expires_at <= clock_timestamp(), false) as past_expiry`;
+
+const showApproval = (row: ApprovalRow): Approval => ({
+  id: row.id,
+  runId: row.run_id,
+  stepPath: row.step_path,
+  // Expired is expired, whether or not the engine has recorded it yet.
+  status: row.status === 'open' && row.past_expiry ? 'expired' : row.status,
+  message: row.message,
+  arguments: row.arguments,
+  argumentsDigest: row.arguments_digest,
+  from: row.from,
+  required: row.required,
+  fourEyes: row.four_eyes,
+  createdAt: row.created_at.toISOString(),
+  expiresAt: row.expires_at?.toISOString() ?? null,
+  decisions: row.decisions,
+});
+
+export const approvalNotFound = (approvalId: string): KosError =>
+  new KosError({ code: 'approval_not_found', message: `There is no approval ${approvalId} in this workspace.`, fix: 'kai approval list', status: 404 });
+
+/** Throws KosError `approval_not_found`, for another workspace's approval too. */
+export async function readApproval({ sql }: Transaction, approvalId: string): Promise<Approval> {
+  const [row] = await sql<ApprovalRow[]>`select ${columns(sql)} from kos.approvals where id = ${approvalId}`;
+  if (row === undefined) throw approvalNotFound(approvalId);
+  return showApproval(row);
+}
+
+export interface ApprovalFilter {
+  status: Approval['status'] | null;
+  runId: string | null;
+  cursor: string | null;
+  limit: number;
+}
+
+/** Newest first. */
+export async function listApprovals({ sql }: Transaction, filter: ApprovalFilter): Promise<Page<Approval>> {
+  const before = filter.cursor === null ? null : decodeNewestFirst(filter.cursor);
+  const rows = await sql<ApprovalRow[]>`
+    select ${columns(sql)} from kos.approvals
+    where ${filter.status === null ? sql`true` : hasStatus(sql, filter.status)}
+      and ${filter.runId === null ? sql`true` : sql`run_id = ${filter.runId}`}
+      and ${before === null ? sql`true` : sql`(created_at, id) < (${before.createdAt}, ${before.id})`}
+    order by created_at desc, id desc limit ${filter.limit + 1}`;
+  return pageOf(rows, filter.limit, showApproval, (row) => newestFirstKey({ createdAt: row.created_at, id: row.id }));
+}
+
+/** Says of a row what `showApproval` shows. */
+function hasStatus(sql: TransactionSql, status: Approval['status']) {
+  const pastExpiry = sql`coalesce(expires_at <= clock_timestamp(), false)`;
+  switch (status) {
+    case 'open':
+      return sql`(status = 'open' and not ${pastExpiry})`;
+    case 'expired':
+      return sql`(status = 'expired' or (status = 'open' and ${pastExpiry}))`;
+    case 'approved':
+    case 'denied':
+    case 'voided':
+      return sql`status = ${status}`;
+  }
+}
+
+export async function countOpenApprovals({ sql }: Transaction): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`select count(*)::int as count from kos.approvals where ${hasStatus(sql, 'open')}`;
+  return row?.count ?? 0;
+}

@@ -1,0 +1,30 @@
+import { mkdtemp, readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { newId } from '#services/ids.ts';
+import { describeArtifactStore } from './conformance.ts';
+import { createArtifactStore } from './file-store.ts';
+
+const emptyFolder = () => mkdtemp(join(tmpdir(), 'kos-artifacts-'));
+
+describeArtifactStore('files', async () => createArtifactStore({ directory: await emptyFolder() }));
+
+it('says disk_full, may be tried again, and leaves no draft when the disk is full', async () => {
+  const directory = await emptyFolder();
+  const workspaceId = newId('workspace');
+  const store = createArtifactStore({ directory });
+  async function* fullDisk() {
+    yield Buffer.from('some');
+    throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+  }
+  await expect(store.putArtifact(workspaceId, fullDisk())).rejects.toMatchObject({ code: 'disk_full', retryable: true, status: 507 });
+  expect(await readdir(join(directory, workspaceId))).toEqual([]);
+});
+
+it.runIf(process.platform === 'linux')('recognises a truly full device', async () => {
+  const { open } = await import('node:fs/promises');
+  const full = await open('/dev/full', 'w');
+  await expect(full.write(Buffer.from('x'))).rejects.toMatchObject({ code: 'ENOSPC' });
+  await full.close();
+});

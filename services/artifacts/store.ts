@@ -1,0 +1,27 @@
+import type { Readable } from 'node:stream';
+
+export interface StoredContent {
+  /** Hex; where the store keeps the content and how its integrity is checked. */
+  sha256: string;
+  sizeBytes: number;
+}
+
+export interface ArtifactLocation {
+  workspaceId: string;
+  sha256: string;
+}
+
+/**
+ * Content by workspace and SHA-256. Workspaces share nothing, not even equal content. Content is written before the row that names it, so a
+ * store may hold content without a row for a while; `list` lets the sweep find what was left behind.
+ */
+export interface ArtifactStore {
+  /** Whole or not at all; storing equal content again changes nothing and counts as new (see `list`). Throws KosError `disk_full` (retryable). */
+  putArtifact(workspaceId: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<StoredContent>;
+  /** Throws KosError `artifact_content_missing`. */
+  open(location: ArtifactLocation): Promise<{ stream: Readable; sizeBytes: number }>;
+  /** Removes content that was last put before `putBefore`; younger content may belong to a step that has not recorded it yet. */
+  remove(location: ArtifactLocation, putBefore: Date): Promise<'removed' | 'kept' | 'absent'>;
+  /** Every content that was last put before that instant, in no order. */
+  list(putBefore: Date): AsyncIterable<ArtifactLocation>;
+}

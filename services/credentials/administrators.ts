@@ -1,0 +1,10 @@
+import type { SystemDatabase } from '#services/database/connect.ts';
+
+/** Names of those who may give roles in a workspace: what a refusal tells the one who was refused. */
+export async function findAdministrators(system: SystemDatabase, workspaceId: string): Promise<string[]> {
+  const rows = await system.sql<{ name: string }[]>`
+    select p.name from kos.memberships m join kos.principals p on p.id = m.principal_id
+    where m.workspace_id = ${workspaceId} and not m.disabled and p.disabled_at is null and m.roles ?| array['owner', 'admin']
+    order by p.name limit 5`;
+  return rows.map((row) => row.name);
+}

@@ -1,0 +1,95 @@
+import { KosError } from '#core/errors.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
+import type { Origin, OutcomeError, Run, RunStatus, WaitingFor } from '#schemas/run.ts';
+import type { Transaction, TransactionSql } from '#services/database/connect.ts';
+import { decodeNewestFirst, newestFirstKey, type Page, pageOf } from '#services/paging/page.ts';
+
+interface RunRow {
+  id: string;
+  plan_name: string;
+  plan_version: number;
+  plan_digest: string;
+  status: RunStatus;
+  waiting_for: WaitingFor | null;
+  input: JsonObject;
+  output: Json;
+  error: OutcomeError | null;
+  labels: Record<string, string>;
+  started_by: string;
+  responsible: string;
+  origin: Origin;
+  created_at: Date;
+  started_at: Date | null;
+  finished_at: Date | null;
+  /** Postgres' bigint arrives as text. */
+  cost_micros: string;
+  currency: string;
+  parent_run_id: string | null;
+  pinned: boolean;
+  cancel_requested_at: Date | null;
+}
+
+const columns = (sql: TransactionSql) => sql`
+  id, plan_name, plan_version, plan_digest, status, waiting_for, input, output, error, labels, started_by, responsible, origin, created_at, started_at,
+  finished_at, cost_micros, currency, parent_run_id, pinned, cancel_requested_at`;
+
+const showRun = (row: RunRow): Run => ({
+  id: row.id,
+  plan: { name: row.plan_name, version: row.plan_version, digest: row.plan_digest },
+  status: row.status,
+  waitingFor: row.waiting_for,
+  input: row.input,
+  output: row.output,
+  error: row.error,
+  labels: row.labels,
+  startedBy: row.started_by,
+  responsible: row.responsible,
+  origin: row.origin,
+  createdAt: row.created_at.toISOString(),
+  startedAt: row.started_at?.toISOString() ?? null,
+  finishedAt: row.finished_at?.toISOString() ?? null,
+  costMicros: Number(row.cost_micros),
+  currency: row.currency,
+  parentRunId: row.parent_run_id,
+  pinned: row.pinned,
+  cancelRequestedAt: row.cancel_requested_at?.toISOString() ?? null,
+});
+
+/** Throws KosError `run_not_found`, for another workspace's run too. */
+export async function readRun({ sql }: Transaction, runId: string): Promise<Run> {
+  const [row] = await sql<RunRow[]>`select ${columns(sql)} from kos.runs where id = ${runId}`;
+  if (row === undefined) throw runNotFound(runId);
+  return showRun(row);
+}
+
+export const runNotFound = (runId: string): KosError =>
+  new KosError({ code: 'run_not_found', message: `There is no run ${runId} in this workspace.`, fix: 'kai run list', status: 404 });
+
+export interface RunFilter {
+  /** Any of these; null: all. */
+  statuses: RunStatus[] | null;
+  plan: string | null;
+  /** All of these. */
+  labels: Record<string, string>;
+  cursor: string | null;
+  limit: number;
+}
+
+/** Newest first. */
+export async function listRuns({ sql }: Transaction, filter: RunFilter): Promise<Page<Run>> {
+  const before = filter.cursor === null ? null : decodeNewestFirst(filter.cursor);
+  const rows = await sql<RunRow[]>`
+    select ${columns(sql)} from kos.runs
+    where ${filter.statuses === null ? sql`true` : sql`status in ${sql(filter.statuses)}`}
+      and ${filter.plan === null ? sql`true` : sql`plan_name = ${filter.plan}`}
+      and ${Object.keys(filter.labels).length === 0 ? sql`true` : sql`labels @> ${sql.json(filter.labels)}`}
+      and ${before === null ? sql`true` : sql`(created_at, id) < (${before.createdAt}, ${before.id})`}
+    order by created_at desc, id desc limit ${filter.limit + 1}`;
+  return pageOf(rows, filter.limit, showRun, (row) => newestFirstKey({ createdAt: row.created_at, id: row.id }));
+}
+
+/** How many runs there are in each status; statuses without runs are left out. */
+export async function countRuns({ sql }: Transaction): Promise<Partial<Record<RunStatus, number>>> {
+  const rows = await sql<{ status: RunStatus; count: number }[]>`select status, count(*)::int as count from kos.runs group by status`;
+  return Object.fromEntries(rows.map((row) => [row.status, row.count]));
+}

@@ -1,0 +1,77 @@
+import { createServer, type Server, STATUS_CODES } from 'node:http';
+import compression from 'compression';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import helmet from 'helmet';
+import { KosError } from '#core/errors.ts';
+import { answerProblem, makeEntrance, type PipelineDependencies, serveRoute } from './pipeline.ts';
+import { assertRoutesGuarded, type Route } from './route.ts';
+
+/** Largest size of all headers of a request together, in bytes. */
+const headerBytes = 16_384;
+/** A request must have arrived whole by then; answers may take as long as they take. */
+const requestTimeoutMs = 60_000;
+
+export function makeApp(routes: readonly Route[], dependencies: PipelineDependencies): Express {
+  assertRoutesGuarded(routes);
+  const app = express();
+  app.disable('x-powered-by').disable('etag').set('query parser', 'simple').set('case sensitive routing', true);
+  app.use(logRequests(dependencies));
+  app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] } } }));
+  app.use((_request, response, next) => {
+    response.set('Cache-Control', 'no-store');
+    next();
+  });
+  app.use(makeEntrance(dependencies));
+  app.use(compression({ filter: (_request, response) => isCompressible(response as Response) }));
+  for (const route of routes) app[route.method](expressPath(route.path), serveRoute(route, dependencies));
+  refuseOtherMethods(app, routes);
+  app.use((request) => {
+    throw new KosError({ code: 'not_found', message: `There is nothing at ${request.path}.`, fix: 'GET /v1/openapi.json lists the routes.', status: 404 });
+  });
+  app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => answerProblem(response, error, dependencies.log));
+  return app;
+}
+
+export function makeServer(app: Express): Server {
+  const server = createServer({ maxHeaderSize: headerBytes, requestTimeout: requestTimeoutMs, keepAliveTimeout: 30_000 }, app);
+  // What cannot even be parsed never reaches the app.
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') return;
+    const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
+    socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  });
+  return server;
+}
+
+/** `/v1/runs/{id}` as Express spells it. */
+const expressPath = (path: string): string => path.replaceAll(/\{([a-zA-Z]+)\}/g, ':$1');
+
+/** Streams go out as they are written: a compressor would hold events back. */
+function isCompressible(response: Response): boolean {
+  const type = String(response.getHeader('content-type') ?? '');
+  return type.startsWith('application/json') || type.startsWith('application/problem+json') || type.startsWith('text/plain');
+}
+
+function refuseOtherMethods(app: Express, routes: readonly Route[]): void {
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const methods = routes.filter((route) => route.path === path).map((route) => route.method.toUpperCase());
+    app.all(expressPath(path), (request, response) => {
+      response.set('Allow', methods.join(', '));
+      throw new KosError({ code: 'method_not_allowed', message: `${request.method} is not known at ${request.path}.`, fix: `It knows ${methods.join(', ')}.`, status: 405 });
+    });
+  }
+}
+
+/** One line for each request that changes something or fails; reads are logged at debug. Never a header, a body or a query. */
+function logRequests({ log }: PipelineDependencies) {
+  return (request: Request, response: Response, next: NextFunction): void => {
+    const startedAt = performance.now();
+    response.once('close', () => {
+      const isQuiet = request.method === 'GET' && response.statusCode < 400;
+      const line = { method: request.method, path: request.path, status: response.statusCode, ms: Math.round(performance.now() - startedAt), traceId: response.locals['traceId'] };
+      if (response.statusCode >= 500) log.error(line, 'request');
+      else log[isQuiet ? 'debug' : 'info'](line, 'request');
+    });
+    next();
+  };
+}

@@ -1,0 +1,51 @@
+/** Status words only: `/readyz` is public. */
+export type PartStatus = 'ok' | 'down';
+
+export interface Health {
+  ready: boolean;
+  parts: { database: PartStatus; temporal: PartStatus; workers: PartStatus };
+}
+
+export interface HealthProbe {
+  check(): Promise<Health>;
+}
+
+export interface HealthSources {
+  pingDatabase: () => Promise<void>;
+  /** How many workers poll the runs' queue; throws when Temporal does not answer. */
+  countPollers: () => Promise<number>;
+}
+
+const freshForMs = 1_000;
+/** A part that takes longer counts as down. */
+const answerWithinMs = 2_000;
+
+/** Asks each part at most once a second, however many ask. */
+export function createHealthProbe(sources: HealthSources, now: () => number): HealthProbe {
+  let known: { at: number; health: Promise<Health> } | null = null;
+  return {
+    check() {
+      if (known === null || now() - known.at >= freshForMs) known = { at: now(), health: askAll(sources) };
+      return known.health;
+    },
+  };
+}
+
+async function askAll(sources: HealthSources): Promise<Health> {
+  const [database, pollers] = await Promise.allSettled([within(sources.pingDatabase()), within(sources.countPollers())]);
+  const parts: Health['parts'] = {
+    database: word(database.status === 'fulfilled'),
+    temporal: word(pollers.status === 'fulfilled'),
+    workers: word(pollers.status === 'fulfilled' && pollers.value > 0),
+  };
+  return { ready: Object.values(parts).every((part) => part === 'ok'), parts };
+}
+
+const word = (isWell: boolean): PartStatus => (isWell ? 'ok' : 'down');
+
+function within<Result>(answer: Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no answer within ${answerWithinMs} ms`)), answerWithinMs);
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto';
+import type { Request, RequestHandler, Response } from 'express';
+import type { Logger } from 'pino';
+import { KosError } from '#core/errors.ts';
+import type { Principal } from '#core/policy/principal.ts';
+import type { Authenticator } from '#services/credentials/authenticate.ts';
+import { findAdministrators } from '#services/credentials/administrators.ts';
+import type { Database, SystemDatabase } from '#services/database/connect.ts';
+import {
+  AlreadyTookEffect, digestBody, findIdempotent, type IdempotencyScope, type IdempotentEffect, parseIdempotencyKey, recordIdempotent,
+} from '#services/idempotency/idempotency.ts';
+import { readBody } from './body.ts';
+import { assertUrlLength, authenticate, authorise } from './guard.ts';
+import { invalid, toProblem } from './problem.ts';
+import type { Call, Reply, Route } from './route.ts';
+
+export interface PipelineDependencies {
+  database: Database;
+  system: SystemDatabase;
+  authenticator: Authenticator;
+  checkHost: (host: string | undefined) => void;
+  log: Logger;
+}
+
+/** Before any route is looked for: caps and the host that was asked for, so that even "not found" is told to those alone who may ask. */
+export function makeEntrance(dependencies: PipelineDependencies): RequestHandler {
+  return (request, response, next) => {
+    response.locals['traceId'] = traceIdOf(request);
+    assertUrlLength(request.originalUrl);
+    dependencies.checkHost(request.headers.host);
+    next();
+  };
+}
+
+/** The whole way of a request to its route, in the order of checks that every route shares. */
+export function serveRoute(route: Route, dependencies: PipelineDependencies): RequestHandler {
+  return async (request, response) => {
+    const principal = await admit(route, request, dependencies);
+    const body = await readBody(request, route);
+    const scope = route.replay === undefined || principal === null ? null : idempotencyScope(request, principal, body);
+    const call = makeCall(request, response, principal, scope);
+    const before = scope === null ? null : await findIdempotent(dependencies.database, scope);
+    await send(response, before === null ? await act(route, validate(route, call, request, body)) : await replay(route, before, call));
+  };
+}
+
+async function admit(route: Route, request: Request, dependencies: PipelineDependencies): Promise<Principal | null> {
+  if ('public' in route.access) return null;
+  const principal = await authenticate(request, dependencies.authenticator);
+  await authorise(principal, route.access.permission, () => findAdministrators(dependencies.system, principal.workspaceId));
+  return principal;
+}
+
+function idempotencyScope(request: Request, principal: Principal, body: unknown): IdempotencyScope {
+  return {
+    workspaceId: principal.workspaceId,
+    principalId: principal.principalId,
+    route: `${request.method} ${request.path}`,
+    key: parseIdempotencyKey(request.get('idempotency-key')),
+    bodyDigest: digestBody(body),
+  };
+}
+
+function makeCall(request: Request, response: Response, principal: Principal | null, scope: IdempotencyScope | null): Call<unknown, unknown, unknown> {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  return {
+    principal,
+    params: undefined,
+    query: undefined,
+    body: undefined,
+    header: (name) => request.get(name),
+    signal: gone.signal,
+    traceId: response.locals['traceId'] as string,
+    recordEffect: async (transaction, effect) => {
+      if (scope === null) throw new Error(`${request.method} ${request.path} is not idempotent and cannot record a key.`);
+      await recordIdempotent(transaction, scope, effect);
+    },
+  };
+}
+
+/** Nothing can be at an address whose ids are malformed, so that is 404; query and body are 400. */
+function validate(route: Route, call: Call<unknown, unknown, unknown>, request: Request, body: unknown): Call<unknown, unknown, unknown> {
+  const params = route.params?.safeParse(request.params);
+  if (params?.success === false) {
+    const [issue] = params.error.issues;
+    throw new KosError({ code: 'not_found', message: `There is nothing at ${request.path}: ${String(issue?.path[0] ?? 'it')} ${issue?.message ?? 'is malformed'}.`, status: 404 });
+  }
+  const query = route.query?.safeParse(request.query);
+  if (query?.success === false) throw invalid(query.error, 'query');
+  const parsedBody = route.body?.safeParse(body ?? {});
+  if (parsedBody?.success === false) throw invalid(parsedBody.error, 'body');
+  return { ...call, params: params?.data, query: query?.data, body: parsedBody?.data };
+}
+
+async function act(route: Route, call: Call<unknown, unknown, unknown>): Promise<Reply> {
+  try {
+    return await route.handler(call);
+  } catch (error) {
+    // Another request with the same key took effect while this one was on its way.
+    if (error instanceof AlreadyTookEffect) return replay(route, error.effect, call);
+    throw error;
+  }
+}
+
+async function replay(route: Route, effect: IdempotentEffect, call: Call<unknown, unknown, unknown>): Promise<Reply> {
+  if (route.replay === undefined) throw new Error(`${route.path} cannot be replayed.`);
+  const reply = await route.replay(effect.reference, call);
+  return reply.kind === 'stream' ? reply : { ...reply, headers: { ...reply.headers, 'Idempotency-Replayed': 'true' } };
+}
+
+async function send(response: Response, reply: Reply): Promise<void> {
+  switch (reply.kind) {
+    case 'json':
+      response.status(reply.status).set(reply.headers ?? {}).json(reply.body);
+      return;
+    case 'empty':
+      response.status(reply.status).set(reply.headers ?? {}).end();
+      return;
+    case 'stream':
+      await reply.send(response);
+  }
+}
+
+/** Answers what was thrown anywhere above. Where the answer has begun, only breaking it off tells the client. */
+export function answerProblem(response: Response, error: unknown, log: Logger): void {
+  if (response.headersSent) {
+    log.warn({ error }, 'an answer broke off');
+    response.destroy();
+    return;
+  }
+  const problem = toProblem(error, (response.locals['traceId'] as string | undefined) ?? newTraceId(), log);
+  if (problem.status === 401) response.set('WWW-Authenticate', 'Bearer realm="kOS"');
+  if (problem.retryable && [429, 503, 409].includes(problem.status)) response.set('Retry-After', '1');
+  response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+}
+
+const newTraceId = (): string => randomBytes(16).toString('hex');
+
+/** W3C Trace Context: the caller's trace where it sends one. */
+const traceIdOf = (request: Request): string => /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(request.get('traceparent') ?? '')?.[1] ?? newTraceId();

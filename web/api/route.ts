@@ -1,0 +1,112 @@
+import type { Response } from 'express';
+import type { z } from 'zod';
+import type { Permission } from '#core/policy/permissions.ts';
+import type { Principal } from '#core/policy/principal.ts';
+import type { Json } from '#schemas/json.ts';
+import type { Transaction } from '#services/database/connect.ts';
+
+export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
+
+/** Who may call a route: whoever holds the permission, or anybody, which the public list must then confirm. */
+export type Access = { permission: Permission } | { public: true };
+
+/** What a handler answers. `stream` writes the response itself. */
+export type Reply =
+  | { kind: 'json'; status: number; body: unknown; headers?: Record<string, string> }
+  | { kind: 'empty'; status: 204; headers?: Record<string, string> }
+  | { kind: 'stream'; send: (response: Response) => Promise<void> };
+
+export const json = (body: unknown, status = 200, headers: Record<string, string> = {}): Reply => ({ kind: 'json', status, body, headers });
+export const empty = (): Reply => ({ kind: 'empty', status: 204 });
+
+export interface Call<Params, Query, Body> {
+  /** Null on public routes only. */
+  principal: Principal | null;
+  params: Params;
+  query: Query;
+  body: Body;
+  /** A request header's value, or undefined. */
+  header(name: string): string | undefined;
+  /** Aborted when the client goes away. */
+  signal: AbortSignal;
+  traceId: string;
+  /** On idempotent routes: writes the key in the transaction of the effect. `reference` is what the answer can be built from again. */
+  recordEffect(transaction: Transaction, effect: { status: number; reference: Json }): Promise<void>;
+}
+
+export interface Caller {
+  principal: Principal;
+}
+
+type Parsed<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
+type SignedCall<Params, Query, Body, A extends Access> = Omit<Call<Params, Query, Body>, 'principal'> & { principal: A extends { public: true } ? null : Principal };
+
+export interface RouteDefinition<
+  A extends Access,
+  Params extends z.ZodType | undefined,
+  Query extends z.ZodType | undefined,
+  Body extends z.ZodType | undefined,
+> {
+  method: Method;
+  /** As OpenAPI writes it: `/v1/runs/{id}`. */
+  path: string;
+  summary: string;
+  access: A;
+  params?: Params;
+  query?: Query;
+  body?: Body;
+  /** Formats of the body, JSON when absent. A YAML body arrives as `{ source, format: 'yaml' }`. */
+  bodyFormats?: readonly ('json' | 'yaml')[];
+  /** Cap of the body in bytes; 1 MB when absent. */
+  bodyBytes?: number;
+  /** What it answers, by status; null: no body. Streams name their media type. */
+  responses: Record<number, z.ZodType | null | { mediaType: string }>;
+  handler(call: SignedCall<Parsed<Params>, Parsed<Query>, Parsed<Body>, A>): Promise<Reply>;
+  /** The route needs `Idempotency-Key`; this builds the answer of a repeat from what the first request made, as it is today. */
+  replay?(reference: Json, call: SignedCall<unknown, unknown, unknown, A>): Promise<Reply>;
+}
+
+/** A route whose types are checked where it is defined and forgotten where it is served. */
+export interface Route {
+  method: Method;
+  path: string;
+  summary: string;
+  access: Access;
+  params?: z.ZodType;
+  query?: z.ZodType;
+  body?: z.ZodType;
+  bodyFormats: readonly ('json' | 'yaml')[];
+  bodyBytes: number;
+  responses: Record<number, z.ZodType | null | { mediaType: string }>;
+  handler(call: Call<unknown, unknown, unknown>): Promise<Reply>;
+  replay?(reference: Json, call: Call<unknown, unknown, unknown>): Promise<Reply>;
+}
+
+const defaultBodyBytes = 1_000_000;
+
+export function defineRoute<
+  const A extends Access,
+  Params extends z.ZodType | undefined = undefined,
+  Query extends z.ZodType | undefined = undefined,
+  Body extends z.ZodType | undefined = undefined,
+>(definition: RouteDefinition<A, Params, Query, Body>): Route {
+  return { bodyFormats: ['json'], bodyBytes: defaultBodyBytes, ...definition } as unknown as Route;
+}
+
+/** The only routes that answer without a credential. */
+export const publicPaths: readonly string[] = ['/healthz', '/readyz'];
+
+/** Throws, and so stops the start, when a route has no permission and is not on the public list, or is there twice. */
+export function assertRoutesGuarded(routes: readonly Route[]): void {
+  const seen = new Set<string>();
+  for (const { method, path, access } of routes) {
+    const name = `${method.toUpperCase()} ${path}`;
+    if (seen.has(name)) throw new Error(`The route ${name} is defined twice.`);
+    seen.add(name);
+    const isListed = publicPaths.includes(path) && method === 'get';
+    const isPublic = 'public' in access;
+    if (isPublic !== isListed || (!isPublic && access.permission === undefined)) {
+      throw new Error(`The route ${name} must either name a permission or be on the public list.`);
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { approvalSchema, approvalStatuses, decideApprovalSchema } from '#schemas/approval.ts';
+import { idSchema } from '#schemas/ids.ts';
+import { decideApproval } from '#services/approvals/decide.ts';
+import { listApprovals, readApproval } from '#services/approvals/read.ts';
+import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
+import { defineRoute, json, type Route } from '../route.ts';
+import { idParams, listOf, pageQuery } from '../shapes.ts';
+
+const referenceSchema = z.object({ approvalId: z.string() });
+
+export const approvalRoutes = (dependencies: ApiDependencies): Route[] => [
+  defineRoute({
+    method: 'get',
+    path: '/v1/approvals',
+    summary: 'Approvals, newest first',
+    access: { permission: 'approvals:read' },
+    query: z.strictObject({ ...pageQuery, status: z.enum(approvalStatuses).optional(), run: idSchema('run').optional() }),
+    responses: { 200: listOf(approvalSchema) },
+    handler: async ({ principal, query }) => {
+      const filter = { status: query.status ?? null, runId: query.run ?? null, cursor: query.cursor ?? null, limit: query.limit };
+      return json(await inWorkspaceOf(dependencies, principal, (transaction) => listApprovals(transaction, filter)));
+    },
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/approvals/{id}',
+    summary: 'One approval, with the arguments that a decision is bound to',
+    access: { permission: 'approvals:read' },
+    params: idParams('approval'),
+    responses: { 200: approvalSchema },
+    handler: async ({ principal, params }) => json(await inWorkspaceOf(dependencies, principal, (transaction) => readApproval(transaction, params.id))),
+  }),
+  defineRoute({
+    method: 'post',
+    path: '/v1/approvals/{id}/decisions',
+    summary: 'Approve or deny exactly the arguments that were shown',
+    access: { permission: 'approvals:decide' },
+    params: idParams('approval'),
+    body: decideApprovalSchema,
+    responses: { 200: approvalSchema },
+    handler: async (call) => {
+      const { principal, params, body } = call;
+      const approval = await inWorkspaceOf(dependencies, principal, async (transaction) => {
+        const decided = await decideApproval(transaction, principal, params.id, body);
+        await call.recordEffect(transaction, { status: 200, reference: { approvalId: params.id } });
+        return decided;
+      });
+      dependencies.nudgeOutbox();
+      return json(approval);
+    },
+    replay: async (reference, { principal }) =>
+      json(await inWorkspaceOf(dependencies, principal, (transaction) => readApproval(transaction, referenceSchema.parse(reference).approvalId))),
+  }),
+];

@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import type { ApiDependencies } from '../dependencies.ts';
+import { describeApi } from '../openapi.ts';
+import { defineRoute, json, type Reply, type Route } from '../route.ts';
+import { approvalRoutes } from './approvals.ts';
+import { artifactRoutes } from './artifacts.ts';
+import { healthRoutes } from './health.ts';
+import { planRoutes } from './plans.ts';
+import { runRecordRoutes } from './run-record.ts';
+import { runRoutes } from './runs.ts';
+import { secretRoutes } from './secrets.ts';
+import { settingsRoutes } from './settings.ts';
+import { workspaceRoutes } from './workspace.ts';
+
+/** Every route of the API: the one table from which requests are served, checked and described. */
+export function makeRoutes(dependencies: ApiDependencies): Route[] {
+  const routes = [
+    ...healthRoutes(dependencies),
+    ...workspaceRoutes(dependencies),
+    ...planRoutes(dependencies),
+    ...runRoutes(dependencies),
+    ...runRecordRoutes(dependencies),
+    ...approvalRoutes(dependencies),
+    ...artifactRoutes(dependencies),
+    ...secretRoutes(dependencies),
+    ...settingsRoutes(dependencies),
+  ];
+  const description: Route = defineRoute({
+    method: 'get',
+    path: '/v1/openapi.json',
+    summary: 'This API, described (OpenAPI 3.1)',
+    access: { permission: 'self:read' },
+    responses: { 200: z.looseObject({ openapi: z.string() }) },
+    handler: async (): Promise<Reply> => json(describeApi([...routes, description], dependencies)),
+  });
+  return [...routes, description];
+}

@@ -1,0 +1,86 @@
+import { z } from 'zod';
+import { faultDetailSchema } from '#schemas/fault.ts';
+import { planSummarySchema, planVersionSchema } from '#schemas/plan-version.ts';
+import { listPlans, listPlanVersions, readPlanVersion } from '#services/plans/read.ts';
+import { checkPlan, savePlan } from '#services/plans/save.ts';
+import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
+import { defineRoute, json, type Route } from '../route.ts';
+import { listOf, pageQuery, planNameParams } from '../shapes.ts';
+
+const planTextSchema = z.strictObject({ source: z.string(), format: z.enum(['yaml', 'json']).default('yaml') });
+
+/** A plan of 1 MB is accepted, in JSON it may be twice as long; what is larger than a plan may be gets the plan's own fault up to here. */
+const planBody = { body: planTextSchema, bodyFormats: ['json', 'yaml'], bodyBytes: 4_000_000 } as const;
+
+const versionParams = planNameParams.extend({ version: z.coerce.number().int().min(1).max(999_999_999) });
+
+export const planRoutes = (dependencies: ApiDependencies): Route[] => [
+  defineRoute({
+    method: 'post',
+    path: '/v1/plans',
+    summary: 'Save a plan as the next version of its name; equal content gives the version that has it',
+    access: { permission: 'plans:write' },
+    ...planBody,
+    responses: { 201: planVersionSchema, 200: planVersionSchema },
+    handler: async ({ principal, body }) => {
+      const plan = checkPlan(dependencies.compile, body.source, body.format);
+      const saved = await inWorkspaceOf(dependencies, principal, (transaction) =>
+        savePlan(transaction, { workspaceId: principal.workspaceId, actor: principal.principalId, source: body.source, plan }),
+      );
+      return json(saved.version, saved.created ? 201 : 200, { Location: `/v1/plans/${saved.version.name}/versions/${saved.version.version}` });
+    },
+  }),
+  defineRoute({
+    method: 'post',
+    path: '/v1/plans/validate',
+    summary: 'Check a plan; executes and saves nothing',
+    access: { permission: 'plans:read' },
+    ...planBody,
+    responses: { 200: z.object({ valid: z.boolean(), errors: z.array(faultDetailSchema), name: z.string().nullable(), digest: z.string().nullable() }) },
+    handler: async ({ body }) => {
+      const verdict = dependencies.compile(body.source, body.format);
+      if (!verdict.ok) return json({ valid: false, errors: verdict.faults, name: null, digest: null });
+      return json({ valid: true, errors: [], name: verdict.plan.name, digest: verdict.plan.digest });
+    },
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/plans',
+    summary: 'Plans with their newest version, by name',
+    access: { permission: 'plans:read' },
+    query: z.strictObject(pageQuery),
+    responses: { 200: listOf(planSummarySchema) },
+    handler: async ({ principal, query }) =>
+      json(await inWorkspaceOf(dependencies, principal, (transaction) => listPlans(transaction, { cursor: query.cursor ?? null, limit: query.limit }))),
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/plans/{name}',
+    summary: 'The newest version of a plan',
+    access: { permission: 'plans:read' },
+    params: planNameParams,
+    responses: { 200: planVersionSchema },
+    handler: async ({ principal, params }) => json(await inWorkspaceOf(dependencies, principal, (transaction) => readPlanVersion(transaction, params.name, null))),
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/plans/{name}/versions',
+    summary: 'The versions of a plan, newest first',
+    access: { permission: 'plans:read' },
+    params: planNameParams,
+    query: z.strictObject(pageQuery),
+    responses: { 200: listOf(planSummarySchema) },
+    handler: async ({ principal, params, query }) =>
+      json(await inWorkspaceOf(dependencies, principal, (transaction) => listPlanVersions(transaction, params.name, { cursor: query.cursor ?? null, limit: query.limit }))),
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/plans/{name}/versions/{version}',
+    summary: 'One version of a plan',
+    access: { permission: 'plans:read' },
+    params: versionParams,
+    responses: { 200: planVersionSchema },
+    handler: async ({ principal, params }) =>
+      json(await inWorkspaceOf(dependencies, principal, (transaction) => readPlanVersion(transaction, params.name, params.version))),
+  }),
+];

@@ -1,0 +1,88 @@
+import { z } from 'zod';
+import { eventSchema } from '#schemas/event.ts';
+import { stepSchema, stepStatuses } from '#schemas/run.ts';
+import { showLogLine } from '#services/events/log-line.ts';
+import { readEvents, resumeFrom } from '#services/events/reader.ts';
+import { readRun } from '#services/runs/read.ts';
+import { listSteps, readStep } from '#services/runs/read-steps.ts';
+import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
+import { streamEvents } from '../event-stream.ts';
+import { defineRoute, json, type Route } from '../route.ts';
+import { anyOf, idParams, listOf, pageQuery } from '../shapes.ts';
+
+const positionQuery = { after: z.string().max(100).optional(), limit: pageQuery.limit };
+
+const logLineSchema = z.object({ at: z.string(), level: z.enum(['info', 'warn', 'error']), text: z.string(), stepPath: z.string().nullable(), position: z.string() });
+
+/** A page in the sequencer's order; `reset`: the position that was asked for is not kept, and the page starts over. */
+const recordOf = <Item extends z.ZodType>(item: Item) => listOf(item).extend({ reset: z.boolean() });
+
+export const runRecordRoutes = (dependencies: ApiDependencies): Route[] => [
+  defineRoute({
+    method: 'get',
+    path: '/v1/runs/{id}/steps',
+    summary: 'Steps that have begun, in the plan’s order; with `path`, that one with its whole output',
+    access: { permission: 'runs:read' },
+    params: idParams('run'),
+    query: z.strictObject({ ...pageQuery, path: z.string().max(2_000).optional(), status: anyOf(stepStatuses) }),
+    responses: { 200: listOf(stepSchema) },
+    handler: async ({ principal, params, query }) =>
+      json(
+        await inWorkspaceOf(dependencies, principal, async (transaction) => {
+          await readRun(transaction, params.id);
+          if (query.path !== undefined) return { items: [await readStep(transaction, params.id, query.path)], nextCursor: null };
+          return listSteps(transaction, params.id, { statuses: query.status ?? null, cursor: query.cursor ?? null, limit: query.limit });
+        }),
+      ),
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/runs/{id}/events',
+    summary: 'Events of a run: a stream (SSE, resumed by `Last-Event-ID` or `after`), or a page when JSON is asked for',
+    access: { permission: 'runs:read' },
+    params: idParams('run'),
+    query: z.strictObject(positionQuery),
+    responses: { 200: recordOf(eventSchema) },
+    handler: async ({ principal, params, query, header, signal }) => {
+      await inWorkspaceOf(dependencies, principal, (transaction) => readRun(transaction, params.id));
+      const scope = { workspaceId: principal.workspaceId, runId: params.id };
+      const after = header('last-event-id') ?? query.after ?? null;
+      if (!wantsStream(header('accept'))) return json(await readPage(dependencies, scope, after, query.limit));
+      return { kind: 'stream', send: (response) => streamEvents(response, dependencies, { scope, after, signal }) };
+    },
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/runs/{id}/logs',
+    summary: 'What happened in a run, as lines to read',
+    access: { permission: 'runs:read' },
+    params: idParams('run'),
+    query: z.strictObject(positionQuery),
+    responses: { 200: recordOf(logLineSchema) },
+    handler: async ({ principal, params, query }) => {
+      await inWorkspaceOf(dependencies, principal, (transaction) => readRun(transaction, params.id));
+      const page = await readPage(dependencies, { workspaceId: principal.workspaceId, runId: params.id }, query.after ?? null, query.limit);
+      return json({ ...page, items: page.items.map(showLogLine) });
+    },
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/runs/{id}/explain',
+    summary: 'For every unfinished step: what blocks it, since when, and what helps',
+    access: { permission: 'runs:read' },
+    params: idParams('run'),
+    responses: { 200: z.looseObject({ runId: z.string(), status: z.string() }) },
+    handler: async ({ principal, params }) =>
+      json(await inWorkspaceOf(dependencies, principal, (transaction) => dependencies.explainRun(transaction, params.id, dependencies.now()))),
+  }),
+];
+
+/** JSON is for those who ask for it, or for nothing in particular; browsers' EventSource asks for the stream. */
+const wantsStream = (accept: string | undefined): boolean => (accept ?? '').includes('text/event-stream');
+
+async function readPage(dependencies: ApiDependencies, scope: { workspaceId: string; runId: string }, after: string | null, limit: number) {
+  const start = await resumeFrom(dependencies.database, dependencies.system, scope, after);
+  const events = await readEvents(dependencies.database, scope, start.epoch, start.afterSeq, limit + 1);
+  const items = events.slice(0, limit);
+  return { items, nextCursor: events.length > limit ? (items.at(-1)?.position ?? null) : null, reset: start.reset !== null };
+}
