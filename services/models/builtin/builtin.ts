@@ -3,7 +3,7 @@ import type { Json } from '#schemas/json.ts';
 import { ModelFailure, type ModelRequest, type ModelResult } from '../model.ts';
 import { priceCurrency } from '../prices.ts';
 import { compileSchema } from '../structured.ts';
-import { fillSchema } from './fill.ts';
+import { fillSchema, type FillSource } from './fill.ts';
 import { describeCluster, describeLog } from './log-report.ts';
 import { summarise } from './prose.ts';
 import { subjectOf, type Subject } from './subject.ts';
@@ -39,7 +39,7 @@ async function answer(model: BuiltinName, request: ModelRequest, write: (subject
   await setImmediate();
   const subject = subjectOf(request.prompt);
   const characters = request.maxOutputTokens === undefined ? defaultCharacters : request.maxOutputTokens * charactersPerToken;
-  const object = request.schema === undefined ? undefined : await fillValid(request.schema, request.prompt, textOf(subject));
+  const object = request.schema === undefined ? undefined : await fillValid(request.schema, { prompt: request.prompt, text: textOf(subject), summary: summaryOf(subject, characters) });
   const text = object === undefined ? write(subject, characters) : JSON.stringify(object);
   request.onDelta?.(text);
   return {
@@ -76,9 +76,9 @@ function textOf(subject: Subject): string {
   }
 }
 
-async function fillValid(schema: Json, prompt: string, text: string): Promise<Json> {
+async function fillValid(schema: Json, source: FillSource): Promise<Json> {
   const check = await compileSchema(schema);
-  const object = fillSchema(schema, prompt, text);
+  const object = fillSchema(schema, source);
   const fault = check(object);
   if (fault === null) return object;
   throw new ModelFailure({

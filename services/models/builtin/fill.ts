@@ -2,20 +2,26 @@ import type { Json } from '#schemas/json.ts';
 import { isObject } from '../structured.ts';
 import { levelInText } from './log-level.ts';
 import { jsonInPrompt } from './subject.ts';
-import { sentencesOf, summarise } from './prose.ts';
+import { sentencesOf } from './prose.ts';
 import { keywordsOf, shorten } from './words.ts';
 
-interface Source {
-  /** The prompt without its instruction. */
+export interface FillSource {
+  prompt: string;
+  /** What the prompt is about, without its instruction. */
   text: string;
+  /** The same in a few sentences, for descriptive fields. */
+  summary: string;
+}
+
+interface Source extends FillSource {
   /** Values of the same name in JSON that the prompt holds are taken over. */
   known: { [key: string]: Json };
 }
 
 /** Fills a JSON Schema from a text by rules: what the text names outright, else what its form suggests, else the plainest value of the type. */
-export function fillSchema(schema: Json, prompt: string, text: string): Json {
-  const found = jsonInPrompt(prompt);
-  return fill(schema, '', { text, known: found !== undefined && isObject(found) ? found : {} });
+export function fillSchema(schema: Json, source: FillSource): Json {
+  const found = jsonInPrompt(source.prompt);
+  return fill(schema, '', { ...source, known: found !== undefined && isObject(found) ? found : {} });
 }
 
 function fill(schema: Json, name: string, source: Source): Json {
@@ -125,13 +131,13 @@ const formats: Record<string, RegExp> = {
 function fillText(schema: { [key: string]: Json }, name: string, source: Source): string {
   const format = formats[String(schema['format'])];
   const found = format?.exec(source.text)?.[0] ?? statedValue(name, source.text, '[^\\n"\',;]{1,200}')?.trim();
-  return shorten(found ?? textFor(spoken(name), source.text), Math.min(bound(schema, 'maxLength', 600), 600));
+  return shorten(found ?? textFor(spoken(name), source), Math.min(bound(schema, 'maxLength', 600), 600));
 }
 
-function textFor(name: string, text: string): string {
+function textFor(name: string, { text, summary }: Source): string {
   if (/title|subject|headline|name|label/.test(name)) return shorten(sentencesOf(text)[0] ?? '', 80);
   if (/keyword|tag|topic|category/.test(name)) return keywordsOf(text, 1)[0] ?? '';
-  return summarise(text, { sentences: 2, characters: 400 });
+  return summary;
 }
 
 const bound = (schema: { [key: string]: Json }, name: string, otherwise: number): number => {

@@ -1,7 +1,7 @@
 import { graver, levelInText, levelNamed, type Level } from './log-level.ts';
 import { matchingRules } from './log-rules.ts';
 import type { LogCluster } from './subject.ts';
-import { contentWords, shorten } from './words.ts';
+import { shorten } from './words.ts';
 
 /** One paragraph on one kind of log message: level and count, what it says, who says it, what such lines commonly mean, what to look at. */
 export function describeCluster(cluster: LogCluster): string {
@@ -10,9 +10,9 @@ export function describeCluster(cluster: LogCluster): string {
   const components = componentsOf(cluster);
   const rules = matchingRules(evidence);
   const sentences = [
-    `${headOf(level, cluster.count)}: \`${shorten(cluster.template, 200)}\`${spanOf(cluster)}.`,
+    `${headOf(level, cluster.count)}: \`${shorten(cluster.template, 200)}\`${spanOf(cluster)}${filesOf(cluster)}.`,
     components.length === 0 ? '' : `It names ${components.join(', ')}.`,
-    ...rules.map((rule) => `By the rule "${rule.name}", such lines commonly mean that ${rule.means}. Look at ${rule.check}.`),
+    ...rules.map((rule) => `By the rule "${rule.name}", such lines commonly mean that ${rule.means}. ${rule.advice}`),
     rules.length === 0 ? noRule(level) : '',
   ];
   return sentences.filter((sentence) => sentence !== '').join(' ');
@@ -25,7 +25,7 @@ export function describeLog(lines: string[], limit: number): string {
   const alarming = stated.reduce((sum, { count }) => sum + count, 0);
   const head = `${plural(lines.length, 'line')} of ${plural(kinds.length, 'kind')}; ${alarming === 0 ? 'none states a warning or an error' : `${plural(alarming, 'line')} of level WARN or above`}.`;
   const shown = kinds.slice(0, limit).map(({ template, level, count, example }) =>
-    describeCluster({ template, level, count, firstSeen: null, lastSeen: null, examples: [example] }),
+    describeCluster({ template, level, count, firstSeen: null, lastSeen: null, examples: [example], files: [] }),
   );
   const rest = kinds.length > limit ? [`${plural(kinds.length - limit, 'more kind')} not shown.`] : [];
   return [head, ...shown, ...rest].join('\n');
@@ -71,6 +71,11 @@ function spanOf({ firstSeen, lastSeen }: LogCluster): string {
   return firstSeen === lastSeen ? `, at ${firstSeen}` : `, from ${firstSeen} to ${lastSeen}`;
 }
 
+function filesOf({ files }: LogCluster): string {
+  if (files.length === 0) return '';
+  return files.length === 1 ? `, in ${files[0]}` : `, in ${files.length} files (${files[0]} …)`;
+}
+
 function noRule(level: Level | null): string {
   const grave = level !== null && graver(level, 'INFO') < 0;
   return grave ? 'No built-in rule knows this message; its level alone says that it deserves a look.' : 'No built-in rule knows this message, and nothing in it sounds an alarm.';
@@ -78,17 +83,17 @@ function noRule(level: Level | null): string {
 
 const levelOrTime = /^(?:fatal|panic|error|err|warn|warning|info|notice|debug|trace|log|level|time|msg|message|timestamp|pid|hostname|utc|null|true|false|undefined)$/;
 
-/** Names in the message that may be parts of a system: `name[pid]:`, `[name]`, `name=…`, dotted and dashed words; else its rarest-looking plain words. */
+/** Names of parts of a system, where the form of the line shows that they are names: `name[pid]:`, `[name]`, `LEVEL name:`, `service=name`, dotted and dashed names. */
 function componentsOf({ template, examples }: LogCluster): string[] {
-  const text = [template, ...examples.slice(0, 1)].join(' ').replace(/<\*>|\{\{?[^}]*\}?\}|\d{4}-\d\d-\d\d\S*/g, ' ');
-  const marked = [
-    ...text.matchAll(/(?:^|\s)([A-Za-z][\w.-]+)(?:\[\d*\s*\])?:\s/g),
+  const text = [template, ...examples.slice(0, 1)].join('\n').replace(/<\*>|\d{4}-\d\d-\d\d\S*/g, ' ');
+  const names = [
+    ...text.matchAll(/(?:^|\s)([A-Za-z][\w.-]+)\[[\d\s]*\]:/g),
     ...text.matchAll(/\[([A-Za-z][\w.-]+)\]/g),
+    ...text.matchAll(/(?:^|[A-Z]{4,5}\s+)([a-z][\w.-]*):\s/gm),
     ...text.matchAll(/\b(?:logger|service|component|module|name|part|app|unit|container)["']?\s*[=:]\s*["']?([\w.-]+)/gi),
     ...text.matchAll(/\b([a-z]\w*(?:[.-][a-zA-Z]\w*)+)\b/g),
   ].map((match) => match[1] ?? '');
-  const names = marked.length > 0 ? marked : contentWords(text).slice(0, 3);
-  return [...new Set(names)].filter((name) => name.length > 2 && !levelOrTime.test(name.toLowerCase())).slice(0, 3);
+  return [...new Set(names)].filter((name) => name.length > 1 && !levelOrTime.test(name.toLowerCase())).slice(0, 3);
 }
 
 const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`;

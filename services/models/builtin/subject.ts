@@ -17,6 +17,7 @@ export interface LogCluster {
   firstSeen: string | null;
   lastSeen: string | null;
   examples: string[];
+  files: string[];
 }
 
 export function subjectOf(prompt: string): Subject {
@@ -47,6 +48,7 @@ function asCluster(value: Json): LogCluster | null {
     firstSeen: textOrNull(pick(value, ['firstSeen', 'first', 'firstAt', 'since', 'from'])),
     lastSeen: textOrNull(pick(value, ['lastSeen', 'last', 'lastAt', 'until', 'to'])),
     examples: textsIn(examples ?? null),
+    files: textsIn(pick(value, ['files', 'file']) ?? null),
   };
 }
 

@@ -16,9 +16,9 @@ export function countWords(words: string[]): Map<string, number> {
   return counts;
 }
 
-/** The most frequent content words; of equally frequent ones the earlier first. */
+/** The most frequent content words, addresses left out; of equally frequent ones the earlier first. */
 export function keywordsOf(text: string, limit: number): string[] {
-  const counts = [...countWords(contentWords(text))];
+  const counts = [...countWords(contentWords(text.replace(/https?:\/\/\S+|\S+@\S+/g, ' ')))];
   return counts
     .sort((a, b) => b[1] - a[1])
     .slice(0, limit)
