@@ -48,7 +48,7 @@ export const celEnvironment = createEnvironment();
 
 /** Parsed expressions by source, oldest out first. About 2 kB each. */
 const cache = new Map<string, ParsedExpression>();
-const cacheSize = 10_000;
+const cacheSize = 4_000;
 
 export function parseExpression(source: string): ParsedExpression {
   const known = cache.get(source);

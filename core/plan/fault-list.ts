@@ -18,10 +18,12 @@ export class FaultList {
     return this.faults.length >= mostFaults;
   }
 
-  add(pointer: string, message: string, options: { suggestion?: string | undefined; part?: 'key' | 'value' } = {}): void {
+  /** `word`: a piece of the text at `pointer` that the fault is about. */
+  add(pointer: string, message: string, options: { suggestion?: string | undefined; part?: 'key' | 'value'; word?: string | undefined } = {}): void {
     if (this.full) return;
     const suggestion = options.suggestion === undefined ? {} : { suggestion: options.suggestion };
-    this.faults.push({ pointer, message, ...suggestion, ...this.#locate?.(pointer, options.part ?? 'value') });
+    const inside = options.word === undefined ? undefined : { source: options.word, offset: 0, start: 0 };
+    this.faults.push({ pointer, message, ...suggestion, ...this.#locate?.(pointer, options.part ?? 'value', inside) });
   }
 
   /** A fault in a template whose root stands at `base` in the document. */

@@ -1,0 +1,180 @@
+import type { ASTNode } from '@marcbachmann/cel-js';
+import type { Json } from '#schemas/json.ts';
+import { type Expression, placePath } from './expression.ts';
+import type { Scope } from './scope.ts';
+import { type AccessChain, bindingOf, chainOf, childrenOf, loopOf } from './syntax.ts';
+import type { Template } from './template.ts';
+
+/**
+ * Work that may be done at once, in the caller's thread; more goes to a worker thread. One unit is about 0.1 µs (one step of the engine,
+ * or one value that is converted), so this is about 2 ms at most.
+ */
+const inlineWork = 20_000;
+/** Characters that weigh as much as one value. */
+const charactersPerUnit = 32;
+
+/** Whether a template is surely cheap with these data. A few look-ups in most cases; looks at no more than `inlineWork` values. */
+export function isCheap(template: Template, scope: Scope): boolean {
+  if (template.simple) return true;
+  let work = 0;
+  for (const { expression } of template.expressions) {
+    if (expression.chain === undefined) work += estimateWork(expression, scope);
+    if (work > inlineWork) return false;
+  }
+  return true;
+}
+
+/** Upper bound of the work, in units; Infinity where there is none. */
+export function estimateWork(expression: Expression, scope: Scope): number {
+  let conversion = 0;
+  for (const path of expression.paths) {
+    conversion += weigh(valueAt(scope, path), inlineWork);
+    if (conversion > inlineWork) return conversion;
+  }
+  return conversion + estimate(expression.ast, { scope, variables: new Map() }).work;
+}
+
+/** Bounds of one node: the work to evaluate it, the weight of its value, and the number of its elements. */
+interface Estimate {
+  work: number;
+  weight: number;
+  count: number;
+}
+
+interface Context {
+  scope: Scope;
+  /** Names bound by loops. */
+  variables: ReadonlyMap<string, Estimate>;
+}
+
+const scalar: Estimate = { work: 1, weight: 1, count: 1 };
+const unbounded: Estimate = { work: Number.POSITIVE_INFINITY, weight: Number.POSITIVE_INFINITY, count: Number.POSITIVE_INFINITY };
+
+function estimate(node: ASTNode, context: Context): Estimate {
+  const chain = chainOf(node, new Set(context.variables.keys()));
+  if (chain !== undefined) return estimateChain(chain, context.scope);
+  const loop = loopOf(node);
+  if (loop !== undefined) return estimateLoop(node, loop, context);
+  const binding = bindingOf(node);
+  if (binding !== undefined) {
+    const value = estimate(binding.value, context);
+    const body = estimate(binding.body, { ...context, variables: new Map(context.variables).set(binding.variable, { ...value, work: 1 }) });
+    return { ...body, work: value.work + body.work };
+  }
+  switch (node.op) {
+    case 'value':
+      return typeof node.args === 'string' ? weightOnly(1 + node.args.length / charactersPerUnit) : scalar;
+    case 'id':
+      return context.variables.get(node.args) ?? scalar;
+    case '.':
+    case '.?': {
+      const object = estimate(node.args[0], context);
+      return { ...object, work: object.work + 1 };
+    }
+    case 'call':
+      return estimateCall(node.args[0], node.args[1], context);
+    case 'rcall':
+      return node.args[0] === 'matches' ? unbounded : estimateCall(node.args[0], [node.args[1], ...node.args[2]], context);
+    default:
+      return sumOf(childrenOf(node), context);
+  }
+}
+
+function weightOnly(weight: number): Estimate {
+  return { work: 1, weight, count: weight };
+}
+
+function estimateChain(chain: AccessChain, scope: Scope): Estimate {
+  const value = valueAt(scope, [chain.root, ...chain.keys]);
+  const count = Array.isArray(value) ? value.length : typeof value === 'object' && value !== null ? Object.keys(value).length : 1;
+  return { work: 1, weight: weigh(value, inlineWork), count };
+}
+
+function sumOf(nodes: ASTNode[], context: Context): Estimate {
+  let work = 1;
+  let weight = 1;
+  for (const node of nodes) {
+    const part = estimate(node, context);
+    work += part.work;
+    weight += part.weight;
+  }
+  // Comparing, concatenating and copying look at every part once.
+  return { work: work + weight, weight, count: weight };
+}
+
+function estimateCall(name: string, parameters: ASTNode[], context: Context): Estimate {
+  if (name === 'range') {
+    const bounds = parameters.map((parameter) => numberOf(parameter, context));
+    const [first = 0, second = 0] = bounds;
+    const length = bounds.length === 1 ? first : Math.abs(second - first);
+    return { work: 1 + length, weight: 1 + length, count: length };
+  }
+  const whole = sumOf(parameters, context);
+  if (name === 'size') return { work: whole.work, weight: 1, count: 1 };
+  // Cutting a text can make an element of every character; sorting looks at every element a few times.
+  if (name === 'split') return { work: whole.work * charactersPerUnit, weight: whole.weight * charactersPerUnit, count: whole.weight * charactersPerUnit };
+  return { ...whole, work: whole.work * (name.startsWith('sort') ? 8 : 2) };
+}
+
+function numberOf(node: ASTNode, context: Context): number {
+  if (node.op === 'value' && typeof node.args === 'bigint') return Number(node.args);
+  const chain = chainOf(node, new Set(context.variables.keys()));
+  const value = chain === undefined ? undefined : valueAt(context.scope, [chain.root, ...chain.keys]);
+  return typeof value === 'number' ? value : Number.POSITIVE_INFINITY;
+}
+
+function estimateLoop(node: ASTNode, loop: NonNullable<ReturnType<typeof loopOf>>, context: Context): Estimate {
+  const receiver = estimate(loop.receiver, context);
+  const variables = new Map(context.variables).set(loop.variable, { work: 1, weight: receiver.weight, count: receiver.weight });
+  const parts = loop.body.map((part) => estimate(part, { ...context, variables }));
+  const perElement = parts.reduce((work, part) => work + part.work, 1);
+  const work = receiver.work + receiver.count * perElement;
+  if (node.op === 'rcall' && node.args[0] === 'map') {
+    // Parts of the elements weigh no more than the elements together.
+    const last = loop.body.at(-1);
+    const weight = last !== undefined && isPartOf(last, loop.variable) ? receiver.weight : receiver.count * (parts.at(-1)?.weight ?? 1);
+    return { work, weight, count: receiver.count };
+  }
+  return node.op === 'rcall' && node.args[0] === 'filter' ? { work, weight: receiver.weight, count: receiver.count } : { work, weight: 1, count: 1 };
+}
+
+function isPartOf(node: ASTNode, variable: string): boolean {
+  let current = node;
+  while (current.op === '.' || current.op === '[]') current = current.args[0];
+  return current.op === 'id' && current.args === variable;
+}
+
+function valueAt(scope: Scope, path: (string | number)[]): Json | undefined {
+  let value: unknown = scope;
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string | number, unknown>)[key];
+  }
+  return value as Json | undefined;
+}
+
+/** Number of values in a value, texts by their length; stops counting at `limit`. */
+export function weigh(value: Json | undefined, limit: number): number {
+  if (typeof value === 'string') return 1 + value.length / charactersPerUnit;
+  if (typeof value !== 'object' || value === null) return 1;
+  let weight = 1;
+  if (Array.isArray(value)) {
+    for (const element of value) {
+      weight += weigh(element, limit - weight);
+      if (weight > limit) break;
+    }
+    return weight;
+  }
+  for (const key of Object.keys(value)) {
+    weight += weigh(value[key], limit - weight);
+    if (weight > limit) break;
+  }
+  return weight;
+}
+
+/** The part of a scope that a template reads: all a worker thread has to be sent. */
+export function readPart(template: Template, scope: Scope): Scope {
+  const part: Record<string, unknown> = {};
+  for (const path of template.paths) placePath(part, scope as unknown as Record<string, unknown>, path, (value) => value);
+  return { input: null, steps: {}, run: { id: '', startedAt: '' }, ...part };
+}

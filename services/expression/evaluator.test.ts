@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Scope } from '#core/expression/scope.ts';
+import { parseTemplate } from '#core/expression/template.ts';
+import type { Json } from '#schemas/json.ts';
+import { createEvaluator, type Evaluator } from './evaluator.ts';
+
+const scopeWith = (input: Json): Scope => ({ input, steps: {}, run: { id: 'run_1', startedAt: '2030-01-01T00:00:00Z' } });
+const numbers = Array.from({ length: 30_000 }, (_, index) => index);
+
+/** Longest time the event loop stood still while `work` went on, in milliseconds. */
+async function longestPause(work: Promise<unknown>): Promise<number> {
+  let last = performance.now();
+  let longest = 0;
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last);
+    last = performance.now();
+  }, 5);
+  await work.catch(() => undefined);
+  clearInterval(timer);
+  return longest;
+}
+
+describe('evaluator', () => {
+  let evaluator: Evaluator;
+  beforeAll(() => {
+    evaluator = createEvaluator({ threads: 2 });
+  });
+  afterAll(() => evaluator.close());
+
+  const evaluate = (source: Json, input: Json = {}): Promise<Json> => evaluator.evaluate(parseTemplate(source), scopeWith(input));
+
+  it('gives the same answer at once and in a thread', async () => {
+    expect(await evaluate('${input.numbers.map(n, n * 2)}', { numbers: [1, 2, 3] })).toEqual([2, 4, 6]);
+    expect(await evaluate('${sum(input.numbers.map(n, n * 2))}', { numbers })).toBe(899_970_000);
+  });
+
+  it('sends a thread the whole of a structured template', async () => {
+    const value = await evaluate({ total: '${sum(input.numbers)}', name: '${input.name}-${run.id}', fixed: [1] }, { numbers, name: 'x' });
+    expect(value).toEqual({ total: 449_985_000, name: 'x-run_1', fixed: [1] });
+  });
+
+  it('ends an expression that runs long, while the event loop goes on', async () => {
+    const endless = evaluate('${range(9000).map(a, range(9000).map(b, a * b)).size()}');
+    const pause = await longestPause(endless);
+    await expect(endless).rejects.toMatchObject({ code: 'expression_budget' });
+    expect(pause).toBeLessThan(200);
+  });
+
+  it('ends a regular expression that backtracks without end', async () => {
+    await expect(evaluate('${input.text.matches("^(a+)+$")}', { text: `${'a'.repeat(60)}!` })).rejects.toMatchObject({ code: 'expression_budget' });
+  });
+
+  it('ends an expression that takes too much memory, and works on', async () => {
+    const doubling = Array.from({ length: 30 }, (_, index) => `cel.bind(v${index + 1}, v${index} + v${index}, `).join('');
+    await expect(evaluate(`\${cel.bind(v0, range(1000), ${doubling} size(v30)${')'.repeat(31)}}`)).rejects.toMatchObject({ code: 'expression_budget' });
+    expect(await evaluate('${sum(input.numbers)}', { numbers })).toBe(449_985_000);
+  });
+
+  it('names what the expression did wrong, from a thread as well', async () => {
+    await expect(evaluate('${input.numbers.map(n, n.missing)}', { numbers })).rejects.toMatchObject({ code: 'expression_failed', status: 422 });
+  });
+
+  it('renders prompts with loops under the same budget', async () => {
+    expect(await evaluator.render('{% for word in words %}{{ word }};{% endfor %}', { words: ['a', 'b'] })).toBe('a;b;');
+    const endless = '{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}';
+    await expect(evaluator.render(endless, {})).rejects.toMatchObject({ code: 'expression_budget' });
+  });
+
+  it('holds input against patterns under the same budget', async () => {
+    const schema = { type: 'object', properties: { name: { type: 'string', pattern: '^(a+)+$' } } };
+    expect(await evaluator.validateInput(schema, { name: 'aaa' })).toEqual({ ok: true, input: { name: 'aaa' } });
+    await expect(evaluator.validateInput(schema, { name: `${'a'.repeat(60)}!` })).rejects.toMatchObject({ code: 'expression_budget' });
+  });
+
+  it('serves many callers with few threads', async () => {
+    const results = await Promise.all(Array.from({ length: 20 }, (_, index) => evaluate(`\${sum(input.numbers) + ${index}}`, { numbers })));
+    expect(results).toEqual(Array.from({ length: 20 }, (_, index) => 449_985_000 + index));
+  });
+
+  it('refuses work after it is closed', async () => {
+    const closed = createEvaluator({ threads: 1 });
+    await closed.close();
+    await expect(closed.evaluate(parseTemplate('${range(99999)}'), scopeWith({}))).rejects.toMatchObject({ code: 'evaluator_closed' });
+    expect(await closed.evaluate(parseTemplate('${input.a}'), scopeWith({ a: 1 }))).toBe(1);
+  });
+
+  it('costs next to nothing for small expressions', async () => {
+    const template = parseTemplate({ path: 'out/${run.id}/${input.index}.json', next: '${input.index + 1}' });
+    const scope = scopeWith({ index: 7 });
+    await evaluator.evaluate(template, scope);
+    const rounds = 20_000;
+    const started = performance.now();
+    for (let round = 0; round < rounds; round += 1) await evaluator.evaluate(template, scope);
+    // About 2 µs; the bound leaves room for a busy machine.
+    expect((performance.now() - started) / rounds).toBeLessThan(0.05);
+  });
+});

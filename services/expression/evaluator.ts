@@ -1,0 +1,66 @@
+import { availableParallelism } from 'node:os';
+import { isCheap, readPart, weigh } from '#core/expression/cost.ts';
+import type { Scope } from '#core/expression/scope.ts';
+import { evaluateTemplate, type Template } from '#core/expression/template.ts';
+import { type InputResult, validateInput } from '#core/plan/validate-input.ts';
+import { renderPrompt } from '#core/prompt/render.ts';
+import { parsePrompt } from '#core/prompt/syntax.ts';
+import type { Json } from '#schemas/json.ts';
+import { type PoolOptions, ThreadPool } from './pool.ts';
+
+/**
+ * Evaluates what users wrote. Cheap work is done at once, in the caller's thread; all else in a worker thread with a budget of processor time
+ * and memory, so that the caller's event loop (and with it every heartbeat) goes on.
+ */
+export interface Evaluator {
+  /** Throws `KosError`: `expression_failed`, `expression_result`, `expression_budget`. */
+  evaluate(template: Template, scope: Scope): Promise<Json>;
+  /** Renders a Jinja prompt. Throws `KosError`: `prompt_failed`, `expression_budget`. */
+  render(prompt: string, variables: { [name: string]: Json }): Promise<string>;
+  /** As `validateInput` of `core/plan`, with the schema's patterns under the budget. */
+  validateInput(schema: Json | null, input: Json | undefined): Promise<InputResult>;
+  /** Ends the threads; what still runs is rejected. */
+  close(): Promise<void>;
+}
+
+/** Values and text that a plain prompt may be given and still be rendered at once, about 2 ms. */
+const inlinePromptWeight = 20_000;
+/** The same for input that is held against a schema without patterns. */
+const inlineInputWeight = 20_000;
+
+export function createEvaluator(options: Partial<PoolOptions> = {}): Evaluator {
+  const pool = new ThreadPool({ threads: Math.max(1, Math.min(4, availableParallelism() - 1)), budgetMs: 250, memoryMb: 64, ...options });
+  return {
+    async evaluate(template, scope) {
+      if (isCheap(template, scope)) return evaluateTemplate(template, scope);
+      return pool.run({ kind: 'evaluate', source: template.source, scope: readPart(template, scope) }, describe(template));
+    },
+    async render(prompt, variables) {
+      const parsed = parsePrompt(prompt);
+      const cheap = parsed.ok && parsed.prompt.plain && weigh(variables, inlinePromptWeight) <= inlinePromptWeight;
+      return cheap || !parsed.ok ? renderPrompt(prompt, variables) : pool.run({ kind: 'render', prompt, variables }, 'A prompt');
+    },
+    async validateInput(schema, input) {
+      const cheap = schema === null || input === undefined || (!hasPattern(schema) && weigh(input, inlineInputWeight) <= inlineInputWeight);
+      return cheap ? validateInput(schema, input) : pool.run({ kind: 'validate', schema, input }, 'The input');
+    },
+    close: () => pool.close(),
+  };
+}
+
+function describe(template: Template): string {
+  const dearest = template.expressions.find(({ expression }) => expression.chain === undefined) ?? template.expressions[0];
+  return dearest === undefined ? 'An expression' : `Expression \${${dearest.expression.source.slice(0, 200)}}`;
+}
+
+/** Schemas by whether they hold a regular expression anywhere. */
+const withPattern = new WeakMap<object, boolean>();
+
+function hasPattern(schema: Json): boolean {
+  if (typeof schema !== 'object' || schema === null) return false;
+  const known = withPattern.get(schema);
+  if (known !== undefined) return known;
+  const found = Object.entries(schema).some(([key, member]) => (key === 'pattern' && typeof member === 'string') || key === 'patternProperties' || hasPattern(member as Json));
+  withPattern.set(schema, found);
+  return found;
+}

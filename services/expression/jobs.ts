@@ -1,0 +1,21 @@
+import type { Scope } from '#core/expression/scope.ts';
+import type { InputResult } from '#core/plan/validate-input.ts';
+import type { Json } from '#schemas/json.ts';
+
+/** What a worker thread is asked to do. All plain data: it crosses by structured clone. */
+export type Job =
+  | { kind: 'evaluate'; source: Json; scope: Scope }
+  | { kind: 'render'; prompt: string; variables: { [name: string]: Json } }
+  | { kind: 'validate'; schema: Json; input: Json };
+
+export interface JobResults {
+  evaluate: Json;
+  render: string;
+  validate: InputResult;
+}
+
+/** What it answers. `ready` is sent once, when the thread can take its first job; times are the thread's processor time so far. */
+export type Answer =
+  | { kind: 'ready'; cpuMs: number }
+  | { kind: 'done'; value: unknown; cpuMs: number }
+  | { kind: 'refused'; code: string; message: string; fix: string | null; status: number; cpuMs: number };
