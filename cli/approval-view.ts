@@ -1,0 +1,48 @@
+import type { Approval } from '#schemas/approval.ts';
+import type { Json } from '#schemas/json.ts';
+import type { Colours } from './output.ts';
+import { describeFields } from './show-value.ts';
+import { visibleLine, visibleText } from './terminal-text.ts';
+import { describeInstant } from './times.ts';
+
+/** All that a decision is about: what will be done with which input, and the digest that the decision names. Nothing is cut. */
+export function describeApproval(approval: Approval, colours: Colours, now: number): string {
+  const fields = describeFields([
+    ['approval', approval.id],
+    ['run', approval.runId],
+    ['step', approval.stepPath],
+    ['status', approval.status],
+    ['decided by', describeDecisions(approval, now)],
+    ['may decide', `${approval.from}${approval.fourEyes ? ', but not who answers for the run' : ''}`],
+    ['asked', describeInstant(approval.createdAt, now)],
+    [approval.status === 'open' ? 'expires' : 'expiry', approval.expiresAt === null ? 'never' : describeInstant(approval.expiresAt, now)],
+    ['digest', approval.argumentsDigest],
+  ]);
+  const message = approval.message === null ? [] : ['', visibleText(approval.message)];
+  return [fields, ...message, '', ...describeArguments(approval, colours)].join('\n');
+}
+
+function describeDecisions(approval: Approval, now: number): string | null {
+  const decisions = approval.decisions.map(
+    (decision) => `${visibleLine(decision.by)}: ${decision.decision} ${describeInstant(decision.at, now)}${decision.reason === null ? '' : ` (${visibleLine(decision.reason)})`}`,
+  );
+  return decisions.length === 0 ? null : decisions.join('\n');
+}
+
+function describeArguments(approval: Approval, colours: Colours): string[] {
+  if (approval.arguments.length === 0) return [colours.dim('No step waits behind it: the decision is about the message alone.')];
+  return approval.arguments.flatMap((argument) => [
+    `${colours.bold(visibleLine(argument.stepPath))} ${visibleLine(argument.tool ?? argument.kind)} ${colours.dim('would run with')}`,
+    indent(visibleText(describeInput(argument.input))),
+  ]);
+}
+
+/** Texts of several lines are shown as lines, not with `\n` in them: a report is to be read before it is signed. */
+function describeInput(input: Json): string {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return typeof input === 'string' ? input : JSON.stringify(input, null, 2);
+  return Object.entries(input)
+    .map(([name, value]) => (typeof value === 'string' && value.includes('\n') ? `${name}:\n${indent(value)}` : `${name}: ${JSON.stringify(value, null, 2)}`))
+    .join('\n');
+}
+
+const indent = (text: string): string => text.replace(/^/gm, '  ');

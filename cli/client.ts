@@ -1,0 +1,180 @@
+import type { FaultDetail } from '#core/errors.ts';
+import { KosError } from '#core/errors.ts';
+import type { Approval, DecideApproval } from '#schemas/approval.ts';
+import type { Artifact } from '#schemas/artifact.ts';
+import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
+import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
+import type { SecretDescription } from '#schemas/secret.ts';
+import type { WorkspaceSettings } from '#schemas/settings.ts';
+import type { Credentials } from './credentials.ts';
+import { createTransport, newIdempotencyKey, type Request, type Transport } from './transport.ts';
+
+export interface Page<Item> {
+  items: Item[];
+  nextCursor: string | null;
+}
+
+export interface PlanVerdict {
+  valid: boolean;
+  errors: FaultDetail[];
+}
+
+/** One line of a run's log. */
+export interface LogLine {
+  at: string;
+  level: 'info' | 'warn' | 'error';
+  text: string;
+  stepPath: string | null;
+  position: string;
+}
+
+export interface Overview {
+  runs: Partial<Record<RunStatus, number>>;
+  openApprovals: number;
+  parts: Record<string, string>;
+}
+
+export interface Me {
+  principal: { id: string; name: string };
+  workspace: { id: string; slug: string; name: string };
+  roles: string[];
+  permissions: string[];
+  version: string;
+}
+
+export interface ShownSettings extends WorkspaceSettings {
+  /** Folders that tools may reach whatever the settings say. */
+  builtInRoots: WorkspaceSettings['roots'];
+}
+
+/** Why each unfinished step does not go on (`core/engine/explain`). */
+export interface Explanation {
+  runId: string;
+  status: string;
+  reasons: {
+    stepPath: string | null;
+    status: string;
+    blockedBy: { kind: string; ref: string | null; text: string };
+    since: string | null;
+    until: string | null;
+    unblocks: string;
+    command: string | null;
+  }[];
+}
+
+export interface Started {
+  id: string;
+  status: string;
+  url: string;
+}
+
+export interface Tagged<Value> {
+  value: Value;
+  etag: string;
+}
+
+type Query = NonNullable<Request['query']>;
+
+export type Client = ReturnType<typeof createClient>;
+
+/** The public API as functions. One call is one action: an idempotency key is made for it and kept over its retries. */
+export function createClient(loadCredentials: () => Promise<Credentials>) {
+  const transport = createTransport(loadCredentials);
+  const get = <T>(path: string, query: Query = {}): Promise<T> => readJson<T>(transport, { method: 'GET', path, query });
+  const act = <T>(path: string, json: unknown, idempotencyKey = newIdempotencyKey()): Promise<T> =>
+    readJson<T>(transport, { method: 'POST', path, json, idempotencyKey });
+  const remove = async (path: string): Promise<void> => void (await transport.send({ method: 'DELETE', path }));
+  return {
+    transport,
+    plans: {
+      list: (query: Query) => get<Page<PlanSummary>>('/v1/plans', query),
+      /** Its newest version, or the one named. */
+      get: (name: string, version: number | null) => get<PlanVersion>(version === null ? `/v1/plans/${segment(name)}` : `/v1/plans/${segment(name)}/versions/${version}`),
+      validate: (text: PlanText) => readJson<PlanVerdict>(transport, { method: 'POST', path: '/v1/plans/validate', repeatable: true, ...planBody(text) }),
+      /** A version is its content, so saving twice is saving once. */
+      save: (text: PlanText) => readJson<PlanVersion>(transport, { method: 'POST', path: '/v1/plans', repeatable: true, ...planBody(text) }),
+    },
+    runs: {
+      start: (body: StartRun, idempotencyKey: string) => act<Started>('/v1/runs', body, idempotencyKey),
+      list: (query: Query) => get<Page<Run>>('/v1/runs', query),
+      get: (id: string) => get<Run>(`/v1/runs/${segment(id)}`),
+      cancel: (id: string, reason: string | undefined) => act<Run>(`/v1/runs/${segment(id)}/cancel`, reason === undefined ? {} : { reason }),
+      pin: (id: string, pinned: boolean) => act<Run>(`/v1/runs/${segment(id)}/${pinned ? 'pin' : 'unpin'}`, undefined),
+      remove: (id: string) => remove(`/v1/runs/${segment(id)}`),
+      steps: (id: string, query: Query) => get<Page<Step>>(`/v1/runs/${segment(id)}/steps`, query),
+      explain: (id: string) => get<Explanation>(`/v1/runs/${segment(id)}/explain`),
+      logs: (id: string, query: Query) => get<Page<LogLine>>(`/v1/runs/${segment(id)}/logs`, query),
+    },
+    approvals: {
+      list: (query: Query) => get<Page<Approval>>('/v1/approvals', query),
+      get: (id: string) => get<Approval>(`/v1/approvals/${segment(id)}`),
+      decide: (id: string, body: DecideApproval) => act<Approval>(`/v1/approvals/${segment(id)}/decisions`, body),
+    },
+    artifacts: {
+      list: (query: Query) => get<Page<Artifact>>('/v1/artifacts', query),
+      get: (id: string) => get<Artifact>(`/v1/artifacts/${segment(id)}`),
+      /** The bytes, as a response whose body is still to be read. */
+      content: async (id: string): Promise<Response> =>
+        (await transport.send({ method: 'GET', path: `/v1/artifacts/${segment(id)}/content`, headers: { accept: '*/*' } })).response,
+    },
+    secrets: {
+      list: (query: Query) => get<Page<SecretDescription>>('/v1/secrets', query),
+      set: (name: string, body: { value: string; hosts: string[] }) => readJson<SecretDescription>(transport, { method: 'PUT', path: `/v1/secrets/${segment(name)}`, json: body }),
+      remove: (name: string) => remove(`/v1/secrets/${segment(name)}`),
+    },
+    settings: {
+      get: async (): Promise<Tagged<ShownSettings>> => {
+        const answer = await transport.send({ method: 'GET', path: '/v1/settings' });
+        return { value: (await answer.response.json()) as ShownSettings, etag: answer.headers.get('etag') ?? '' };
+      },
+      /** Each setting that is named is replaced as a whole, if nobody has changed any since `etag`. */
+      change: (change: Partial<WorkspaceSettings>, etag: string) =>
+        readJson<ShownSettings>(transport, { method: 'PATCH', path: '/v1/settings', json: change, headers: { 'if-match': etag } }),
+    },
+    me: () => get<Me>('/v1/me'),
+    overview: () => get<Overview>('/v1/overview'),
+    /** `/readyz` answers 503, with the same parts, while one of them is down. */
+    ready: () => readReadiness(transport),
+  };
+}
+
+/** A plan as it was written. */
+export interface PlanText {
+  source: string;
+  format: 'yaml' | 'json';
+}
+
+const segment = encodeURIComponent;
+
+const planBody = ({ source, format }: PlanText): Pick<Request, 'json' | 'text' | 'headers'> =>
+  format === 'json' ? { json: { source, format } } : { text: source, headers: { 'content-type': 'application/yaml' } };
+
+async function readJson<T>(transport: Transport, request: Request): Promise<T> {
+  const { response, status } = await transport.send(request);
+  if (status === 204) return undefined as T;
+  const text = await response.text();
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw new KosError({ code: 'not_kos', message: `${request.path} answered with something that is not JSON.`, status: 502, cause: error });
+  }
+}
+
+interface Readiness {
+  ready: boolean;
+  /** Status word by part: database, temporal, workers. */
+  parts: Record<string, string>;
+  /** The server's clock, from its `Date` header; null when it sent none. */
+  serverTime: string | null;
+}
+
+async function readReadiness(transport: Transport): Promise<Readiness> {
+  try {
+    const { response, headers } = await transport.send({ method: 'GET', path: '/readyz', retries: 0 });
+    const { parts } = (await response.json()) as Pick<Readiness, 'parts'>;
+    return { ready: true, parts, serverTime: headers.get('date') };
+  } catch (error) {
+    if (!(error instanceof KosError) || error.code !== 'not_ready') throw error;
+    return { ready: false, parts: (error.extra['parts'] ?? {}) as Readiness['parts'], serverTime: null };
+  }
+}

@@ -1,0 +1,76 @@
+import { Command } from 'commander';
+import type { Invocation } from './invocation.ts';
+
+type Define = (command: Command, invocation: Invocation) => void;
+
+interface Group {
+  name: string;
+  summary: string;
+  heading: string;
+  load(): Promise<Define>;
+}
+
+const work = 'Work:';
+const installation = 'Installation:';
+const more = 'More:';
+
+/** Every first word. A group's module is loaded only when it is the one that was called: a command line starts many times a day. */
+const groups: readonly Group[] = [
+  { name: 'run', heading: work, summary: 'start, watch, explain and cancel runs', load: async () => (await import('./commands/run.ts')).defineRun },
+  { name: 'approval', heading: work, summary: 'see what waits for a decision, and decide', load: async () => (await import('./commands/approval.ts')).defineApproval },
+  { name: 'plan', heading: work, summary: 'check, save and read plans', load: async () => (await import('./commands/plan.ts')).definePlan },
+  { name: 'artifact', heading: work, summary: 'list and fetch what runs have produced', load: async () => (await import('./commands/artifact.ts')).defineArtifact },
+  { name: 'up', heading: installation, summary: 'start kOS here (the same as npm start)', load: async () => (await import('./commands/installation.ts')).defineUp },
+  { name: 'status', heading: installation, summary: 'what runs, what waits', load: async () => (await import('./commands/installation.ts')).defineStatus },
+  { name: 'doctor', heading: installation, summary: 'examine this machine and this installation', load: async () => (await import('./commands/installation.ts')).defineDoctor },
+  { name: 'settings', heading: installation, summary: 'folders and hosts that tools may reach, retention', load: async () => (await import('./commands/settings.ts')).defineSettings },
+  { name: 'secret', heading: installation, summary: 'store secrets that tools may use; write-only', load: async () => (await import('./commands/secret.ts')).defineSecret },
+  { name: 'demo', heading: more, summary: 'see kOS survive', load: async () => (await import('./commands/demo.ts')).defineDemo },
+  { name: 'api', heading: more, summary: 'send any request to the API, signed in', load: async () => (await import('./commands/api.ts')).defineApi },
+  { name: 'completion', heading: more, summary: 'completion for bash, zsh or fish', load: async () => (await import('./commands/completion.ts')).defineCompletion },
+  { name: 'version', heading: more, summary: 'the version of kai, and of the server if one answers', load: async () => (await import('./commands/installation.ts')).defineVersion },
+];
+
+export const commandNames: readonly string[] = groups.map((group) => group.name);
+
+/** The program with the group that `words` call for; with all of them for `all` (completion, documentation). */
+export async function buildProgram(words: readonly string[], invocation: Invocation): Promise<Command> {
+  const program = createProgram();
+  const called = words.find((word) => !word.startsWith('-'));
+  for (const group of groups) {
+    const command = program.command(group.name).summary(group.summary).description(sentence(group.summary)).helpGroup(group.heading);
+    if (group.name === called) (await group.load())(command, invocation);
+  }
+  return program;
+}
+
+export async function buildWholeProgram(invocation: Invocation): Promise<Command> {
+  const program = createProgram();
+  for (const group of groups) {
+    const command = program.command(group.name).summary(group.summary).description(sentence(group.summary)).helpGroup(group.heading);
+    (await group.load())(command, invocation);
+  }
+  return program;
+}
+
+const sentence = (summary: string): string => `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
+
+function createProgram(): Command {
+  return new Command('kai')
+    .description('kOS on the command line: start plans, watch runs, decide approvals.')
+    .option('--json', 'print data as one JSON document (JSON lines where it streams)')
+    .option('--no-color', 'no colours (NO_COLOR does the same)')
+    .option('-v, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .configureOutput({ writeErr: (text) => void process.stderr.write(text) })
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+Ids may be shortened to any end or beginning that is unique; "last" is the newest.
+Exit codes: 0 ok, 1 error, 2 usage, 3 run not succeeded, 4 not allowed, 5 not found, 6 conflict, 7 wait timed out, 8 human needed.`,
+    );
+}

@@ -1,0 +1,117 @@
+import type { KosEvent } from '#schemas/event.ts';
+import type { Output } from '../output.ts';
+import { describeEvent } from './event-line.ts';
+import { describeItems, renderTree } from './tree-view.ts';
+import { splitItemPath, type StepTree } from './step-tree.ts';
+
+/** How what happens to a run is shown while it is followed. */
+export interface Progress {
+  /** The tree has taken the event in. */
+  event(event: KosEvent, tree: StepTree): void;
+  /** Something to be told besides: a lost connection, a decision that is awaited. */
+  note(text: string): void;
+  /** Leaves the terminal to somebody else, e.g. a prompt. */
+  pause(): void;
+  resume(): void;
+  /** The last word; the terminal is left as a log would have it. */
+  end(tree: StepTree): void;
+}
+
+/** Redraws per second are bounded, not events. */
+const redrawMs = 100;
+
+/** A tree that is redrawn in place, on standard error. */
+export async function createLiveProgress(output: Output, title: string, tree: StepTree): Promise<Progress> {
+  const { createLogUpdate } = await import('log-update');
+  const draw = createLogUpdate(process.stderr);
+  const started = Date.now();
+  let paused = false;
+  const render = (rows: number | null): string =>
+    renderTree(tree, { title, colours: output.talkColours, columns: process.stderr.columns, rows, now: Date.now() });
+  const redraw = (): void => {
+    if (!paused) draw(`${render(Math.max(3, process.stderr.rows - 5))}\n${output.talkColours.dim(footer(started))}`);
+  };
+  // Durations go on while nothing happens, so the clock redraws, not the events.
+  const timer = setInterval(redraw, redrawMs);
+  redraw();
+  return {
+    event: () => undefined,
+    note: (text) => {
+      if (paused) output.say(text);
+      else draw.persist(output.talkColours.yellow(text));
+    },
+    pause: () => {
+      paused = true;
+      draw.clear();
+      draw.done();
+    },
+    resume: () => {
+      paused = false;
+      redraw();
+    },
+    end: () => {
+      clearInterval(timer);
+      if (paused) return;
+      draw(render(Math.max(3, process.stderr.rows - 5)));
+      draw.done();
+    },
+  };
+}
+
+const footer = (startedMs: number): string => (Date.now() - startedMs < 3_000 ? '' : 'Ctrl-C leaves; the run goes on.');
+
+/** Counts of a `forEach` are told this often at most. */
+const countsEveryMs = 2_000;
+/** Failed items are told one by one up to here; their count tells the rest. */
+const failedItemsTold = 20;
+
+/** A line per step and decision, a line now and then per `forEach`: for logs and pipes. */
+export function createLineProgress(output: Output, write: (line: string) => void): Progress {
+  const toldAt = new Map<string, number>();
+  let failedItems = 0;
+  return {
+    event: (event, tree) => {
+      const item = itemOf(event);
+      if (item === null) {
+        const counts = countsLine(event, tree);
+        if (counts !== null) write(counts);
+        write(describeEvent(event, output.talkColours));
+        return;
+      }
+      if (event.type === 'step.failed' && ++failedItems <= failedItemsTold) write(describeEvent(event, output.talkColours));
+      const now = Date.now();
+      const items = tree.steps.get(item)?.items;
+      if (items !== undefined && items !== null && now - (toldAt.get(item) ?? 0) >= countsEveryMs) {
+        // The first line comes after the first pause: "0 done" says nothing.
+        if (toldAt.has(item)) write(`${clock(event)} ${item}: ${describeItems(items)}`);
+        toldAt.set(item, now);
+      }
+    },
+    note: (text) => output.say(text),
+    pause: () => undefined,
+    resume: () => undefined,
+    end: () => undefined,
+  };
+}
+
+/** Before the end of a `forEach`, its final counts. */
+function countsLine(event: KosEvent, tree: StepTree): string | null {
+  const path = event.data['stepPath'];
+  if (typeof path !== 'string' || (event.type !== 'step.succeeded' && event.type !== 'step.failed')) return null;
+  const items = tree.steps.get(path)?.items;
+  return items === undefined || items === null ? null : `${clock(event)} ${path}: ${describeItems(items)}`;
+}
+
+const clock = (event: KosEvent): string => event.at.slice(11, 19);
+
+function itemOf(event: KosEvent): string | null {
+  const path = event.data['stepPath'];
+  if (typeof path !== 'string') return null;
+  const split = splitItemPath(path);
+  return split.item === null ? null : split.path;
+}
+
+/** Events as they come, one JSON value a line. */
+export function createJsonProgress(output: Output): Progress {
+  return { event: (event) => output.jsonLine(event), note: (text) => output.say(text), pause: () => undefined, resume: () => undefined, end: () => undefined };
+}

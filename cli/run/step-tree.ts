@@ -1,0 +1,172 @@
+import type { KosEvent } from '#schemas/event.ts';
+import type { JsonObject } from '#schemas/json.ts';
+import type { RunStatus, Step, StepStatus, WaitingFor } from '#schemas/run.ts';
+
+/**
+ * What is known of a run's steps, kept up to date from its events. A `forEach` is one line with counts, however many items it has: 10,000 items cost
+ * one small entry each and no line.
+ */
+export interface StepTree {
+  status: RunStatus;
+  waitingFor: WaitingFor | null;
+  /** In the plan's order; steps the plan does not name (of a newer kOS) come after. */
+  steps: Map<string, StepLine>;
+}
+
+export interface StepLine {
+  path: string;
+  kind: string;
+  status: StepStatus;
+  attempt: number;
+  startedAt: string | null;
+  finishedAt: string | null;
+  /** The error's or wait's own words. */
+  text: string | null;
+  items: ItemCounts | null;
+}
+
+export interface ItemCounts {
+  /** Null: not known (yet). */
+  total: number | null;
+  statusOf: Map<number, StepStatus>;
+  counts: Partial<Record<StepStatus, number>>;
+}
+
+export const endedStatuses: ReadonlySet<StepStatus> = new Set<StepStatus>(['succeeded', 'failed', 'skipped', 'cancelled', 'uncertain', 'compensated']);
+
+/** The plan's steps, all still to come. */
+export function createStepTree(plan: JsonObject, status: RunStatus): StepTree {
+  const steps = new Map<string, StepLine>();
+  for (const [path, definition] of Object.entries(plan['steps'] ?? {})) {
+    if (typeof definition === 'object' && definition !== null && !Array.isArray(definition)) steps.set(path, newLine(path, kindOf(definition)));
+  }
+  return { status, waitingFor: null, steps };
+}
+
+function kindOf(definition: JsonObject): string {
+  const tool = definition['tool'];
+  if (typeof tool === 'string') return tool;
+  return ['transform', 'llm', 'artifact', 'wait', 'approval'].find((kind) => kind in definition) ?? 'step';
+}
+
+const newLine = (path: string, kind: string): StepLine => ({
+  path,
+  kind,
+  status: 'pending',
+  attempt: 0,
+  startedAt: null,
+  finishedAt: null,
+  text: null,
+  items: null,
+});
+
+/** `explain[12]` is item 12 of `explain`. */
+export function splitItemPath(path: string): { path: string; item: number | null } {
+  const match = /^(.*)\[(\d+)\]$/.exec(path);
+  return match?.[1] === undefined ? { path, item: null } : { path: match[1], item: Number(match[2]) };
+}
+
+/** Takes an event in; the same event twice changes nothing. */
+export function applyEvent(tree: StepTree, event: KosEvent): void {
+  if (event.type.startsWith('run.')) applyRunEvent(tree, event);
+  else if (event.type.startsWith('step.')) applyStepEvent(tree, event);
+  else if (event.type === 'approval.requested') applyWait(tree, event, 'waits for a decision');
+}
+
+const statusByRunEvent: Readonly<Record<string, RunStatus>> = {
+  'run.accepted': 'queued',
+  'run.started': 'running',
+  'run.waiting': 'waiting',
+  'run.paused': 'paused',
+  'run.resumed': 'running',
+  'run.succeeded': 'succeeded',
+  'run.failed': 'failed',
+  'run.cancelled': 'cancelled',
+  'run.terminated': 'terminated',
+};
+
+function applyRunEvent(tree: StepTree, event: KosEvent): void {
+  tree.status = statusByRunEvent[event.type] ?? tree.status;
+  tree.waitingFor = event.type === 'run.waiting' ? ((event.data['waitingFor'] ?? null) as WaitingFor | null) : null;
+}
+
+const statusByStepEvent: Readonly<Record<string, StepStatus>> = {
+  'step.started': 'running',
+  'step.retrying': 'retrying',
+  'step.succeeded': 'succeeded',
+  'step.failed': 'failed',
+  'step.skipped': 'skipped',
+  'step.uncertain': 'uncertain',
+};
+
+function applyStepEvent(tree: StepTree, event: KosEvent): void {
+  const status = statusByStepEvent[event.type];
+  const stepPath = event.data['stepPath'];
+  if (status === undefined || typeof stepPath !== 'string') return;
+  const { path, item } = splitItemPath(stepPath);
+  const line = lineOf(tree, path, textOf(event.data['kind']) ?? 'step');
+  if (item !== null) {
+    countItem(line, item, status, event.at);
+    return;
+  }
+  line.status = status;
+  if (typeof event.data['attempt'] === 'number') line.attempt = event.data['attempt'];
+  if (typeof event.data['items'] === 'number') itemsOf(line).total = event.data['items'];
+  if (status === 'running') line.startedAt ??= event.at;
+  if (endedStatuses.has(status)) line.finishedAt = event.at;
+  line.text = errorText(event.data['error']);
+}
+
+function applyWait(tree: StepTree, event: KosEvent, text: string): void {
+  const stepPath = event.data['stepPath'];
+  if (typeof stepPath !== 'string') return;
+  const line = lineOf(tree, stepPath, 'approval');
+  line.status = 'waiting';
+  line.startedAt ??= event.at;
+  line.text = text;
+}
+
+/** Takes a step's row in, as `GET /v1/runs/{id}/steps` lists it. */
+export function applyStep(tree: StepTree, step: Step): void {
+  const { path, item } = splitItemPath(step.path);
+  const line = lineOf(tree, path, step.kind);
+  if (item !== null) {
+    countItem(line, item, step.status, step.startedAt);
+    return;
+  }
+  line.status = step.status;
+  line.attempt = step.attempt;
+  line.startedAt = step.startedAt;
+  line.finishedAt = step.finishedAt;
+  line.text = step.error?.message ?? step.waitingFor?.text ?? null;
+  if (typeof step.metadata['items'] === 'number') itemsOf(line).total = step.metadata['items'];
+}
+
+function lineOf(tree: StepTree, path: string, kind: string): StepLine {
+  const known = tree.steps.get(path);
+  if (known !== undefined) return known;
+  const line = newLine(path, kind);
+  tree.steps.set(path, line);
+  return line;
+}
+
+const itemsOf = (line: StepLine): ItemCounts => (line.items ??= { total: null, statusOf: new Map(), counts: {} });
+
+function countItem(line: StepLine, item: number, status: StepStatus, at: string | null): void {
+  const items = itemsOf(line);
+  const before = items.statusOf.get(item);
+  if (before === status) return;
+  if (before !== undefined) items.counts[before] = (items.counts[before] ?? 1) - 1;
+  items.statusOf.set(item, status);
+  items.counts[status] = (items.counts[status] ?? 0) + 1;
+  line.startedAt ??= at;
+  if (line.status === 'pending') line.status = 'running';
+}
+
+export const endedItems = (items: ItemCounts): number => [...endedStatuses].reduce((sum, status) => sum + (items.counts[status] ?? 0), 0);
+
+const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+
+function errorText(error: unknown): string | null {
+  return typeof error === 'object' && error !== null && 'message' in error ? textOf(error.message) : null;
+}

@@ -1,0 +1,53 @@
+import { KosError } from '#core/errors.ts';
+import { idPattern } from '#schemas/ids.ts';
+import type { Client, Page } from './client.ts';
+import { usageFault } from './faults.ts';
+
+/** A shortened id is looked for among this many of the newest. */
+const searched = 1_000;
+const pageSize = 200;
+/** Fewer characters hit by chance. */
+const shortest = 4;
+
+type Kind = 'run' | 'approval' | 'artifact';
+type ListPage = (query: { limit: number; cursor?: string | undefined }) => Promise<Page<{ id: string }>>;
+
+export const resolveRunId = (client: Client, given: string): Promise<string> => resolveId('run', given, (query) => client.runs.list(query));
+
+export const resolveApprovalId = (client: Client, given: string): Promise<string> => resolveId('approval', given, (query) => client.approvals.list(query));
+
+export const resolveArtifactId = (client: Client, given: string): Promise<string> => resolveId('artifact', given, (query) => client.artifacts.list(query));
+
+/** A whole id as it is; `last` as the newest; else the one among the newest that begins or ends so. Ids made together begin alike: their ends differ. */
+async function resolveId(kind: Kind, given: string, listPage: ListPage): Promise<string> {
+  if (idPattern(kind).test(given)) return given;
+  if (given === 'last') {
+    const [newest] = (await listPage({ limit: 1 })).items;
+    if (newest === undefined) throw nothingFound(`There is no ${kind} yet.`, kind);
+    return newest.id;
+  }
+  if (given.length < shortest || !/^[a-z0-9_-]+$/.test(given)) {
+    throw usageFault(`"${given}" is not the id of ${article(kind)}: give the whole id, at least ${shortest} characters of its end or beginning, or "last".`, `List them: kai ${kind} list`);
+  }
+  const matches = await findMatches(given, listPage);
+  const [only, ...others] = matches;
+  if (only === undefined) throw nothingFound(`None of the newest ${searched} ${kind}s has an id that begins or ends in "${given}".`, kind);
+  if (others.length > 0) throw usageFault(`"${given}" fits ${matches.length} ${kind}s: ${matches.slice(0, 5).join(', ')}${matches.length > 5 ? ' …' : ''}.`, 'Give more of the id.');
+  return only;
+}
+
+async function findMatches(given: string, listPage: ListPage): Promise<string[]> {
+  const matches: string[] = [];
+  let cursor: string | undefined;
+  for (let seen = 0; seen < searched; seen += pageSize) {
+    const page = await listPage({ limit: pageSize, cursor });
+    matches.push(...page.items.map((item) => item.id).filter((id) => id.endsWith(given) || id.startsWith(given) || id.slice(id.indexOf('_') + 1).startsWith(given)));
+    if (page.nextCursor === null) break;
+    cursor = page.nextCursor;
+  }
+  return matches;
+}
+
+const article = (kind: Kind): string => (kind === 'run' ? 'a run' : `an ${kind}`);
+
+const nothingFound = (message: string, kind: Kind): KosError => new KosError({ code: 'not_found', message, fix: `List them: kai ${kind} list`, status: 404 });

@@ -1,0 +1,50 @@
+/** Times as people read them. Machines get ISO 8601 from `--json`. */
+
+const units = [
+  { name: 'd', seconds: 86_400 },
+  { name: 'h', seconds: 3_600 },
+  { name: 'min', seconds: 60 },
+] as const;
+
+/** 0.35 s, 12 s, 3 min 20 s, 2 h 5 min, 4 d 1 h. */
+export function describeDuration(durationMs: number): string {
+  const seconds = Math.max(0, durationMs) / 1000;
+  if (seconds < 0.995) return `${seconds.toFixed(2)} s`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  for (const [index, unit] of units.entries()) {
+    if (whole >= unit.seconds) {
+      const rest = whole % unit.seconds;
+      const smaller = units[index + 1] ?? { name: 's', seconds: 1 };
+      const remainder = Math.floor(rest / smaller.seconds);
+      const head = `${Math.floor(whole / unit.seconds)} ${unit.name}`;
+      return remainder === 0 ? head : `${head} ${remainder} ${smaller.name}`;
+    }
+  }
+  return `${whole} s`;
+}
+
+/** "3 min ago", "in 2 h"; the larger unit alone, the difference matters more than the seconds. */
+export function describeInstant(iso: string, now: number): string {
+  const differenceMs = Date.parse(iso) - now;
+  if (Number.isNaN(differenceMs)) return iso;
+  const text = describeRoughly(Math.abs(differenceMs));
+  if (text === null) return 'just now';
+  return differenceMs < 0 ? `${text} ago` : `in ${text}`;
+}
+
+function describeRoughly(durationMs: number): string | null {
+  const seconds = Math.round(durationMs / 1000);
+  if (seconds < 2) return null;
+  const unit = units.find((candidate) => seconds >= candidate.seconds);
+  return unit === undefined ? `${seconds} s` : `${Math.floor(seconds / unit.seconds)} ${unit.name}`;
+}
+
+/** Local wall-clock time of day, for lines of a log. */
+export const clockTime = (iso: string): string => new Date(iso).toLocaleTimeString('en-GB', { hour12: false });
+
+export function describeBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(1)} kB`;
+  return bytes < 1_000_000_000 ? `${(bytes / 1_000_000).toFixed(1)} MB` : `${(bytes / 1_000_000_000).toFixed(1)} GB`;
+}

@@ -1,0 +1,195 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type FaultDetail, KosError } from '#core/errors.ts';
+import type { Credentials } from './credentials.ts';
+
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+export interface Request {
+  method: Method;
+  /** Below the server's root, with its leading slash: `/v1/runs`. */
+  path: string;
+  query?: Record<string, string | number | boolean | readonly string[] | undefined>;
+  /** Sent as JSON. */
+  json?: unknown;
+  /** Sent as it is; its type goes in `headers`. */
+  text?: string;
+  headers?: Record<string, string>;
+  /** One per action, kept over every retry of it. `POST` without one is never repeated. */
+  idempotencyKey?: string;
+  /** Doing it twice does what doing it once does, although it is a `POST`. */
+  repeatable?: boolean;
+  signal?: AbortSignal;
+  /** Tries after the first; 0 where the caller asks whether somebody answers at all. */
+  retries?: number;
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** The untouched response: its body has not been read. */
+  response: Response;
+}
+
+export interface Transport {
+  /** Throws a KosError for anything but 2xx; a problem document keeps its code, fix and faults. */
+  send(request: Request): Promise<Answer>;
+  /** The URL that requests go to. */
+  address(): Promise<string>;
+  /** Reads the key file again at the next request: a restarted server may have another port or key. */
+  forgetCredentials(): void;
+}
+
+/** Between tries. Short: a person waits; following a run has a patience of its own. */
+const retryDelaysMs = [150, 450, 1200];
+/** The longest `Retry-After` that a command sits out by itself. */
+const longestPauseMs = 10_000;
+/** A request that has not been answered (headers) by then is given up. */
+const answerTimeoutMs = 30_000;
+
+export const newIdempotencyKey = (): string => randomUUID();
+
+export function createTransport(loadCredentials: () => Promise<Credentials>): Transport {
+  let credentials: Promise<Credentials> | null = null;
+  const current = (): Promise<Credentials> => (credentials ??= loadCredentials());
+  return {
+    address: async () => (await current()).url,
+    forgetCredentials: () => {
+      credentials = null;
+    },
+    send: (request) => sendWithRetries(current, request),
+  };
+}
+
+async function sendWithRetries(current: () => Promise<Credentials>, request: Request): Promise<Answer> {
+  const retries = isRepeatable(request) ? Math.min(request.retries ?? retryDelaysMs.length, retryDelaysMs.length) : 0;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await sendOnce(await current(), request);
+    } catch (error) {
+      const pauseMs = pauseBeforeRetry(error, attempt);
+      if (attempt >= retries || pauseMs === null || request.signal?.aborted) throw error;
+      await delay(pauseMs, undefined, request.signal === undefined ? {} : { signal: request.signal });
+    }
+  }
+}
+
+/** GET, PUT and DELETE say the same thing twice; POST only under an idempotency key. */
+const isRepeatable = (request: Request): boolean => (request.method !== 'POST' && request.method !== 'PATCH') || request.idempotencyKey !== undefined || request.repeatable === true;
+
+/** Null: repeating would not help. */
+function pauseBeforeRetry(error: unknown, attempt: number): number | null {
+  if (!(error instanceof KosError)) return null;
+  const fallbackMs = retryDelaysMs[attempt] ?? 1200;
+  if (error.code === 'server_unreachable' || error.code === 'idempotency_in_flight') return fallbackMs;
+  if (error.status !== 429 && error.status !== 502 && error.status !== 503) return null;
+  const askedMs = error.extra['retryAfterMs'];
+  if (typeof askedMs !== 'number') return error.retryable ? fallbackMs : null;
+  return askedMs <= longestPauseMs ? askedMs : null;
+}
+
+async function sendOnce(credentials: Credentials, request: Request): Promise<Answer> {
+  const target = targetOf(credentials.url, request);
+  const timeout = AbortSignal.timeout(answerTimeoutMs);
+  let response: Response;
+  try {
+    response = await fetchWithinTimeout(target, requestInit(credentials, request), request.signal, timeout);
+  } catch (error) {
+    if (request.signal?.aborted) throw error;
+    throw unreachable(credentials.url, error, timeout.aborted);
+  }
+  if (response.ok) return { status: response.status, headers: response.headers, response };
+  throw await faultOfResponse(response, credentials.url);
+}
+
+/** The time-out covers the wait for the answer's head alone: bodies (streams, artifacts) may take as long as they take. */
+async function fetchWithinTimeout(target: URL, init: RequestInit, signal: AbortSignal | undefined, timeout: AbortSignal): Promise<Response> {
+  const head = new AbortController();
+  const abort = (): void => head.abort();
+  timeout.addEventListener('abort', abort, { once: true });
+  signal?.addEventListener('abort', abort, { once: true });
+  if (signal?.aborted) head.abort();
+  try {
+    return await fetch(target, { ...init, signal: head.signal, redirect: 'error' });
+  } finally {
+    timeout.removeEventListener('abort', abort);
+  }
+}
+
+function targetOf(base: string, request: Request): URL {
+  const target = new URL(`${base}${request.path}`);
+  if (target.origin !== new URL(base).origin) throw new KosError({ code: 'usage', message: `${request.path} leads to another server than ${base}.` });
+  for (const [name, value] of Object.entries(request.query ?? {})) {
+    for (const member of Array.isArray(value) ? value : [value]) if (member !== undefined) target.searchParams.append(name, String(member));
+  }
+  return target;
+}
+
+function requestInit(credentials: Credentials, request: Request): RequestInit {
+  const headers = new Headers({ authorization: `Bearer ${credentials.apiKey}`, accept: 'application/json', 'user-agent': 'kai', ...request.headers });
+  if (request.idempotencyKey !== undefined) headers.set('idempotency-key', request.idempotencyKey);
+  if (request.json !== undefined) headers.set('content-type', 'application/json');
+  const body = request.json === undefined ? request.text : JSON.stringify(request.json);
+  return body === undefined ? { method: request.method, headers } : { method: request.method, headers, body };
+}
+
+function unreachable(url: string, error: unknown, timedOut: boolean): KosError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+  const reason = timedOut ? `no answer within ${answerTimeoutMs / 1000} s` : (reasons[code ?? ''] ?? code ?? (cause instanceof Error ? cause.message : 'no connection'));
+  return new KosError({
+    code: 'server_unreachable',
+    message: `No kOS answers at ${url} (${reason}).`,
+    fix: 'Start it: npm start (or kai up). What is wrong: kai doctor',
+    status: 503,
+    retryable: true,
+    cause: error,
+  });
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection broken off',
+  UND_ERR_SOCKET: 'connection broken off',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'its name cannot be resolved now',
+  EHOSTUNREACH: 'host unreachable',
+  ETIMEDOUT: 'timed out',
+};
+
+/** A problem document as the error it tells of; anything else means that something that is not kOS answered. */
+async function faultOfResponse(response: Response, url: string): Promise<KosError> {
+  const text = await response.text();
+  const problem = parseProblem(response.headers.get('content-type') ?? '', text);
+  if (problem === null) {
+    return new KosError({
+      code: 'not_kos',
+      message: `What answers at ${url} is not kOS: HTTP ${response.status} ${response.headers.get('content-type') ?? 'without a type'}.`,
+      fix: 'Check KOS_URL, or see which program holds the port: kai doctor',
+      status: response.status >= 500 ? response.status : 502,
+    });
+  }
+  const { type: _type, title, status: _status, detail, code, retryable, fix, errors, ...extra } = problem;
+  const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
+  return new KosError({
+    code: textOr(code, 'unknown'),
+    message: textOr(detail, textOr(title, `HTTP ${response.status}`)),
+    fix: typeof fix === 'string' ? fix : null,
+    status: response.status,
+    retryable: retryable === true,
+    details: Array.isArray(errors) ? (errors as FaultDetail[]) : [],
+    extra: Number.isFinite(retryAfter) ? { ...extra, retryAfterMs: retryAfter * 1000 } : extra,
+  });
+}
+
+const textOr = (value: unknown, fallback: string): string => (typeof value === 'string' && value !== '' ? value : fallback);
+
+function parseProblem(contentType: string, text: string): Record<string, unknown> | null {
+  if (!/json/.test(contentType)) return null;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && 'code' in value ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null; // not JSON although it says so: not kOS
+  }
+}
