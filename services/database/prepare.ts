@@ -32,7 +32,8 @@ export async function prepareDatabase(administrator: DatabaseAddress, keysDirect
     const passwords = await rolePasswords(keysDirectory);
     await makeRoles(sql, passwords);
     await sql.unsafe('set role kos_owner');
-    await migrate(drizzle(sql), { migrationsFolder, migrationsSchema: 'kos', migrationsTable: 'migrations' });
+    // Its notes live in a schema of their own: the first migration makes "kos", which must not be there before.
+    await migrate(drizzle(sql), { migrationsFolder, migrationsSchema: 'kos_migrations', migrationsTable: 'migrations' });
     await sql.unsafe('reset role');
     const app = { ...administrator, user: 'kos_app', password: passwords.app };
     const system = { ...administrator, user: 'kos_system', password: passwords.system };
