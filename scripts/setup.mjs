@@ -162,8 +162,13 @@ function platformNode(root) {
   return join(root, 'node_modules', `node-${platform}-${process.arch}`, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
 }
 
+/** What all checkouts of this user share: the same folder as `cache` in temporal.config.ts. @returns {string} */
+export function cacheFolder() {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'kos');
+}
+
 function fallbackFolder() {
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'kos', `node-${fallbackNodeVersion}`);
+  return join(cacheFolder(), `node-${fallbackNodeVersion}`);
 }
 
 function fallbackNode() {

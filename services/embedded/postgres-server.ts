@@ -63,8 +63,8 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Run
   const child = await launch({ ...options, file: binaries.postgres, args: ['-D', dataArgument(folder), ...settings], cwd: folder, account });
   await recordPart(options.home, 'postgres', child.identity);
 
-  const host = place.socketFolder === null ? '127.0.0.1' : await reachableSocketFolder(folder, socketPort);
-  const facts: PostgresFacts = { host, port: place.port, user: superuser, password, database };
+  const socket = place.socketFolder === null ? null : await reachableSocketFolder(folder, socketPort);
+  const facts: PostgresFacts = { host: socket?.path ?? '127.0.0.1', port: place.port, user: superuser, password, database };
   await createDatabase(facts);
   return {
     facts,
@@ -72,11 +72,11 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Run
     exited: child.exited,
     stop: async () => {
       await child.stop(postgresStopSteps);
+      await socket?.release();
       await forgetPart(options.home, 'postgres');
     },
   };
 }
-
 
 interface LaunchOptions extends PostgresServerOptions {
   file: string;

@@ -23,6 +23,7 @@ export function postgresSettings(place: ListenPlace, durable: boolean): Record<s
     // Parallel plans cost processes and memory, and our queries are short.
     max_parallel_workers_per_gather: '0',
     max_worker_processes: '2',
+    max_logical_replication_workers: '0',
     autovacuum_max_workers: '2',
     io_method: 'sync',
     min_wal_size: '32MB',
@@ -49,6 +50,6 @@ export function postgresSettings(place: ListenPlace, durable: boolean): Record<s
 
 /** SIGINT is Postgres' fast shutdown (sessions are ended, a checkpoint is written), SIGQUIT the immediate one (recovery at the next start). */
 export const postgresStopSteps: StopStep[] = [
-  { signal: 'SIGINT', graceMs: 4_000 },
-  { signal: 'SIGQUIT', graceMs: 2_000 },
+  { signal: 'SIGINT', graceMs: 2_500 },
+  { signal: 'SIGQUIT', graceMs: 1_000 },
 ];

@@ -1,8 +1,14 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readlink, rm, symlink } from 'node:fs/promises';
+import { lstat, mkdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KosError } from '#core/errors.ts';
+
+export interface SocketFolder {
+  path: string;
+  /** Removes the link, if one was needed. */
+  release: () => Promise<void>;
+}
 
 /** sun_path of unix(7) holds 108 bytes with its closing zero; macOS holds 104. */
 const maxSocketPathBytes = 103;
@@ -11,13 +17,16 @@ const maxSocketPathBytes = 103;
  * The folder that a client names to reach the socket in `folder`. A long path does not fit the system call, so then it is reached
  * through a link in a private folder of the system's temporary folder, named after a hash of the path.
  */
-export async function reachableSocketFolder(folder: string, port: number): Promise<string> {
+export async function reachableSocketFolder(folder: string, port: number): Promise<SocketFolder> {
   const fits = (path: string): boolean => Buffer.byteLength(join(path, `.s.PGSQL.${port}`)) <= maxSocketPathBytes;
-  if (fits(folder)) return folder;
+  if (fits(folder)) return { path: folder, release: async () => undefined };
   const hash = createHash('sha256').update(folder).digest('hex').slice(0, 16);
   for (const base of [tmpdir(), '/tmp', '/var/tmp']) {
     const own = join(base, `kos-${hash}`);
-    if (fits(join(own, 'pg')) && (await makePrivateFolder(own))) return linkInto(join(own, 'pg'), folder);
+    const link = join(own, 'pg');
+    if (!fits(link) || !(await makePrivateFolder(own))) continue;
+    await pointAt(link, folder);
+    return { path: link, release: () => rm(own, { recursive: true, force: true }) };
   }
   throw new KosError({
     code: 'socket_path_too_long',
@@ -39,13 +48,7 @@ async function makePrivateFolder(path: string): Promise<boolean> {
   return found.isDirectory() && found.uid === process.getuid?.() && (found.mode & 0o077) === 0;
 }
 
-async function linkInto(link: string, target: string): Promise<string> {
-  const current = await readlink(link).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-  if (current === target) return link;
+async function pointAt(link: string, target: string): Promise<void> {
   await rm(link, { force: true });
   await symlink(target, link);
-  return link;
 }

@@ -8,7 +8,14 @@ import { temporalVersion } from './temporal-binary.ts';
 const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error('Name the folder to download to.');
 
-const environment = await TestWorkflowEnvironment.createLocal({
-  server: { executable: { type: 'cached-download', downloadDir: folder, version: `v${temporalVersion}` } },
-});
-await environment.teardown();
+try {
+  const environment = await TestWorkflowEnvironment.createLocal({
+    server: { executable: { type: 'cached-download', downloadDir: folder, version: `v${temporalVersion}` } },
+  });
+  await environment.teardown();
+  process.exit(0);
+} catch (error) {
+  // One line: it becomes a part of the error that lists all the ways.
+  console.error((error instanceof Error ? error.message : String(error)).replaceAll('\n', ' '));
+  process.exit(1);
+}

@@ -52,4 +52,4 @@ export function temporalArguments(options: TemporalArguments): string[] {
   ];
 }
 
-export const temporalStopSteps: StopStep[] = [{ signal: 'SIGTERM', graceMs: 2_500 }];
+export const temporalStopSteps: StopStep[] = [{ signal: 'SIGTERM', graceMs: 2_000 }];

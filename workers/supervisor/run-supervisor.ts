@@ -7,6 +7,7 @@ import { prepareHome, warnOfLowSpace } from './home-folder.ts';
 import { lockHome } from './home-lock.ts';
 import { openLogs } from './log-files.ts';
 import { chooseAddress } from './network.ts';
+import { sweepHome } from './sweep.ts';
 import { type StackOptions, makeStack } from './stack.ts';
 
 export interface SupervisorOptions extends Pick<StackOptions, 'projectRoot' | 'environment' | 'worker' | 'api' | 'prepareDatabase'> {
@@ -32,6 +33,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
     };
     const warning = await warnOfLowSpace(home);
     if (warning !== null) say(warning);
+    await sweepHome(home, say);
     const address = await chooseAddress(configuration);
     await lock.announce(address.publicUrl);
     print(`Starting kOS; its data lies in ${home}.`);
