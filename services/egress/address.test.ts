@@ -9,7 +9,21 @@ const expected: Record<string, string[]> = {
   'link-local': ['169.254.1.1', 'fe80::1', 'fe80::1%eth0', 'febf::1'],
   'carrier-grade-nat': ['100.64.0.1', '100.127.255.255'],
   multicast: ['224.0.0.1', '239.255.255.255', 'ff02::1', '255.255.255.255'],
-  reserved: ['192.0.2.1', '198.18.0.1', '198.51.100.1', '203.0.113.9', '240.0.0.1', '2001:db8::1', '3fff::1', '100::1', 'fec0::1', '5f00::1', '4000::1', 'not an address', ''],
+  reserved: [
+    '192.0.2.1',
+    '198.18.0.1',
+    '198.51.100.1',
+    '203.0.113.9',
+    '240.0.0.1',
+    '2001:db8::1',
+    '3fff::1',
+    '100::1',
+    'fec0::1',
+    '5f00::1',
+    '4000::1',
+    'not an address',
+    '',
+  ],
   embedded: ['64:ff9b::10.0.0.1', '64:ff9b::8.8.8.8', '2002:7f00:1::', '2002:a00:1::1', '2001:0:4136:e378:8000:63bf:3fff:fdd2', '::a00:1', '::7f00:1'],
   metadata: [
     '169.254.169.254',
@@ -53,9 +67,12 @@ describe('classifyAddress', () => {
 describe('isThisHost', () => {
   const interfaces = { eth0: [{ address: '192.168.7.7', netmask: '255.255.255.0', family: 'IPv4' as const, mac: '', internal: false, cidr: null }] };
 
-  it.each(['127.0.0.1', '127.9.9.9', '0.0.0.0', '::', '::1', '192.168.7.7', '::ffff:192.168.7.7', '64:ff9b::127.0.0.1'])('%s ends on this machine', (address) => {
-    expect(isThisHost(address, interfaces)).toBe(true);
-  });
+  it.each(['127.0.0.1', '127.9.9.9', '0.0.0.0', '::', '::1', '192.168.7.7', '::ffff:192.168.7.7', '64:ff9b::127.0.0.1'])(
+    '%s ends on this machine',
+    (address) => {
+      expect(isThisHost(address, interfaces)).toBe(true);
+    },
+  );
 
   it.each(['192.168.7.8', '8.8.8.8', 'fe80::1', 'words'])('%s does not', (address) => {
     expect(isThisHost(address, interfaces)).toBe(false);

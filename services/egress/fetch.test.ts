@@ -73,7 +73,9 @@ describe('guarded fetch', () => {
   it('keeps credentials on their origin', async () => {
     const second = await serve(echo);
     const first = await serve((request, response) => response.writeHead(307, { location: request.url === '/out' ? `${second.origin}/x` : '/out' }).end());
-    const answer = await fetchWith(first.endpoint, second.endpoint)(first.origin, { headers: { authorization: 'Bearer t', cookie: 'c=1', 'x-api-key': 'k', 'x-kept': 'yes' } });
+    const answer = await fetchWith(first.endpoint, second.endpoint)(first.origin, {
+      headers: { authorization: 'Bearer t', cookie: 'c=1', 'x-api-key': 'k', 'x-kept': 'yes' },
+    });
     const { headers } = (await answer.json()) as Echoed;
     expect(headers).toMatchObject({ 'x-kept': 'yes' });
     for (const name of ['authorization', 'cookie', 'x-api-key']) expect(headers).not.toHaveProperty(name);

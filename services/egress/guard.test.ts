@@ -25,17 +25,103 @@ afterAll(() => new Promise<void>((resolve) => trap.close(() => resolve())));
 
 /** Spellings of addresses that end on this machine, in its network, or at a metadata service. */
 const literalTricks = [
-  ...['127.0.0.1', '127.0.0.1.', '127.1', '127.0.1', '127.000.000.001', '0177.0.0.1', '0177.1', '00177.0.0.01', '0x7f.0.0.1', '0x7f.1', '0x7F000001', '0x7f000001.'],
+  ...[
+    '127.0.0.1',
+    '127.0.0.1.',
+    '127.1',
+    '127.0.1',
+    '127.000.000.001',
+    '0177.0.0.1',
+    '0177.1',
+    '00177.0.0.01',
+    '0x7f.0.0.1',
+    '0x7f.1',
+    '0x7F000001',
+    '0x7f000001.',
+  ],
   ...['2130706433', '017700000001', '127.0x0.0.1', '0x7f.0x0.0x0.0x1', '127.255.255.255', '127.0.0.2', '0', '0.0.0.0', '0x0', '00', '0.0', '0.0.0.1'],
   ...['１２７.0.0.1', '127。0。0。1', '127．0．0．1', '①②⑦.0.0.1', '%31%32%37.0.0.1', '127%2e0%2e0%2e1', '0x7f。1', '%30x7f.1'],
-  ...['[::1]', '[::]', '[0:0:0:0:0:0:0:1]', '[0000::0001]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '[::FFFF:7F00:0001]', '[0:0:0:0:0:ffff:127.0.0.1]', '[::127.0.0.1]', '[::7f00:1]'],
-  ...['[64:ff9b::127.0.0.1]', '[64:ff9b::7f00:1]', '[64:ff9b:1::127.0.0.1]', '[2002:7f00:1::]', '[::ffff:0:127.0.0.1]', '[::ffff:0.0.0.0]', '[2001:0:0:0:0:0:80ff:fffe]'],
-  ...['10.0.0.1', '172.16.0.1', '192.168.0.1', '0xa.1', '0300.0250.0.1', '3232235521', '[::ffff:10.0.0.1]', '[fc00::1]', '[fd12:3456::1]', '[fe80::1]', '[fec0::1]'],
-  ...['169.254.0.1', '100.64.0.1', '198.18.0.1', '192.0.2.1', '224.0.0.1', '240.0.0.1', '255.255.255.255', '4294967295', '[ff02::1]', '[2001:db8::1]', '[100::1]'],
-  ...['169.254.169.254', '2852039166', '0xa9fea9fe', '0xA9.0xFE.0xA9.0xFE', '0251.0376.0251.0376', '169.254.43518', '[::ffff:169.254.169.254]', '[::ffff:a9fe:a9fe]'],
-  ...['[64:ff9b::169.254.169.254]', '[2002:a9fe:a9fe::]', '[fd00:ec2::254]', '168.63.129.16', '0xa83f8110', '100.100.100.200', '169.254.170.2', '192.0.0.192', '[fd20:ce::254]'],
+  ...[
+    '[::1]',
+    '[::]',
+    '[0:0:0:0:0:0:0:1]',
+    '[0000::0001]',
+    '[::ffff:127.0.0.1]',
+    '[::ffff:7f00:1]',
+    '[::FFFF:7F00:0001]',
+    '[0:0:0:0:0:ffff:127.0.0.1]',
+    '[::127.0.0.1]',
+    '[::7f00:1]',
+  ],
+  ...[
+    '[64:ff9b::127.0.0.1]',
+    '[64:ff9b::7f00:1]',
+    '[64:ff9b:1::127.0.0.1]',
+    '[2002:7f00:1::]',
+    '[::ffff:0:127.0.0.1]',
+    '[::ffff:0.0.0.0]',
+    '[2001:0:0:0:0:0:80ff:fffe]',
+  ],
+  ...[
+    '10.0.0.1',
+    '172.16.0.1',
+    '192.168.0.1',
+    '0xa.1',
+    '0300.0250.0.1',
+    '3232235521',
+    '[::ffff:10.0.0.1]',
+    '[fc00::1]',
+    '[fd12:3456::1]',
+    '[fe80::1]',
+    '[fec0::1]',
+  ],
+  ...[
+    '169.254.0.1',
+    '100.64.0.1',
+    '198.18.0.1',
+    '192.0.2.1',
+    '224.0.0.1',
+    '240.0.0.1',
+    '255.255.255.255',
+    '4294967295',
+    '[ff02::1]',
+    '[2001:db8::1]',
+    '[100::1]',
+  ],
+  ...[
+    '169.254.169.254',
+    '2852039166',
+    '0xa9fea9fe',
+    '0xA9.0xFE.0xA9.0xFE',
+    '0251.0376.0251.0376',
+    '169.254.43518',
+    '[::ffff:169.254.169.254]',
+    '[::ffff:a9fe:a9fe]',
+  ],
+  ...[
+    '[64:ff9b::169.254.169.254]',
+    '[2002:a9fe:a9fe::]',
+    '[fd00:ec2::254]',
+    '168.63.129.16',
+    '0xa83f8110',
+    '100.100.100.200',
+    '169.254.170.2',
+    '192.0.0.192',
+    '[fd20:ce::254]',
+  ],
 ];
-const nameTricks = ['localhost', 'LOCALHOST', 'localhost.', 'LocalHost.', 'ｌｏｃａｌｈｏｓｔ', 'a.localhost', 'metadata.google.internal', 'METADATA.google.internal.', 'metadata', 'ip6-localhost'];
+const nameTricks = [
+  'localhost',
+  'LOCALHOST',
+  'localhost.',
+  'LocalHost.',
+  'ｌｏｃａｌｈｏｓｔ',
+  'a.localhost',
+  'metadata.google.internal',
+  'METADATA.google.internal.',
+  'metadata',
+  'ip6-localhost',
+];
 
 async function attempt(host: string, policy: EgressPolicy): Promise<unknown> {
   const dispatcher = createGuardedDispatcher(policy, { connectTimeoutMs: 500 });
@@ -49,7 +135,8 @@ async function attempt(host: string, policy: EgressPolicy): Promise<unknown> {
 }
 
 /** The spelling is no address at all to a URL, or the guard refused it. */
-const isRefused = (outcome: unknown): boolean => refusalInside(outcome) !== null || (outcome instanceof TypeError && !(outcome.cause instanceof Error && 'syscall' in outcome.cause));
+const isRefused = (outcome: unknown): boolean =>
+  refusalInside(outcome) !== null || (outcome instanceof TypeError && !(outcome.cause instanceof Error && 'syscall' in outcome.cause));
 
 const answers =
   (...addresses: string[]): ResolveHost =>
@@ -159,7 +246,10 @@ describe('refusals', () => {
   });
 
   it('offer no command for metadata services and own ports', async () => {
-    expect(await refusalOf('169.254.169.254', { allow: ['169.254.169.254:443'], forbiddenPorts: () => [] })).toMatchObject({ code: 'egress_metadata', fix: null });
+    expect(await refusalOf('169.254.169.254', { allow: ['169.254.169.254:443'], forbiddenPorts: () => [] })).toMatchObject({
+      code: 'egress_metadata',
+      fix: null,
+    });
     expect(await refusalOf('127.0.0.1', { allow: ['127.0.0.1:443'], forbiddenPorts: () => [443] })).toMatchObject({ code: 'egress_own_port', fix: null });
   });
 

@@ -66,7 +66,8 @@ describe('executeTool', () => {
   });
 
   it('tells a tool to stop when its time is over', async () => {
-    const listen = (context: ToolContext): Promise<never> => new Promise((_resolve, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason)));
+    const listen = (context: ToolContext): Promise<never> =>
+      new Promise((_resolve, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason)));
     expect(await failureOf(probe(listen, { limits: { timeoutMs: 20, outputBytes: 100 } }), {}, toolContext(settings))).toMatchObject({ code: 'tool_timeout' });
   });
 
@@ -78,16 +79,32 @@ describe('executeTool', () => {
       return controller.signal;
     };
     expect(await failureOf(probe(hang), {}, toolContext(settings, { signal: stop() }))).toMatchObject({ code: 'tool_cancelled', retryable: false });
-    expect(await failureOf(probe(hang), {}, toolContext(settings, { signal: AbortSignal.timeout(10) }))).toMatchObject({ code: 'tool_timeout', retryable: true });
+    expect(await failureOf(probe(hang), {}, toolContext(settings, { signal: AbortSignal.timeout(10) }))).toMatchObject({
+      code: 'tool_timeout',
+      retryable: true,
+    });
     const reason = new KosError({ code: 'step_timeout', message: 'The step took too long', retryable: true });
-    expect(await failureOf(probe(hang), {}, toolContext(settings, { signal: stop(reason) }))).toMatchObject({ code: 'step_timeout', retryable: true, effect: 'unknown' });
+    expect(await failureOf(probe(hang), {}, toolContext(settings, { signal: stop(reason) }))).toMatchObject({
+      code: 'step_timeout',
+      retryable: true,
+      effect: 'unknown',
+    });
   });
 
   it('turns every error into one ToolFailure', async () => {
-    const failing = (error: unknown, effect: Tool['effect'] = 'effectful'): Promise<ToolFailure> => failureOf(probe(() => Promise.reject(error), { effect }), {}, toolContext(settings));
+    const failing = (error: unknown, effect: Tool['effect'] = 'effectful'): Promise<ToolFailure> =>
+      failureOf(
+        probe(() => Promise.reject(error), { effect }),
+        {},
+        toolContext(settings),
+      );
     expect(await failing(new TypeError('odd'))).toMatchObject({ code: 'tool_failed', retryable: true, effect: 'unknown', message: 'test.probe failed: odd' });
     expect(await failing('thrown text', 'pure')).toMatchObject({ code: 'tool_failed', retryable: false, effect: 'none' });
-    expect(await failing(new KosError({ code: 'secret_refused', message: 'no', fix: 'do' }))).toMatchObject({ code: 'secret_refused', fix: 'do', effect: 'unknown' });
+    expect(await failing(new KosError({ code: 'secret_refused', message: 'no', fix: 'do' }))).toMatchObject({
+      code: 'secret_refused',
+      fix: 'do',
+      effect: 'unknown',
+    });
     const own = new ToolFailure({ code: 'mine', message: 'm', effect: 'none', retryAfterMs: 5 });
     expect(await failing(own)).toBe(own);
   });

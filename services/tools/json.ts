@@ -1,6 +1,8 @@
-import { Ajv2020 } from 'ajv/dist/2020.js';
-import formats from 'ajv-formats';
 import { z } from 'zod';
+import type { FaultDetail } from '#core/errors.ts';
+import { checkInputSchema } from '#core/plan/input-schema.ts';
+import { validateJson } from '#core/plan/json-schema.ts';
+import type { Json } from '#schemas/json.ts';
 import { defineTool, maximumOutputBytes } from '#services/tools/define.ts';
 import { ToolFailure } from '#services/tools/tool.ts';
 
@@ -108,15 +110,16 @@ function findUnbounded(schema: unknown, isNameMap = false): string | null {
   return null;
 }
 
-function compileSchema(schema: Record<string, unknown> | boolean): ReturnType<Ajv2020['compile']> {
-  const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: true, logger: false });
-  formats.default(ajv, { mode: 'fast' });
-  try {
-    return ajv.compile(schema);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ToolFailure({ code: 'schema_invalid', message: `The schema cannot be used: ${reason}`, status: 422, cause: error, effect: 'none' });
-  }
+/** Interpreted, never compiled: the schema is the plan author's, and nothing a user wrote becomes code. */
+function faultsAgainst(schema: Json, value: Json): FaultDetail[] {
+  const [fault] = checkInputSchema(schema, { anyType: true });
+  if (fault === undefined) return validateJson(schema, value);
+  throw new ToolFailure({
+    code: 'schema_invalid',
+    message: `The schema cannot be used: ${fault.message} (at ${fault.pointer || 'its root'})`,
+    status: 422,
+    effect: 'none',
+  });
 }
 
 const bounded = (bytes: number) => (value: unknown) => Buffer.byteLength(JSON.stringify(value) ?? '') <= bytes;
@@ -139,10 +142,8 @@ const validate = defineTool({
   output: z.object({ valid: z.boolean(), errors: z.array(z.object({ pointer: z.string(), message: z.string() })) }),
   limits,
   async execute({ value, schema }) {
-    const check = compileSchema(schema);
-    const valid = check(value) === true;
-    const errors = (check.errors ?? []).slice(0, 100).map((error) => ({ pointer: error.instancePath, message: error.message ?? error.keyword }));
-    return { valid, errors };
+    const faults = faultsAgainst(schema as Json, value as Json);
+    return { valid: faults.length === 0, errors: faults.map(({ pointer, message }) => ({ pointer, message })) };
   },
 });
 

@@ -81,7 +81,12 @@ const reading = (name: string, extra: Record<string, unknown> = {}): ToolFixture
 const writing = (name: string): ToolFixture => ({
   ...reading(name, { content: 'x' }),
   validInput: () => ({ path: `${name}/new.txt`, content: 'hello' }),
-  badInputs: () => [...badPaths.map((input) => ({ content: 'x', ...input })), { path: 'b' }, { path: 'b', content: 7 }, { path: 'b', content: '%', encoding: 'base64' }],
+  badInputs: () => [
+    ...badPaths.map((input) => ({ content: 'x', ...input })),
+    { path: 'b' },
+    { path: 'b', content: 7 },
+    { path: 'b', content: '%', encoding: 'base64' },
+  ],
 });
 const pure = (name: string, validInput: Record<string, unknown>, badInputs: unknown[]): ToolFixture => ({
   tool: tool(name),
@@ -113,7 +118,12 @@ const http = (name: string): ToolFixture => ({
 });
 
 const fixtures: ToolFixture[] = [
-  { ...reading('fs.list'), validInput: () => ({}), badInputs: () => [...badPaths, { path: '.', limit: 0 }], forbidden: () => [...outsidePaths(), '..', '/'].map((path) => ({ input: { path }, code: 'path_refused' })) },
+  {
+    ...reading('fs.list'),
+    validInput: () => ({}),
+    badInputs: () => [...badPaths, { path: '.', limit: 0 }],
+    forbidden: () => [...outsidePaths(), '..', '/'].map((path) => ({ input: { path }, code: 'path_refused' })),
+  },
   reading('fs.read'),
   reading('fs.search', { query: 'one' }),
   reading('log.cluster'),
@@ -129,7 +139,11 @@ const fixtures: ToolFixture[] = [
   pure('json.parse', { text: '{"a":[1]}' }, [{}, { text: {} }]),
   pure('json.select', { value: { a: [1] }, pointer: '/a/0' }, [{ value: 1 }, { value: 1, pointer: 'a' }, { value: 1, pointer: '/~2' }]),
   pure('json.merge', { target: { a: 1, b: 2 }, patch: { b: null, c: 3 } }, [{}, { target: 1 }]),
-  pure('json.validate', { value: { a: 1 }, schema: { type: 'object' } }, [{ value: 1 }, { value: 1, schema: { pattern: '(a+)+$' } }, { value: 1, schema: 'x' }]),
+  pure('json.validate', { value: { a: 1 }, schema: { type: 'object' } }, [
+    { value: 1 },
+    { value: 1, schema: { pattern: '(a+)+$' } },
+    { value: 1, schema: 'x' },
+  ]),
   pure('json.echo', { value: [1, 'two', null] }, []),
 ];
 

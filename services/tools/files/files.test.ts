@@ -122,7 +122,14 @@ describe('what is outside the roots', () => {
     await symlink(join(workspace, 'file-link'), join(workspace, 'link-to-link'));
     await symlink('/', join(workspace, 'everything'));
     await symlink('/proc/self/root', join(workspace, 'process-root'));
-    for (const path of ['file-link', 'folder-link/cli.json', 'link-to-link', 'everything/etc/passwd', `everything${home}/cli.json`, 'process-root/etc/passwd']) {
+    for (const path of [
+      'file-link',
+      'folder-link/cli.json',
+      'link-to-link',
+      'everything/etc/passwd',
+      `everything${home}/cli.json`,
+      'process-root/etc/passwd',
+    ]) {
       expect(await fail('fs.read', { path }), path).toMatchObject({ code: 'path_refused' });
     }
     expect(await run('fs.search', { query: 'OWNER-KEY' })).toMatchObject({ matches: [] });
@@ -138,7 +145,9 @@ describe('what is outside the roots', () => {
   it('stays closed in home even when home, or all, is allowed', async () => {
     for (const root of [home, base, '/', join(home, 'keys'), join(home, 'cli.json')]) {
       expect(await fail('fs.read', { path: join(home, 'cli.json') }, { path: root, write: true }), root).toMatchObject({ code: 'path_refused' });
-      expect(await fail('fs.write', { path: join(home, 'cli.json'), content: '{}' }, { path: root, write: true }), root).toMatchObject({ code: 'path_refused' });
+      expect(await fail('fs.write', { path: join(home, 'cli.json'), content: '{}' }, { path: root, write: true }), root).toMatchObject({
+        code: 'path_refused',
+      });
     }
     expect(await fail('fs.read', { path: '/proc/self/environ' }, { path: '/', write: false })).toMatchObject({ code: 'path_refused' });
     const found = await run('fs.search', { path: base, query: 'OWNER-KEY' }, { path: base, write: false });
@@ -161,7 +170,10 @@ describe('what is outside the roots', () => {
 
 describe('writing', () => {
   it('needs a root that allows it', async () => {
-    expect(await fail('fs.write', { path: join(data, 'new.txt'), content: 'x' })).toMatchObject({ code: 'path_refused', fix: `kai settings add roots ${data} --write` });
+    expect(await fail('fs.write', { path: join(data, 'new.txt'), content: 'x' })).toMatchObject({
+      code: 'path_refused',
+      fix: `kai settings add roots ${data} --write`,
+    });
     expect(await readdir(data)).toEqual(['a.txt']);
   });
 
@@ -196,12 +208,15 @@ describe('writing', () => {
   it('creates once: the same content again is no new effect, another is refused', async () => {
     expect(await run('fs.create', { path: 'once', content: 'one' })).toMatchObject({ created: true, bytes: 3 });
     expect(await run('fs.create', { path: 'once', content: 'one' })).toMatchObject({ created: false, bytes: 3 });
-    for (const content of ['two', 'on', 'one more']) expect(await fail('fs.create', { path: 'once', content })).toMatchObject({ code: 'already_exists', effect: 'none' });
+    for (const content of ['two', 'on', 'one more'])
+      expect(await fail('fs.create', { path: 'once', content })).toMatchObject({ code: 'already_exists', effect: 'none' });
     expect(await readFile(join(workspace, 'once'), 'utf8')).toBe('one');
   });
 
   it('lets exactly one of many creators win, and leaves nothing staged', async () => {
-    const outcomes = await Promise.all(Array.from({ length: 40 }, (_, index) => run('fs.create', { path: 'race', content: `by ${index % 2}` }).catch((error: unknown) => error)));
+    const outcomes = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => run('fs.create', { path: 'race', content: `by ${index % 2}` }).catch((error: unknown) => error)),
+    );
     const winners = outcomes.filter((outcome) => !(outcome instanceof Error) && (outcome as { created: boolean }).created);
     expect(winners).toHaveLength(1);
     expect(outcomes.filter((outcome) => outcome instanceof ToolFailure && outcome.code === 'already_exists')).toHaveLength(20);
@@ -277,7 +292,9 @@ describe('a folder that turns into a link while it is used', () => {
         shown += 1;
         expect(outcome).toMatchObject({ content: 'harmless' });
       }
-      await run(index % 2 === 0 ? 'fs.write' : 'fs.create', { path: `moving/made-${index}`, content: 'x' }).catch((error: unknown) => expect(error).toBeInstanceOf(ToolFailure));
+      await run(index % 2 === 0 ? 'fs.write' : 'fs.create', { path: `moving/made-${index}`, content: 'x' }).catch((error: unknown) =>
+        expect(error).toBeInstanceOf(ToolFailure),
+      );
     }
     stop.now = true;
     expect(await swapping).toBeGreaterThan(10);

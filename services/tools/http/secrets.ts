@@ -48,10 +48,10 @@ async function openHandle(handle: string, host: string, context: ToolContext): P
     const { code, message, fix, status, retryable } = error;
     throw new ToolFailure({ code, message, fix, status, retryable, cause: error, effect: 'none' });
   });
-  if (value !== '' && !/[\r\n\0]/.test(value)) return value;
+  if (/^[\t\x20-\x7e\x80-\xff]+$/.test(value)) return value;
   throw new ToolFailure({
     code: 'secret_unusable',
-    message: `The value of ${handle} is empty or has a line break, so it cannot stand in a header`,
+    message: `The value of ${handle} is empty or has characters that no header can carry (line breaks, or beyond Latin-1)`,
     fix: `kai secret set ${handle.slice('secret://'.length)}`,
     effect: 'none',
   });

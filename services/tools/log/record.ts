@@ -44,7 +44,7 @@ function structuredRecord(record: Record<string, unknown>, line: string): LogRec
 }
 
 /** Time stamps at a line's start: ISO 8601 and its looser relatives, syslog, klog. */
-const isoStart = /^[[(]?(\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)?)[\])]?[\s:,-]*/;
+const isoStart = /^[[(]?(\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?)[\])]?[\s:,-]*/;
 const syslogStart = /^((?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s+\d{1,2} \d\d:\d\d:\d\d)\s+/;
 const klogStart = /^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+\s+/;
 
