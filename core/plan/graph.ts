@@ -112,10 +112,11 @@ function gatedSteps(
       faults.add(pointer, `there is no step "${id}"`, { suggestion: didYouMean(id, numbers.keys()) });
       continue;
     }
-    const { kind } = steps[target] as StepTemplates;
+    const { kind, forEach } = steps[target] as StepTemplates;
     const other = graph.gates[target];
     if (gated.includes(target)) faults.add(pointer, `step "${id}" is named twice`);
     else if (!gateable.has(kind)) faults.add(pointer, `step "${id}" is of kind ${kind}; an approval can only stand before ${[...gateable].join(', ')}`);
+    else if (forEach !== null) faults.add(pointer, `step "${id}" has forEach; an approval can only stand before a step that runs once`, { suggestion: `let "${id}" need the approval by \`needs\` instead, and show the items in its message` });
     else if (other !== undefined) faults.add(pointer, `step "${id}" already waits for the approval "${steps[other]?.id ?? ''}"`);
     else gated.push(target);
   }
@@ -124,13 +125,15 @@ function gatedSteps(
 
 /** The input is fixed before the decision, so it cannot depend on it, nor on what only runs after it. */
 function refuseReadsOfGated(gated: StepTemplates, approvalId: string, forIds: string[], faults: FaultList): void {
-  for (const [template, base] of [[gated.input, gated.inputPointer], [gated.forEach, `/steps/${gated.id}/forEach`]] as const) {
-    if (template === null) continue;
-    for (const id of template.steps) {
-      if (id === approvalId) faults.add(base, `the input of "${gated.id}" is fixed before "${approvalId}" is decided, so it cannot read it`, { suggestion: 'read the decision in `when`, or in a later step' });
-      else if (forIds.includes(id) && id !== gated.id) {
-        faults.add(base, `"${gated.id}" and "${id}" wait for the same approval, so the input of one cannot read the other`, { suggestion: `give "${gated.id}" an approval of its own` });
-      }
+  for (const id of gated.input.steps) {
+    if (id === approvalId) {
+      faults.add(gated.inputPointer, `the input of "${gated.id}" is fixed before "${approvalId}" is decided, so it cannot read it`, {
+        suggestion: 'read the decision in `when`, or in a later step',
+      });
+    } else if (forIds.includes(id) && id !== gated.id) {
+      faults.add(gated.inputPointer, `"${gated.id}" and "${id}" wait for the same approval, so the input of one cannot read the other`, {
+        suggestion: `give "${gated.id}" an approval of its own`,
+      });
     }
   }
 }

@@ -23,6 +23,11 @@ import type { StepTemplates } from './templates.ts';
 const errorType = objectOf({ code: stringType, message: stringType, fix: stringType, stepPath: stringType });
 const runType = objectOf({ id: stringType, startedAt: stringType });
 
+/** What the activities of these kinds put out. */
+const artifactType = objectOf({ artifactId: stringType, name: stringType, mediaType: stringType, sha256: stringType, sizeBytes: intType });
+const approvalType = objectOf({ approved: boolType, approvalId: stringType, by: stringType, reason: stringType, at: stringType });
+const waitType = objectOf({ until: stringType });
+
 const itemAbsent = 'is only known in a step with forEach';
 const itemTooEarly = 'is not known yet: when and forEach are evaluated once, before the items';
 
@@ -123,9 +128,8 @@ function outputTypeOf(step: StepTemplates, typed: TypedTemplate, checker: Checke
   if ('transform' in definition) return typed.type;
   if ('llm' in definition) return definition.llm.schema === undefined ? stringType : typeFromSchema(definition.llm.schema as Json);
   if ('tool' in definition) return toolOutputType(definition.tool, checker);
-  if ('artifact' in definition) return objectOf({ id: stringType, name: stringType, mediaType: stringType }, dyn);
-  if ('approval' in definition) return objectOf({ approved: boolType }, dyn);
-  return dyn;
+  if ('artifact' in definition) return artifactType;
+  return 'approval' in definition ? approvalType : waitType;
 }
 
 function toolOutputType(name: string, checker: Checker): StaticType {

@@ -61,9 +61,9 @@ describe('evaluator', () => {
   });
 
   it('renders prompts with loops under the same budget', async () => {
-    expect(await evaluator.render('{% for word in words %}{{ word }};{% endfor %}', { words: ['a', 'b'] })).toBe('a;b;');
+    expect(await evaluator.renderPrompt('{% for word in words %}{{ word }};{% endfor %}', { words: ['a', 'b'] })).toBe('a;b;');
     const endless = '{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}';
-    await expect(evaluator.render(endless, {})).rejects.toMatchObject({ code: 'expression_budget' });
+    await expect(evaluator.renderPrompt(endless, {})).rejects.toMatchObject({ code: 'expression_budget' });
   });
 
   it('holds input against patterns under the same budget', async () => {

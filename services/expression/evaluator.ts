@@ -16,7 +16,7 @@ export interface Evaluator {
   /** Throws `KosError`: `expression_failed`, `expression_result`, `expression_budget`. */
   evaluate(template: Template, scope: Scope): Promise<Json>;
   /** Renders a Jinja prompt. Throws `KosError`: `prompt_failed`, `expression_budget`. */
-  render(prompt: string, variables: { [name: string]: Json }): Promise<string>;
+  renderPrompt(prompt: string, variables: { [name: string]: Json }): Promise<string>;
   /** As `validateInput` of `core/plan`, with the schema's patterns under the budget. */
   validateInput(schema: Json | null, input: Json | undefined): Promise<InputResult>;
   /** Ends the threads; what still runs is rejected. */
@@ -35,7 +35,7 @@ export function createEvaluator(options: Partial<PoolOptions> = {}): Evaluator {
       if (isCheap(template, scope)) return evaluateTemplate(template, scope);
       return pool.run({ kind: 'evaluate', source: template.source, scope: readPart(template, scope) }, describe(template));
     },
-    async render(prompt, variables) {
+    async renderPrompt(prompt, variables) {
       const parsed = parsePrompt(prompt);
       const cheap = parsed.ok && parsed.prompt.plain && weigh(variables, inlinePromptWeight) <= inlinePromptWeight;
       return cheap || !parsed.ok ? renderPrompt(prompt, variables) : pool.run({ kind: 'render', prompt, variables }, 'A prompt');

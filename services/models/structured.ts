@@ -1,28 +1,33 @@
+import type { FaultDetail } from '#core/errors.ts';
+import { checkInputSchema, validateJson } from '#core/plan/validate-input.ts';
 import type { Json } from '#schemas/json.ts';
 import { ModelFailure } from './model.ts';
 
-/** What is wrong with a value, in words for people and models; null when it is valid. */
-export type SchemaCheck = (value: Json) => string | null;
+/**
+ * Holds an answer against the step's schema; no faults: it fits. The answer is a stranger's and the schema may hold regular expressions: where a slow one must
+ * not stop other work, give one that runs under a budget.
+ */
+export type AnswerCheck = (schema: Json, answer: Json) => Promise<FaultDetail[]>;
 
-/** Compiles a JSON Schema. The validator is loaded at first use: most calls have no schema. Throws ModelFailure `model_schema_invalid`. */
-export async function compileSchema(schema: Json): Promise<SchemaCheck> {
-  const [{ Ajv2020 }, formats] = await Promise.all([import('ajv/dist/2020.js'), import('ajv-formats')]);
-  const ajv = new Ajv2020({ strict: false, allErrors: true });
-  formats.default.default(ajv);
-  try {
-    const validate = ajv.compile(withoutDialect(schema));
-    return (value) => (validate(value) ? null : ajv.errorsText(validate.errors, { dataVar: 'the answer', separator: '; ' }));
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ModelFailure({ code: 'model_schema_invalid', message: `The step's schema is no JSON Schema: ${reason}`, status: 422, billed: 'none', cause: error });
-  }
+export const checkAnswerHere: AnswerCheck = async (schema, answer) => validateJson(schema, answer);
+
+/** Throws ModelFailure `model_schema_invalid`, before anything is sent or billed. */
+export function requireSchema(schema: Json): void {
+  const faults = checkInputSchema(schema, { anyType: true });
+  if (faults.length === 0) return;
+  throw new ModelFailure({
+    code: 'model_schema_invalid',
+    message: `The step's schema is no JSON Schema: ${inWords(faults)}`,
+    status: 422,
+    billed: 'none',
+    details: faults,
+  });
 }
 
-/** The vocabulary in use is the same in draft 7 and 2020-12, but a validator refuses a dialect that it was not made for. */
-function withoutDialect(schema: Json): { [key: string]: Json } | boolean {
-  if (!isObject(schema)) return schema === true;
-  const { $schema: _dialect, ...rest } = schema;
-  return rest;
+/** At most three faults, which is what a reader takes in. */
+export function inWords(faults: FaultDetail[]): string {
+  const shown = faults.slice(0, 3).map(({ pointer, message }) => (pointer === '' ? message : `${pointer} ${message}`));
+  return shown.join('; ') + (faults.length > 3 ? `; and ${faults.length - 3} more` : '');
 }
 
 /** The JSON value in a model's text: the whole text, a fenced block, or the outermost braces. Undefined when there is none. */
