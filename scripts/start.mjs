@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** `npm start`: installs what is missing, then hands over to the supervisor under Node 24. No dependencies; Node >= 20 starts it. */
 import { spawn } from 'node:child_process';
-import { enableCompileCache } from 'node:module';
+import * as nodeModule from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { cacheFolder, ensureInstalled, findNode24 } from './setup.mjs';
@@ -17,7 +17,8 @@ try {
   process.env['NODE_COMPILE_CACHE'] ??= join(cacheFolder(), 'compiled');
   // npm puts the installed Node 24 first on PATH, so from the second start on this process can be the supervisor itself.
   if (node === process.execPath && memoryOptions.every((option) => process.execArgv.includes(option))) {
-    enableCompileCache(process.env['NODE_COMPILE_CACHE']);
+    // Node 20, which can start us, has no such function.
+    nodeModule.enableCompileCache?.(process.env['NODE_COMPILE_CACHE']);
     await import(pathToFileURL(supervisor).href);
   } else {
     process.exitCode = await handOver(node);
