@@ -9,7 +9,7 @@ interface ArtifactRow {
   step_path: string;
   name: string;
   media_type: string;
-  size_bytes: string;
+  size_bytes: number;
   sha256: string;
   created_at: Date;
 }
@@ -20,7 +20,7 @@ const showArtifact = (row: ArtifactRow): Artifact => ({
   stepPath: row.step_path,
   name: row.name,
   mediaType: row.media_type,
-  sizeBytes: Number(row.size_bytes),
+  sizeBytes: row.size_bytes,
   sha256: row.sha256,
   createdAt: row.created_at.toISOString(),
 });

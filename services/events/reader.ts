@@ -16,14 +16,14 @@ export interface SequencerState {
 }
 
 export async function readSequencerState(system: SystemDatabase): Promise<SequencerState> {
-  const [row] = await system.sql<{ epoch: string; last: string }[]>`select epoch, last_event_seq as last from kos.sequencer where id = 1`;
+  const [row] = await system.sql<{ epoch: string; last: number }[]>`select epoch, last_event_seq as last from kos.sequencer where id = 1`;
   if (row === undefined) throw new Error('The table kos.sequencer has lost its row.');
-  return { epoch: row.epoch, lastSeq: Number(row.last) };
+  return { epoch: row.epoch, lastSeq: row.last };
 }
 
 interface EventRow {
   id: string;
-  seq: string;
+  seq: number;
   type: EventType;
   workspace_id: string;
   run_id: string | null;
@@ -42,7 +42,7 @@ export async function readEvents(database: Database, scope: EventScope, epoch: s
   );
   return rows.map((row) => ({
     id: row.id,
-    position: formatPosition({ epoch, seq: Number(row.seq) }),
+    position: formatPosition({ epoch, seq: row.seq }),
     type: row.type,
     workspaceId: row.workspace_id,
     runId: row.run_id,

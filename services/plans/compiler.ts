@@ -1,4 +1,6 @@
 import type { FaultDetail } from '#core/errors.ts';
+import { compilePlanText } from '#core/plan/compile.ts';
+import type { PlanEnvironment } from '#core/plan/compiled.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 
@@ -7,7 +9,6 @@ export type PlanFormat = 'yaml' | 'json';
 /** A plan that passed every check, ready to be saved and run. */
 export interface CheckedPlan {
   name: string;
-  description: string | null;
   /** SHA-256 (hex) of the RFC 8785 form. */
   digest: string;
   document: JsonObject;
@@ -18,3 +19,12 @@ export type PlanVerdict = { ok: true; plan: CheckedPlan } | { ok: false; faults:
 
 /** Checks a plan's text against this installation's tools and models. Executes nothing. */
 export type PlanCompiler = (source: string, format: PlanFormat) => PlanVerdict;
+
+export const createPlanCompiler =
+  (environment: PlanEnvironment): PlanCompiler =>
+  (source, format) => {
+    const result = compilePlanText(source, environment, format);
+    if (!result.ok) return result;
+    const { name, digest, document, shape } = result.compiled;
+    return { ok: true, plan: { name, digest, document, shape } };
+  };

@@ -1,5 +1,5 @@
 import { KosError } from '#core/errors.ts';
-import type { Transaction } from '#services/database/connect.ts';
+import { jsonParameter, type Transaction } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import type { CheckedPlan, PlanCompiler, PlanFormat } from './compiler.ts';
 import { type PlanVersion, readPlanVersion } from './read.ts';
@@ -39,7 +39,7 @@ export async function savePlan(transaction: Transaction, request: { workspaceId:
   if (equal === undefined) {
     await sql`
       insert into kos.plan_versions (workspace_id, name, version, digest, source, document, shape, created_by)
-      values (${workspaceId}, ${plan.name}, ${version}, ${plan.digest}, ${source}, ${sql.json(plan.document)}, ${sql.json(plan.shape)}, ${actor})`;
+      values (${workspaceId}, ${plan.name}, ${version}, ${plan.digest}, ${source}, ${jsonParameter(sql, plan.document)}, ${sql.json(plan.shape)}, ${actor})`;
   }
   if (version !== known?.latest) {
     await sql`update kos.plans set latest_version = ${version}, updated_at = now() where workspace_id = ${workspaceId} and name = ${plan.name}`;

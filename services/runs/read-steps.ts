@@ -18,7 +18,7 @@ interface StepRow {
   output: Json;
   output_ref: string | null;
   error: OutcomeError | null;
-  cost_micros: string;
+  cost_micros: number;
   metadata: JsonObject;
 }
 
@@ -37,7 +37,7 @@ function showStep(row: StepRow): Step {
     finishedAt: row.finished_at?.toISOString() ?? null,
     waitingFor: row.waiting_for,
     error: row.error,
-    costMicros: Number(row.cost_micros),
+    costMicros: row.cost_micros,
     metadata: row.metadata,
   };
   if (row.output_ref !== null) step.outputRef = row.output_ref;

@@ -21,8 +21,7 @@ interface RunRow {
   created_at: Date;
   started_at: Date | null;
   finished_at: Date | null;
-  /** Postgres' bigint arrives as text. */
-  cost_micros: string;
+  cost_micros: number;
   currency: string;
   parent_run_id: string | null;
   pinned: boolean;
@@ -48,7 +47,7 @@ const showRun = (row: RunRow): Run => ({
   createdAt: row.created_at.toISOString(),
   startedAt: row.started_at?.toISOString() ?? null,
   finishedAt: row.finished_at?.toISOString() ?? null,
-  costMicros: Number(row.cost_micros),
+  costMicros: row.cost_micros,
   currency: row.currency,
   parentRunId: row.parent_run_id,
   pinned: row.pinned,

@@ -16,16 +16,21 @@ export interface HealthSources {
   countPollers: () => Promise<number>;
 }
 
-const freshForMs = 1_000;
+const freshForMs = { ready: 1_000, notReady: 100 };
 /** A part that takes longer counts as down. */
 const answerWithinMs = 2_000;
 
-/** Asks each part at most once a second, however many ask. */
+/** Asks each part at most once a second, ten times while something is down, however many ask. */
 export function createHealthProbe(sources: HealthSources, now: () => number): HealthProbe {
-  let known: { at: number; health: Promise<Health> } | null = null;
+  let known: { until: number; health: Promise<Health> } | null = null;
+  const ask = async (): Promise<Health> => {
+    const health = await askAll(sources);
+    known = { until: now() + (health.ready ? freshForMs.ready : freshForMs.notReady), health: Promise.resolve(health) };
+    return health;
+  };
   return {
     check() {
-      if (known === null || now() - known.at >= freshForMs) known = { at: now(), health: askAll(sources) };
+      if (known === null || now() >= known.until) known = { until: Number.POSITIVE_INFINITY, health: ask() };
       return known.health;
     },
   };

@@ -1,0 +1,32 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Database } from '#services/database/connect.ts';
+import type { PlanCompiler } from '#services/plans/compiler.ts';
+import { savePlan } from '#services/plans/save.ts';
+import type { Owner } from './owner.ts';
+
+const suffix = '.plan.yaml';
+
+/** Saves the examples under their names where no plan has that name yet; what people made of one stays theirs. Returns the names that were saved. */
+export async function saveExamples(dependencies: { database: Database; compile: PlanCompiler; log: Logger }, owner: Owner, folder: string): Promise<string[]> {
+  const files = (await readdir(folder)).filter((name) => name.endsWith(suffix)).toSorted();
+  const saved: string[] = [];
+  for (const file of files) {
+    const source = await readFile(join(folder, file), 'utf8');
+    const verdict = dependencies.compile(source, 'yaml');
+    if (!verdict.ok) {
+      dependencies.log.error({ file, faults: verdict.faults }, 'an example is not a valid plan and was not saved');
+      continue;
+    }
+    const { plan } = verdict;
+    const isNew = await dependencies.database.inWorkspace(owner.workspaceId, async (transaction) => {
+      const known = await transaction.sql`select 1 from kos.plans where name = ${plan.name}`;
+      if (known.length > 0) return false;
+      await savePlan(transaction, { workspaceId: owner.workspaceId, actor: owner.principalId, source, plan });
+      return true;
+    });
+    if (isNew) saved.push(plan.name);
+  }
+  return saved;
+}
