@@ -56,10 +56,19 @@ describe('checkpoints', () => {
 });
 
 describe('entries', () => {
-  const entry: AuditEntry = { id: 'aud_1', workspaceId: 'ws_1', at: '2026-01-31T12:00:00.000Z', actor: 'prn_1', action: 'run.cancel', subject: 'run_1', data: { b: 1, a: 'ü' } };
+  const entry: AuditEntry = {
+    id: 'aud_1',
+    workspaceId: 'ws_1',
+    at: '2026-01-31T12:00:00.000Z',
+    actor: 'prn_1',
+    action: 'run.cancel',
+    subject: 'run_1',
+    data: { b: 1, a: 'ü' },
+  };
 
   test('are encoded by RFC 8785, whatever the order of their members', () => {
-    const text = '{"action":"run.cancel","actor":"prn_1","at":"2026-01-31T12:00:00.000Z","data":{"a":"ü","b":1},"id":"aud_1","subject":"run_1","v":1,"workspaceId":"ws_1"}';
+    const text =
+      '{"action":"run.cancel","actor":"prn_1","at":"2026-01-31T12:00:00.000Z","data":{"a":"ü","b":1},"id":"aud_1","subject":"run_1","v":1,"workspaceId":"ws_1"}';
     expect(Buffer.from(encodeAuditEntry(entry)).toString()).toBe(text);
     expect(hashAuditEntry({ ...entry, data: { a: 'ü', b: 1 } })).toEqual(hashAuditEntry(entry));
   });

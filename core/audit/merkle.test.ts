@@ -107,7 +107,8 @@ describe('consistency', () => {
         expect(verifyConsistency({ ...claim, proof: [...proof, claim.firstRoot] })).toBe(false);
         const rewritten = leaves.map((leaf, index) => (index === salt % first ? changed(leaf) : leaf));
         expect(verifyConsistency({ ...claim, secondRoot: naiveRoot(rewritten), proof: lookUp(rewritten, consistencyRanges(first, second)) })).toBe(false);
-        if (first < second) expect(verifyConsistency({ ...claim, first: second, second: first, firstRoot: claim.secondRoot, secondRoot: claim.firstRoot })).toBe(false);
+        if (first < second)
+          expect(verifyConsistency({ ...claim, first: second, second: first, firstRoot: claim.secondRoot, secondRoot: claim.firstRoot })).toBe(false);
       }),
     );
   });

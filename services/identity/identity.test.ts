@@ -20,7 +20,7 @@ describe('API keys', () => {
   test('one wrong, missing or added letter is noticed', () => {
     const { apiKey } = createApiKey();
     fc.assert(
-      fc.property(fc.nat(apiKey.length - 1), fc.constantFrom(...'0aZ_x'), (at, letter) => {
+      fc.property(fc.nat(apiKey.length - 1), fc.constantFrom('0', 'a', 'Z', '_', 'x'), (at, letter) => {
         const typed = apiKey.slice(0, at) + letter + apiKey.slice(at + 1);
         expect(parseApiKey(typed) === null).toBe(typed !== apiKey);
         expect(parseApiKey(apiKey.slice(0, at) + apiKey.slice(at + 1))).toBeNull();

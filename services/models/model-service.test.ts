@@ -20,11 +20,18 @@ describe('names', () => {
   });
 
   test.each(['gpt-4.1', 'builtin/other', 'openai/', '', 'anthropic/claude', 'toString'])('%j is refused with the names that exist', async (model) => {
-    await expect(without.call({ model, prompt: 'x', signal })).rejects.toMatchObject({ code: 'model_unknown', retryable: false, fix: expect.stringContaining('builtin/summary') });
+    await expect(without.call({ model, prompt: 'x', signal })).rejects.toMatchObject({
+      code: 'model_unknown',
+      retryable: false,
+      fix: expect.stringContaining('builtin/summary'),
+    });
   });
 
   test('a model that needs a server says how to configure one', async () => {
-    await expect(without.call({ model: 'openai/gpt-4.1', prompt: 'x', signal })).rejects.toMatchObject({ code: 'model_not_configured', fix: expect.stringContaining('OPENAI_API_KEY') });
+    await expect(without.call({ model: 'openai/gpt-4.1', prompt: 'x', signal })).rejects.toMatchObject({
+      code: 'model_not_configured',
+      fix: expect.stringContaining('OPENAI_API_KEY'),
+    });
   });
 });
 

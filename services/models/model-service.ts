@@ -2,6 +2,7 @@ import { builtinModels, type BuiltinName } from './builtin/builtin.ts';
 import { ModelFailure, type ModelRequest, type ModelResult, type ModelService } from './model.ts';
 import { callOpenai, openaiBaseUrl, type OpenaiServer } from './openai.ts';
 import type { ModelPrice } from './prices.ts';
+import { type AnswerCheck, checkAnswerHere } from './structured.ts';
 
 export type ModelAlias = 'fast' | 'smart' | 'default';
 
@@ -16,6 +17,8 @@ export interface ModelServiceOptions {
   fetch?: typeof fetch;
   /** Replaces the list prices; also the way to price models of another server. */
   prices?: Readonly<Record<string, ModelPrice>>;
+  /** Default: in this thread. */
+  checkAnswer?: AnswerCheck;
   /** Milliseconds since the epoch; for dates in Retry-After. */
   now?: () => number;
 }
@@ -38,6 +41,7 @@ export function createModelService(options: ModelServiceOptions): ModelService {
     fetch: options.fetch,
     prices: options.prices,
     now: options.now ?? Date.now,
+    checkAnswer: options.checkAnswer ?? checkAnswerHere,
   };
 
   const resolve = (name: string, hasSchema: boolean): Target => {
@@ -50,7 +54,7 @@ export function createModelService(options: ModelServiceOptions): ModelService {
 
   const call = async (request: ModelRequest): Promise<ModelResult> => {
     const target = resolve(request.model, request.schema !== undefined);
-    if (target.provider === 'builtin') return builtinModels[target.model].call(request);
+    if (target.provider === 'builtin') return builtinModels[target.model].call(request, server.checkAnswer);
     if (!configured) throw notConfigured(request.model);
     return callOpenai(server, target.model, request);
   };
@@ -75,7 +79,13 @@ const isBuiltin = (name: string): name is BuiltinName => Object.hasOwn(builtinMo
 
 function unknownModel(name: string): ModelFailure {
   const known = [...aliases, ...Object.keys(builtinModels).map((builtin) => `builtin/${builtin}`), 'openai/<name>'].join(', ');
-  return new ModelFailure({ code: 'model_unknown', message: `There is no model ${JSON.stringify(name)}.`, fix: `Use one of ${known}.`, status: 422, billed: 'none' });
+  return new ModelFailure({
+    code: 'model_unknown',
+    message: `There is no model ${JSON.stringify(name)}.`,
+    fix: `Use one of ${known}.`,
+    status: 422,
+    billed: 'none',
+  });
 }
 
 function notConfigured(name: string): ModelFailure {

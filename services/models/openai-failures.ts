@@ -38,7 +38,14 @@ export function isSchemaUnsupported(error: unknown): boolean {
 function stopped({ signal, model }: FailureContext): ModelFailureOptions {
   const timedOut = signal.reason instanceof Error && signal.reason.name === 'TimeoutError';
   return timedOut
-    ? { code: 'model_timeout', message: `The model ${model} did not answer in the step's time.`, fix: 'Give the step a longer timeoutMs.', status: 504, retryable: true, billed: 'unknown' }
+    ? {
+        code: 'model_timeout',
+        message: `The model ${model} did not answer in the step's time.`,
+        fix: 'Give the step a longer timeoutMs.',
+        status: 504,
+        retryable: true,
+        billed: 'unknown',
+      }
     : { code: 'model_cancelled', message: `The call to ${model} was cancelled.`, status: 499, billed: 'unknown' };
 }
 
@@ -58,13 +65,31 @@ function refusedByStatus(status: number, vendor: VendorError, context: FailureCo
   const retryAfterMs = retryAfter(vendor, nowMs);
   const wait = retryAfterMs === null ? {} : { retryAfterMs };
   if (status === 401 || status === 403) {
-    return { code: 'model_unauthorised', message: `${baseUrl} refused the API key (${status}): ${said}`, fix: 'Check OPENAI_API_KEY, then restart.', status: 502, billed: 'none' };
+    return {
+      code: 'model_unauthorised',
+      message: `${baseUrl} refused the API key (${status}): ${said}`,
+      fix: 'Check OPENAI_API_KEY, then restart.',
+      status: 502,
+      billed: 'none',
+    };
   }
   if (status === 404) {
-    return { code: 'model_unknown', message: `${baseUrl} does not know the model ${model}: ${said}`, fix: 'Name a model that this server offers, as openai/<name>.', status: 422, billed: 'none' };
+    return {
+      code: 'model_unknown',
+      message: `${baseUrl} does not know the model ${model}: ${said}`,
+      fix: 'Name a model that this server offers, as openai/<name>.',
+      status: 422,
+      billed: 'none',
+    };
   }
   if (status === 402 || isQuotaExhausted(vendor)) {
-    return { code: 'model_quota_exhausted', message: `The account at ${baseUrl} has no quota left: ${said}`, fix: 'Add credit at the provider.', status: 502, billed: 'none' };
+    return {
+      code: 'model_quota_exhausted',
+      message: `The account at ${baseUrl} has no quota left: ${said}`,
+      fix: 'Add credit at the provider.',
+      status: 502,
+      billed: 'none',
+    };
   }
   if (status === 429) {
     return { code: 'model_rate_limited', message: `${baseUrl} limits the rate of ${model}: ${said}`, status: 503, retryable: true, billed: 'none', ...wait };
@@ -94,7 +119,11 @@ function brokenConnection(vendor: VendorError, { model, baseUrl }: FailureContex
 const isQuotaExhausted = (vendor: VendorError): boolean => vendor.code === 'insufficient_quota' || vendor.type === 'insufficient_quota';
 
 function isContextOverflow(vendor: VendorError): boolean {
-  return vendor.code === 'context_length_exceeded' || vendor.name === 'ContextOverflowError' || /maximum context length|context_length_exceeded/.test(vendor.message ?? '');
+  return (
+    vendor.code === 'context_length_exceeded' ||
+    vendor.name === 'ContextOverflowError' ||
+    /maximum context length|context_length_exceeded/.test(vendor.message ?? '')
+  );
 }
 
 /** RFC 9110 §10.2.3: seconds or a date; OpenAI also sends milliseconds in a header of its own. Null when the server asked for nothing. */
@@ -121,4 +150,4 @@ function systemCodeOf(error: unknown, depth = 0): string | null {
 }
 
 /** LangChain appends a paragraph with a link; long bodies of proxies are cut. */
-const firstLine = (vendor: VendorError): string => (vendor.message ?? 'no message').split('\n')[0]!.slice(0, 300);
+const firstLine = (vendor: VendorError): string => (vendor.message ?? 'no message').replace(/\n[\s\S]*/, '').slice(0, 300);

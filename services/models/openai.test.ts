@@ -13,12 +13,18 @@ afterEach(async () => {
 /** A call to the scripted server; prices are OpenAI's so that costs can be checked. */
 async function call(replies: ScriptedReply[], request: Partial<ModelRequest> = {}): Promise<ModelResult> {
   server = await createScriptedModelServer(replies, { apiKey: 'test-key' });
-  const models = createModelService({ openai: { apiKey: 'test-key', baseUrl: server.url }, prices: { 'gpt-4.1-mini': { inputMicros: 400_000, cachedInputMicros: 100_000, outputMicros: 1_600_000 } } });
+  const models = createModelService({
+    openai: { apiKey: 'test-key', baseUrl: server.url },
+    prices: { 'gpt-4.1-mini': { inputMicros: 400_000, cachedInputMicros: 100_000, outputMicros: 1_600_000 } },
+  });
   return models.call({ model: 'openai/gpt-4.1-mini', prompt: 'Say hello.', signal: new AbortController().signal, ...request });
 }
 
 const failureOf = async (replies: ScriptedReply[], request: Partial<ModelRequest> = {}): Promise<ModelFailure> => {
-  const thrown: unknown = await call(replies, request).then(() => 'no failure', (error: unknown) => error);
+  const thrown: unknown = await call(replies, request).then(
+    () => 'no failure',
+    (error: unknown) => error,
+  );
   if (!(thrown instanceof ModelFailure)) throw new Error(`expected a ModelFailure, got ${String(thrown)}`);
   return thrown;
 };
@@ -50,7 +56,13 @@ describe('an answer', () => {
 
   test('streams in order, with its usage at the end', async () => {
     const pieces: string[] = [];
-    const reply: ScriptedReply = { kind: 'text', text: 'one two three', pieces: ['one ', 'two ', 'three'], pieceDelayMs: 5, usage: { promptTokens: 7, completionTokens: 3 } };
+    const reply: ScriptedReply = {
+      kind: 'text',
+      text: 'one two three',
+      pieces: ['one ', 'two ', 'three'],
+      pieceDelayMs: 5,
+      usage: { promptTokens: 7, completionTokens: 3 },
+    };
     const result = await call([reply], { onDelta: (text) => pieces.push(text) });
     expect(pieces).toEqual(['one ', 'two ', 'three']);
     expect(result.text).toBe('one two three');
@@ -73,7 +85,11 @@ describe('an object', () => {
   });
 
   test('is asked for in words where the server knows no schemas', async () => {
-    const refusal: ScriptedReply = { kind: 'error', status: 400, message: "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model." };
+    const refusal: ScriptedReply = {
+      kind: 'error',
+      status: 400,
+      message: "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
+    };
     const result = await call([refusal, { kind: 'text', text: 'Here it is:\n```json\n{"level":"high"}\n```' }], { schema });
     expect(result.object).toEqual({ level: 'high' });
     expect(server?.requests[1]?.body).not.toHaveProperty('response_format');
@@ -96,12 +112,20 @@ describe('an object', () => {
 
 describe('failures', () => {
   test.each<[string, ScriptedReply, object]>([
-    ['a rate limit in seconds', { kind: 'error', status: 429, headers: { 'retry-after': '7' } }, { code: 'model_rate_limited', retryable: true, billed: 'none', retryAfterMs: 7_000 }],
+    [
+      'a rate limit in seconds',
+      { kind: 'error', status: 429, headers: { 'retry-after': '7' } },
+      { code: 'model_rate_limited', retryable: true, billed: 'none', retryAfterMs: 7_000 },
+    ],
     ['a rate limit in milliseconds', { kind: 'error', status: 429, headers: { 'retry-after-ms': '350' } }, { code: 'model_rate_limited', retryAfterMs: 350 }],
     ['a rate limit without a delay', { kind: 'error', status: 429 }, { code: 'model_rate_limited', retryAfterMs: null }],
     ['no quota', { kind: 'error', status: 429, code: 'insufficient_quota' }, { code: 'model_quota_exhausted', retryable: false, billed: 'none' }],
     ['a server error', { kind: 'error', status: 500 }, { code: 'model_unavailable', retryable: true, billed: 'unknown' }],
-    ['an overloaded server', { kind: 'error', status: 503, headers: { 'retry-after': '2' } }, { code: 'model_unavailable', retryable: true, retryAfterMs: 2_000 }],
+    [
+      'an overloaded server',
+      { kind: 'error', status: 503, headers: { 'retry-after': '2' } },
+      { code: 'model_unavailable', retryable: true, retryAfterMs: 2_000 },
+    ],
     ['a missing permission', { kind: 'error', status: 403 }, { code: 'model_unauthorised', retryable: false, billed: 'none' }],
     ['an unknown model', { kind: 'error', status: 404, code: 'model_not_found' }, { code: 'model_unknown', retryable: false, billed: 'none' }],
     ['a long prompt', { kind: 'error', status: 400, code: 'context_length_exceeded' }, { code: 'model_context_too_long', retryable: false, billed: 'none' }],
@@ -109,7 +133,11 @@ describe('failures', () => {
     ['a refusal', { kind: 'refusal', text: 'I cannot help with that.' }, { code: 'model_refused', retryable: false, billed: 'unknown' }],
     ['a content filter', { kind: 'text', text: 'x', finishReason: 'content_filter' }, { code: 'model_refused', retryable: false }],
     ['no text', { kind: 'text', text: '' }, { code: 'model_output_invalid', retryable: true }],
-    ['tool calls nobody asked for', { kind: 'toolCalls', calls: [{ id: 'c1', name: 'delete', arguments: '{}' }] }, { code: 'model_output_invalid', retryable: true }],
+    [
+      'tool calls nobody asked for',
+      { kind: 'toolCalls', calls: [{ id: 'c1', name: 'delete', arguments: '{}' }] },
+      { code: 'model_output_invalid', retryable: true },
+    ],
     ['truncated JSON', { kind: 'truncated', text: 'a long answer' }, { code: 'model_response_broken', retryable: true, billed: 'unknown' }],
     ['a broken connection', { kind: 'broken', text: 'a long answer' }, { code: 'model_response_broken', retryable: true, billed: 'unknown' }],
     ['a body that is no completion', { kind: 'raw', body: '{"hello":"world"}' }, { code: 'model_response_broken', retryable: true, billed: 'unknown' }],
@@ -149,7 +177,11 @@ describe('failures', () => {
     ['a hang', {}],
     ['a hanging stream', { onDelta: () => undefined }],
   ])('%s ends with the time of its step', async (_what, request) => {
-    expect(await failureOf([{ kind: 'hang' }], { ...request, signal: AbortSignal.timeout(300) })).toMatchObject({ code: 'model_timeout', retryable: true, billed: 'unknown' });
+    expect(await failureOf([{ kind: 'hang' }], { ...request, signal: AbortSignal.timeout(300) })).toMatchObject({
+      code: 'model_timeout',
+      retryable: true,
+      billed: 'unknown',
+    });
   });
 
   test('cancelling a slow stream stops it', async () => {

@@ -4,7 +4,7 @@ import type { Json } from '#schemas/json.ts';
 import { ModelFailure, type ModelRequest, type ModelResult, type ModelUsage } from './model.ts';
 import { classifyOpenaiError, isSchemaUnsupported } from './openai-failures.ts';
 import { costOf, openaiPrices, priceCurrency, priceOf, type ModelPrice } from './prices.ts';
-import { compileSchema, jsonInText, type SchemaCheck } from './structured.ts';
+import { type AnswerCheck, inWords, jsonInText, requireSchema } from './structured.ts';
 
 export const openaiBaseUrl = 'https://api.openai.com/v1';
 
@@ -14,6 +14,7 @@ export interface OpenaiServer {
   fetch?: typeof fetch | undefined;
   prices?: Readonly<Record<string, ModelPrice>> | undefined;
   now: () => number;
+  checkAnswer: AnswerCheck;
 }
 
 /** What is read of an answer, or of one piece of a streamed answer. */
@@ -32,10 +33,10 @@ const clientTimeoutMs = 2 ** 31 - 1;
 
 /** Calls one model of an OpenAI-compatible server through LangChain, which is loaded at the first call. Never retries by itself. */
 export async function callOpenai(server: OpenaiServer, model: string, request: ModelRequest): Promise<ModelResult> {
-  const check = request.schema === undefined ? null : await compileSchema(request.schema);
+  if (request.schema !== undefined) requireSchema(request.schema);
   try {
-    const answer = await ask(server, model, request, check === null ? 'none' : 'schema');
-    return readAnswer(server, model, answer, check);
+    const answer = await ask(server, model, request, request.schema === undefined ? 'none' : 'schema');
+    return await judge(server, model, request.schema, answer);
   } catch (error) {
     throw classifyOpenaiError(error, { model, baseUrl: server.baseUrl, signal: request.signal, nowMs: server.now() });
   }
@@ -80,7 +81,8 @@ const schemaFormat = (schema: Json | undefined) => ({
 
 async function messagesOf(request: ModelRequest, mode: SchemaMode): Promise<BaseMessage[]> {
   const { HumanMessage, SystemMessage } = await import('@langchain/core/messages');
-  const rule = mode === 'text' ? `Answer with one JSON value and nothing else. It must be valid against this JSON Schema:\n${JSON.stringify(request.schema)}` : null;
+  const rule =
+    mode === 'text' ? `Answer with one JSON value and nothing else. It must be valid against this JSON Schema:\n${JSON.stringify(request.schema)}` : null;
   const system = [request.system, rule].filter((part) => typeof part === 'string').join('\n\n');
   return [...(system === '' ? [] : [new SystemMessage(system)]), new HumanMessage(request.prompt)];
 }
@@ -96,7 +98,13 @@ async function readStream(stream: AsyncIterable<AIMessageChunk>, onDelta: ModelR
     if (piece.text !== '') onDelta?.(piece.text);
   }
   if (whole.finishReason !== null) return whole;
-  throw new ModelFailure({ code: 'model_response_broken', message: "The model's stream ended before its end was said.", status: 502, retryable: true, billed: 'unknown' });
+  throw new ModelFailure({
+    code: 'model_response_broken',
+    message: "The model's stream ended before its end was said.",
+    status: 502,
+    retryable: true,
+    billed: 'unknown',
+  });
 }
 
 interface RawResponse {
@@ -116,10 +124,11 @@ function readMessage(message: AIMessage | AIMessageChunk): Answer {
 }
 
 /** Judges what came back: text, or an object that fits its schema. Faults carry what the call used, since it was billed. */
-function readAnswer(server: OpenaiServer, model: string, answer: Answer, check: SchemaCheck | null): ModelResult {
+async function judge(server: OpenaiServer, model: string, schema: Json | undefined, answer: Answer): Promise<ModelResult> {
   const usage = usageOf(answer);
   const bill = { usage: usage ?? noUsage, costMicros: usage === null ? null : priceFor(server, model, usage), currency: priceCurrency };
-  const fault = faultOf(answer, check);
+  const object = schema === undefined ? undefined : jsonInText(answer.text);
+  const fault = faultOf(answer, schema !== undefined && object === undefined) ?? (await misfitOf(server, schema, object));
   if (fault !== null) {
     const message = `${model} ${fault.message}`;
     throw new ModelFailure({ code: fault.code, message, status: 502, retryable: fault.code === 'model_output_invalid', billed: 'unknown', extra: bill });
@@ -127,7 +136,6 @@ function readAnswer(server: OpenaiServer, model: string, answer: Answer, check: 
   const cut = answer.finishReason === 'length' ? ['cut off at the output limit'] : [];
   const labels = [...cut, ...(usage === null ? ['usage not reported by the provider'] : [])];
   const result = { text: answer.text, ...bill, provider: 'openai', model, labels };
-  const object = check === null ? undefined : jsonInText(answer.text);
   return object === undefined ? result : { ...result, object };
 }
 
@@ -136,17 +144,19 @@ interface AnswerFault {
   message: string;
 }
 
-function faultOf(answer: Answer, check: SchemaCheck | null): AnswerFault | null {
-  const { text, refusal, finishReason } = answer;
+function faultOf({ text, refusal, finishReason }: Answer, lacksObject: boolean): AnswerFault | null {
   if (refusal !== null) return { code: 'model_refused', message: `refused to answer: ${refusal.slice(0, 300)}` };
   if (finishReason === 'content_filter') return { code: 'model_refused', message: "was stopped by the provider's content filter." };
   if (text.trim() === '') return { code: 'model_output_invalid', message: `answered with no text (finish reason: ${finishReason ?? 'none'}).` };
-  if (check === null) return null;
+  if (!lacksObject) return null;
   if (finishReason === 'length') return { code: 'model_output_invalid', message: 'was cut off at the output limit inside its object.' };
-  const object = jsonInText(text);
-  if (object === undefined) return { code: 'model_output_invalid', message: `was asked for JSON and answered: ${text.slice(0, 200)}` };
-  const misfit = check(object);
-  return misfit === null ? null : { code: 'model_output_invalid', message: `answered with an object that does not fit its schema: ${misfit}` };
+  return { code: 'model_output_invalid', message: `was asked for JSON and answered: ${text.slice(0, 200)}` };
+}
+
+async function misfitOf(server: OpenaiServer, schema: Json | undefined, object: Json | undefined): Promise<AnswerFault | null> {
+  if (schema === undefined || object === undefined) return null;
+  const faults = await server.checkAnswer(schema, object);
+  return faults.length === 0 ? null : { code: 'model_output_invalid', message: `answered with an object that does not fit its schema: ${inWords(faults)}` };
 }
 
 /** Another server may offer a model of the same name at its own price: only OpenAI's own is known here. */

@@ -10,15 +10,13 @@ export interface ModelPrice {
 
 export const priceCurrency = 'USD';
 
-/** OpenAI's public list prices (https://platform.openai.com/docs/pricing), standard tier, as noted on this date. A model that is not listed has no known price. */
-export const pricesNotedOn = '2025-11-01';
-
 const dollars = (input: number, cachedInput: number, output: number): ModelPrice => ({
   inputMicros: Math.round(input * 1_000_000),
   cachedInputMicros: Math.round(cachedInput * 1_000_000),
   outputMicros: Math.round(output * 1_000_000),
 });
 
+/** OpenAI's public list prices (https://platform.openai.com/docs/pricing), standard tier, as noted on 2025-11-01. A model that is not listed has no known price. */
 export const openaiPrices: Readonly<Record<string, ModelPrice>> = {
   'gpt-5': dollars(1.25, 0.125, 10),
   'gpt-5-mini': dollars(0.25, 0.025, 2),

@@ -1,5 +1,6 @@
 import type { FaultDetail } from '#core/errors.ts';
-import { checkInputSchema, validateJson } from '#core/plan/validate-input.ts';
+import { checkInputSchema } from '#core/plan/input-schema.ts';
+import { validateJson } from '#core/plan/json-schema.ts';
 import type { Json } from '#schemas/json.ts';
 import { ModelFailure } from './model.ts';
 

@@ -123,7 +123,9 @@ describe('key files', () => {
     const module = new URL('./sealing.ts', import.meta.url).href;
     const script = `const { createSealing } = await import(${JSON.stringify(module)});
       console.log((await createSealing({ directory: ${JSON.stringify(directory)}, purpose: 'payload' })).keyIds().join());`;
-    const starts = Array.from({ length: 4 }, () => run(process.execPath, ['--input-type=module', '-e', script], { cwd: fileURLToPath(new URL('../..', import.meta.url)) }));
+    const starts = Array.from({ length: 4 }, () =>
+      run(process.execPath, ['--input-type=module', '-e', script], { cwd: fileURLToPath(new URL('../..', import.meta.url)) }),
+    );
     const answers = (await Promise.all(starts)).map(({ stdout }) => stdout.trim());
     expect(new Set(answers).size).toBe(1);
     expect(answers[0]).toMatch(/^1-[0-9a-f]{12}$/);

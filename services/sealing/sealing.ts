@@ -73,8 +73,7 @@ function sealingOver(source: KeySource): Sealing {
     return remember(found);
   };
   const sealParts = (plain: Uint8Array, associatedData: string): SealedParts => sealWithKey(active, plain, bound(source.purpose, associatedData));
-  const openParts = (parts: SealedParts, associatedData: string): Uint8Array =>
-    openWithKey(keyFor(parts.keyId), parts, bound(source.purpose, associatedData));
+  const openParts = (parts: SealedParts, associatedData: string): Uint8Array => openWithKey(keyFor(parts.keyId), parts, bound(source.purpose, associatedData));
 
   return {
     sealParts,

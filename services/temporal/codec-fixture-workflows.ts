@@ -48,7 +48,7 @@ async function visitActivities(secret: string): Promise<string[]> {
   const beaten = await activities.beatThenRetry(secret);
   const failure = await activities.fail(secret).catch((error: unknown) => error);
   const cause = failure instanceof ActivityFailure && failure.cause instanceof ApplicationFailure ? failure.cause : null;
-  return [`activity ${echoed}`, `heartbeat ${beaten}`, `failure ${cause?.message} ${cause?.details?.[0]}`];
+  return [`activity ${echoed}`, `heartbeat ${beaten}`, `failure ${cause?.message} ${String(cause?.details?.[0])}`];
 }
 
 async function visitChildren(secret: string): Promise<string[]> {

@@ -45,7 +45,10 @@ beforeAll(async () => {
   const unsealed = await Worker.create({
     ...common,
     taskQueue: unsealedQueue,
-    dataConverter: { failureConverterPath, payloadCodecs: [{ ...createPayloadCodec({ sealing, namespace, refuse: 'throw' }), encode: async (payloads) => payloads }] },
+    dataConverter: {
+      failureConverterPath,
+      payloadCodecs: [{ ...createPayloadCodec({ sealing, namespace, refuse: 'throw' }), encode: async (payloads) => payloads }],
+    },
     activities: { answer: async () => 'in clear' },
   });
   const runs = Promise.all([sealed.run(), unsealed.run()]);
@@ -153,7 +156,10 @@ describe.each(strangers)('a client whose payloads are refused as $reason', ({ re
   test('starts a workflow that fails with payload_refused', async () => {
     const workflowId = `forged-${randomUUID()}`;
     await clientWith(converter).workflow.start(codecTour, { taskQueue, workflowId, args: [input(1)] });
-    const error: unknown = await client().workflow.getHandle(workflowId).result().catch((thrown: unknown) => thrown);
+    const error: unknown = await client()
+      .workflow.getHandle(workflowId)
+      .result()
+      .catch((thrown: unknown) => thrown);
     if (!(error instanceof WorkflowFailedError) || !(error.cause instanceof ApplicationFailure)) throw error;
     expect(error.cause.type).toBe('payload_refused');
     expect(error.cause.message).toContain(reason);

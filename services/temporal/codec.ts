@@ -7,8 +7,8 @@ import type { Sealing } from '#services/sealing/sealing.ts';
 
 /** Metadata keys and the encoding's name as Temporal stores them. */
 export const sealedEncoding = 'binary/kos-v1';
-export const keyIdField = 'kos-key-id';
-export const nonceField = 'kos-nonce';
+const keyIdField = 'kos-key-id';
+const nonceField = 'kos-nonce';
 
 export interface PayloadCodecOptions {
   sealing: Sealing;

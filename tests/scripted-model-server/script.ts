@@ -16,7 +16,14 @@ interface Common {
 /** One answer of the scripted server. A request that asks for a stream gets `text` and `toolCalls` as server-sent events. */
 export type ScriptedReply = Common &
   (
-    | { kind: 'text'; text: string; usage?: ScriptedUsage; finishReason?: string; /** The stream's pieces; default: one. */ pieces?: string[]; pieceDelayMs?: number }
+    | {
+        kind: 'text';
+        text: string;
+        usage?: ScriptedUsage;
+        finishReason?: string /** The stream's pieces; default: one. */;
+        pieces?: string[];
+        pieceDelayMs?: number;
+      }
     | { kind: 'toolCalls'; calls: { id: string; name: string; arguments: string }[]; usage?: ScriptedUsage }
     | { kind: 'refusal'; text: string }
     | { kind: 'error'; status: number; message?: string; code?: string; headers?: Record<string, string> }
@@ -61,6 +68,9 @@ export class Script {
   leftovers(): string[] {
     return this.#replies
       .filter(({ left }) => Number.isFinite(left) && left > 0)
-      .map(({ reply, left }) => `A reply of kind ${reply.kind}${reply.when === undefined ? '' : ` for ${JSON.stringify(reply.when)}`} was not asked for (${left} left)`);
+      .map(
+        ({ reply, left }) =>
+          `A reply of kind ${reply.kind}${reply.when === undefined ? '' : ` for ${JSON.stringify(reply.when)}`} was not asked for (${left} left)`,
+      );
   }
 }

@@ -5,7 +5,10 @@ const ask = (server: ScriptedModelServer, prompt: string, stream = false): Promi
   fetch(`${server.url}/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'm', stream, messages: [{ role: 'user', content: prompt }] }) });
 
 test('a script that was followed closes quietly, and every request is on record', async () => {
-  const server = await createScriptedModelServer([{ kind: 'text', text: 'one' }, { kind: 'text', text: 'two', times: 'always' }]);
+  const server = await createScriptedModelServer([
+    { kind: 'text', text: 'one' },
+    { kind: 'text', text: 'two', times: 'always' },
+  ]);
   const first: unknown = await (await ask(server, 'a')).json();
   expect(first).toMatchObject({ choices: [{ message: { content: 'one' }, finish_reason: 'stop' }] });
   expect(await (await ask(server, 'b', true)).text()).toMatch(/"content":"two".*data: \[DONE\]\n\n$/s);
@@ -14,7 +17,10 @@ test('a script that was followed closes quietly, and every request is on record'
 });
 
 test('replies with `when` find their requests, in whatever order these come', async () => {
-  const server = await createScriptedModelServer([{ kind: 'text', text: 'for x', when: 'x' }, { kind: 'text', text: 'for y', when: 'y' }]);
+  const server = await createScriptedModelServer([
+    { kind: 'text', text: 'for x', when: 'x' },
+    { kind: 'text', text: 'for y', when: 'y' },
+  ]);
   expect(await (await ask(server, 'about y')).text()).toContain('for y');
   expect(await (await ask(server, 'about x')).text()).toContain('for x');
   await server.close();

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Script, type ChatRequest, type ScriptedReply } from './script.ts';
 import { completionBody, errorBody, streamEvents } from './wire.ts';
 
-export type { ChatRequest, ScriptedReply, ScriptedUsage } from './script.ts';
+export type { ScriptedReply } from './script.ts';
 
 export interface ScriptedModelServer {
   /** What `OPENAI_BASE_URL` takes, `/v1` included. */

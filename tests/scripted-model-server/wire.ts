@@ -23,9 +23,20 @@ export function streamEvents(reply: Answer, request: ChatRequest): string[] {
     model: request.model,
     choices: [{ index: 0, delta, finish_reason: reason }],
   });
-  const usage = { ...identity, object: 'chat.completion.chunk', model: request.model, choices: [], usage: usageBody('usage' in reply ? reply.usage : undefined) };
+  const usage = {
+    ...identity,
+    object: 'chat.completion.chunk',
+    model: request.model,
+    choices: [],
+    usage: usageBody('usage' in reply ? reply.usage : undefined),
+  };
   const wantsUsage = (request.body['stream_options'] as { include_usage?: boolean } | undefined)?.include_usage === true;
-  const chunks = [chunk({ role: 'assistant', content: '' }), ...deltas(reply).map((delta) => chunk(delta)), chunk({}, finishReason(reply)), ...(wantsUsage ? [usage] : [])];
+  const chunks = [
+    chunk({ role: 'assistant', content: '' }),
+    ...deltas(reply).map((delta) => chunk(delta)),
+    chunk({}, finishReason(reply)),
+    ...(wantsUsage ? [usage] : []),
+  ];
   return [...chunks.map((data) => `data: ${JSON.stringify(data)}\n\n`), 'data: [DONE]\n\n'];
 }
 

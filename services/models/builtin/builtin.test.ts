@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Json } from '#schemas/json.ts';
 import { createModelService } from '../model-service.ts';
 import type { ModelRequest, ModelResult } from '../model.ts';
-import { compileSchema } from '../structured.ts';
+import { checkAnswerHere } from '../structured.ts';
 
 const models = createModelService({ openai: { apiKey: undefined, baseUrl: undefined } });
 const call = (prompt: string, request: Partial<ModelRequest> = {}): Promise<ModelResult> =>
@@ -30,7 +30,7 @@ describe('every answer', () => {
   });
 
   test('of a cancelled call is none', async () => {
-    await expect(call('x', { signal: AbortSignal.abort() })).rejects.toThrow();
+    await expect(call('x', { signal: AbortSignal.abort() })).rejects.toThrow(/aborted/);
   });
 });
 
@@ -65,18 +65,26 @@ describe('a cluster of log lines', () => {
   });
 
   test('that no rule knows is not explained away', async () => {
-    expect(await explain({ template: 'frobnicated <*> widgets', count: 2, level: 'error' })).toContain('No built-in rule knows this message; its level alone says that it deserves a look.');
-    expect(await explain({ template: 'took 404 ms and 503 rows', count: 1, level: 'info' })).toContain('No built-in rule knows this message, and nothing in it sounds an alarm.');
+    expect(await explain({ template: 'frobnicated <*> widgets', count: 2, level: 'error' })).toContain(
+      'No built-in rule knows this message; its level alone says that it deserves a look.',
+    );
+    expect(await explain({ template: 'took 404 ms and 503 rows', count: 1, level: 'info' })).toContain(
+      'No built-in rule knows this message, and nothing in it sounds an alarm.',
+    );
   });
 
   test('states a level only where the line does', async () => {
-    expect(await explain({ template: 'finished with no error' , count: 1 })).toMatch(/^No level stated, once/);
+    expect(await explain({ template: 'finished with no error', count: 1 })).toMatch(/^No level stated, once/);
     expect(await explain({ template: '{"level":50,"msg":"x"}', count: 1 })).toMatch(/^ERROR, once/);
   });
 });
 
 test('raw log is counted and sorted, the gravest kinds first', async () => {
-  const lines = ['2026-01-01 10:00:00 INFO api: done in 12 ms', '2026-01-01 10:00:01 INFO api: done in 14 ms', '2026-01-01 10:00:02 ERROR db: deadlock detected on relation 77'];
+  const lines = [
+    '2026-01-01 10:00:00 INFO api: done in 12 ms',
+    '2026-01-01 10:00:01 INFO api: done in 14 ms',
+    '2026-01-01 10:00:02 ERROR db: deadlock detected on relation 77',
+  ];
   const [head, first, second] = (await call(`Summarise:\n${lines.join('\n')}`)).text.split('\n');
   expect(head).toBe('3 lines of 2 kinds; 1 line of level WARN or above.');
   expect(first).toMatch(/^ERROR, once: .*It names db\..*deadlock/);
@@ -94,7 +102,8 @@ test('keywords are the most frequent words of content', async () => {
 });
 
 describe('a schema', () => {
-  const ticket = 'Classify the ticket: The app crashed with a fatal error. Contact bob@example.com, order total: 42.50, urgent: yes. See https://example.com/t/1.';
+  const ticket =
+    'Classify the ticket: The app crashed with a fatal error. Contact bob@example.com, order total: 42.50, urgent: yes. See https://example.com/t/1.';
 
   test('is filled from what the text states', async () => {
     const properties = {
@@ -128,12 +137,21 @@ describe('a schema', () => {
   });
 
   test('is met by whatever comes back', async () => {
-    const leaf = fc.constantFrom<Json>({ type: 'string' }, { type: 'integer', minimum: 3 }, { type: 'number', maximum: 1 }, { type: 'boolean' }, { enum: ['a', 'b'] }, { type: 'array', items: { type: 'number' }, minItems: 2 });
-    const schemas = fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), leaf, { maxKeys: 5 }).map((properties) => ({ type: 'object', properties, required: Object.keys(properties) }));
+    const leaf = fc.constantFrom<Json>(
+      { type: 'string' },
+      { type: 'integer', minimum: 3 },
+      { type: 'number', maximum: 1 },
+      { type: 'boolean' },
+      { enum: ['a', 'b'] },
+      { type: 'array', items: { type: 'number' }, minItems: 2 },
+    );
+    const schemas = fc
+      .dictionary(fc.stringMatching(/^[a-z]{1,8}$/), leaf, { maxKeys: 5 })
+      .map((properties) => ({ type: 'object', properties, required: Object.keys(properties) }));
     await fc.assert(
       fc.asyncProperty(schemas, fc.lorem({ maxCount: 20 }), async (schema, prompt) => {
         const { object } = await call(prompt, { schema });
-        expect((await compileSchema(schema))(object!)).toBeNull();
+        expect(await checkAnswerHere(schema, object ?? null)).toEqual([]);
       }),
       { numRuns: 50 },
     );

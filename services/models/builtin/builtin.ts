@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Json } from '#schemas/json.ts';
 import { ModelFailure, type ModelRequest, type ModelResult } from '../model.ts';
 import { priceCurrency } from '../prices.ts';
-import { compileSchema } from '../structured.ts';
+import { type AnswerCheck, inWords, requireSchema } from '../structured.ts';
 import { fillSchema, type FillSource } from './fill.ts';
 import { describeCluster, describeLog } from './log-report.ts';
 import { summarise } from './prose.ts';
@@ -13,7 +13,7 @@ export type BuiltinName = 'summary' | 'keywords' | 'fill';
 
 export interface BuiltinModel {
   label: string;
-  call(request: ModelRequest): Promise<ModelResult>;
+  call(request: ModelRequest, checkAnswer: AnswerCheck): Promise<ModelResult>;
 }
 
 /** Stands on every output, so that nobody takes rules for understanding. */
@@ -27,19 +27,32 @@ const kindsShown = 8;
 const keywordCount = 8;
 
 export const builtinModels: Record<BuiltinName, BuiltinModel> = {
-  summary: { label: builtinLabel, call: (request) => answer('summary', request, summaryOf) },
-  keywords: { label: builtinLabel, call: (request) => answer('keywords', request, (subject) => keywordsOf(textOf(subject), keywordCount).join(', ')) },
-  fill: { label: builtinLabel, call: (request) => answer('fill', request, summaryOf) },
+  summary: { label: builtinLabel, call: (request, check) => answer({ model: 'summary', request, check, write: summaryOf }) },
+  keywords: { label: builtinLabel, call: (request, check) => answer({ model: 'keywords', request, check, write: listKeywords }) },
+  fill: { label: builtinLabel, call: (request, check) => answer({ model: 'fill', request, check, write: summaryOf }) },
 };
 
+interface Task {
+  model: BuiltinName;
+  request: ModelRequest;
+  check: AnswerCheck;
+  write: (subject: Subject, characters: number) => string;
+}
+
+const listKeywords = (subject: Subject): string => keywordsOf(textOf(subject), keywordCount).join(', ');
+
 /** The same request always gets the same answer. Whichever rules were named, a schema is filled. */
-async function answer(model: BuiltinName, request: ModelRequest, write: (subject: Subject, characters: number) => string): Promise<ModelResult> {
+async function answer(task: Task): Promise<ModelResult> {
+  const { model, request, check, write } = task;
   request.signal.throwIfAborted();
   if (model === 'fill' && request.schema === undefined) throw needsSchema();
   await setImmediate();
   const subject = subjectOf(request.prompt);
   const characters = request.maxOutputTokens === undefined ? defaultCharacters : request.maxOutputTokens * charactersPerToken;
-  const object = request.schema === undefined ? undefined : await fillValid(request.schema, { prompt: request.prompt, text: textOf(subject), summary: summaryOf(subject, characters) });
+  const object =
+    request.schema === undefined
+      ? undefined
+      : await fillValid(request.schema, check, { prompt: request.prompt, text: textOf(subject), summary: summaryOf(subject, characters) });
   const text = object === undefined ? write(subject, characters) : JSON.stringify(object);
   request.onDelta?.(text);
   return {
@@ -76,14 +89,14 @@ function textOf(subject: Subject): string {
   }
 }
 
-async function fillValid(schema: Json, source: FillSource): Promise<Json> {
-  const check = await compileSchema(schema);
+async function fillValid(schema: Json, check: AnswerCheck, source: FillSource): Promise<Json> {
+  requireSchema(schema);
   const object = fillSchema(schema, source);
-  const fault = check(object);
-  if (fault === null) return object;
+  const faults = await check(schema, object);
+  if (faults.length === 0) return object;
   throw new ModelFailure({
     code: 'model_output_invalid',
-    message: `The rules of builtin/fill found no object that fits the schema: ${fault}`,
+    message: `The rules of builtin/fill found no object that fits the schema: ${inWords(faults)}`,
     fix: 'Loosen the schema, or use a language model: set OPENAI_API_KEY or OPENAI_BASE_URL.',
     status: 422,
     billed: 'none',
@@ -91,4 +104,10 @@ async function fillValid(schema: Json, source: FillSource): Promise<Json> {
 }
 
 const needsSchema = (): ModelFailure =>
-  new ModelFailure({ code: 'model_request_refused', message: 'builtin/fill fills a schema, and the step has none.', fix: 'Give the step a schema, or use builtin/summary.', status: 422, billed: 'none' });
+  new ModelFailure({
+    code: 'model_request_refused',
+    message: 'builtin/fill fills a schema, and the step has none.',
+    fix: 'Give the step a schema, or use builtin/summary.',
+    status: 422,
+    billed: 'none',
+  });

@@ -53,7 +53,7 @@ function fill(schema: Json, name: string, source: Source): Json {
 function typeOf(schema: { [key: string]: Json }): string {
   const { type } = schema;
   if (typeof type === 'string') return type;
-  if (Array.isArray(type)) return String(type.find((one) => one !== 'null') ?? 'null');
+  if (Array.isArray(type)) return type.filter((one) => typeof one === 'string').find((one) => one !== 'null') ?? 'null';
   return isObject(schema['properties']) ? 'object' : 'string';
 }
 
@@ -98,7 +98,11 @@ const escapeForRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\
 const wordAt = (text: string, word: string): number => text.search(new RegExp(`(?<![\\p{L}\\p{N}])${escapeForRegExp(word)}(?![\\p{L}\\p{N}])`, 'u'));
 
 /** `orderTotal` is looked for as `order total`, too. */
-const spoken = (name: string): string => name.replace(/([a-z])([A-Z])/g, '$1 $2').replace(/[_-]+/g, ' ').toLowerCase();
+const spoken = (name: string): string =>
+  name
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .replace(/[_-]+/g, ' ')
+    .toLowerCase();
 
 /** What stands behind the property's name in the text: `total: 12`, `"total" is 12`. */
 function statedValue(name: string, text: string, value: string): string | null {
@@ -117,7 +121,10 @@ function fillBoolean(name: string, source: Source): boolean {
   const stated = statedValue(name, source.text, 'true|yes|on|false|no|off|not')?.toLowerCase();
   if (stated !== undefined) return ['true', 'yes', 'on'].includes(stated);
   const lower = source.text.toLowerCase();
-  return spoken(name).replace(/^(?:is|has|should|needs) /, '').split(' ').every((word) => lower.includes(word));
+  return spoken(name)
+    .replace(/^(?:is|has|should|needs) /, '')
+    .split(' ')
+    .every((word) => lower.includes(word));
 }
 
 const formats: Record<string, RegExp> = {
@@ -129,7 +136,7 @@ const formats: Record<string, RegExp> = {
 };
 
 function fillText(schema: { [key: string]: Json }, name: string, source: Source): string {
-  const format = formats[String(schema['format'])];
+  const format = typeof schema['format'] === 'string' ? formats[schema['format']] : undefined;
   const found = format?.exec(source.text)?.[0] ?? statedValue(name, source.text, '[^\\n"\',;]{1,200}')?.trim();
   return shorten(found ?? textFor(spoken(name), source), Math.min(bound(schema, 'maxLength', 600), 600));
 }

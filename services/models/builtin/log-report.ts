@@ -24,9 +24,9 @@ export function describeLog(lines: string[], limit: number): string {
   const stated = [...kinds].filter(({ level }) => level !== null && graver(level, 'INFO') < 0);
   const alarming = stated.reduce((sum, { count }) => sum + count, 0);
   const head = `${plural(lines.length, 'line')} of ${plural(kinds.length, 'kind')}; ${alarming === 0 ? 'none states a warning or an error' : `${plural(alarming, 'line')} of level WARN or above`}.`;
-  const shown = kinds.slice(0, limit).map(({ template, level, count, example }) =>
-    describeCluster({ template, level, count, firstSeen: null, lastSeen: null, examples: [example], files: [] }),
-  );
+  const shown = kinds
+    .slice(0, limit)
+    .map(({ template, level, count, example }) => describeCluster({ template, level, count, firstSeen: null, lastSeen: null, examples: [example], files: [] }));
   const rest = kinds.length > limit ? [`${plural(kinds.length - limit, 'more kind')} not shown.`] : [];
   return [head, ...shown, ...rest].join('\n');
 }
@@ -78,10 +78,13 @@ function filesOf({ files }: LogCluster): string {
 
 function noRule(level: Level | null): string {
   const grave = level !== null && graver(level, 'INFO') < 0;
-  return grave ? 'No built-in rule knows this message; its level alone says that it deserves a look.' : 'No built-in rule knows this message, and nothing in it sounds an alarm.';
+  return grave
+    ? 'No built-in rule knows this message; its level alone says that it deserves a look.'
+    : 'No built-in rule knows this message, and nothing in it sounds an alarm.';
 }
 
-const levelOrTime = /^(?:fatal|panic|error|err|warn|warning|info|notice|debug|trace|log|level|time|msg|message|timestamp|pid|hostname|utc|null|true|false|undefined)$/;
+const levelOrTime =
+  /^(?:fatal|panic|error|err|warn|warning|info|notice|debug|trace|log|level|time|msg|message|timestamp|pid|hostname|utc|null|true|false|undefined)$/;
 
 /** Names of parts of a system, where the form of the line shows that they are names: `name[pid]:`, `[name]`, `LEVEL name:`, `service=name`, dotted and dashed names. */
 function componentsOf({ template, examples }: LogCluster): string[] {

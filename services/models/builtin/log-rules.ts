@@ -9,7 +9,8 @@ export interface LogRule {
 }
 
 /** An HTTP status counts only where the line calls it one: a bare number may be anything. */
-const orStatus = (words: RegExp, code: string): RegExp => new RegExp(`${words.source}|(?:status(?:[ _-]?code)?["\\s:=]{1,4}|http/[\\d.]+"?\\s+|" )${code}\\b`, 'i');
+const orStatus = (words: RegExp, code: string): RegExp =>
+  new RegExp(`${words.source}|(?:status(?:[ _-]?code)?["\\s:=]{1,4}|http/[\\d.]+"?\\s+|" )${code}\\b`, 'i');
 
 /** The first rules are the more telling ones; a message is explained by at most two. */
 export const logRules: readonly LogRule[] = [
@@ -45,7 +46,8 @@ export const logRules: readonly LogRule[] = [
   },
   {
     name: 'connection broken',
-    pattern: /econnreset|connection reset|broken pipe|epipe|socket hang ?up|unexpected eof|connection (?:was )?(?:closed|lost|terminated)|server closed the connection/i,
+    pattern:
+      /econnreset|connection reset|broken pipe|epipe|socket hang ?up|unexpected eof|connection (?:was )?(?:closed|lost|terminated)|server closed the connection/i,
     means: 'the other side closed the connection while it was in use: a restart, a crash, or an idle limit on the way',
     advice: 'Check whether the other side restarted at that time, and idle time-outs of proxies between.',
   },
@@ -69,7 +71,10 @@ export const logRules: readonly LogRule[] = [
   },
   {
     name: 'sign-in or key',
-    pattern: orStatus(/unauthori[sz]ed|authentication fail|invalid (?:api )?(?:key|token|password|credential)|password authentication|login fail|failed password|token (?:has )?expired/, '401'),
+    pattern: orStatus(
+      /unauthori[sz]ed|authentication fail|invalid (?:api )?(?:key|token|password|credential)|password authentication|login fail|failed password|token (?:has )?expired/,
+      '401',
+    ),
     means: 'a credential is missing, wrong or expired; many of them from outside are attempts to guess one',
     advice: 'Check the credential in use, and where the attempts come from.',
   },
@@ -105,7 +110,8 @@ export const logRules: readonly LogRule[] = [
   },
   {
     name: 'crash',
-    pattern: /segfault|segmentation fault|sigsegv|sigabrt|core dumped|panic|fatal|uncaught|unhandled|stack overflow|assertion fail|exited with (?:code|status) [1-9]|killed by signal/i,
+    pattern:
+      /segfault|segmentation fault|sigsegv|sigabrt|core dumped|panic|fatal|uncaught|unhandled|stack overflow|assertion fail|exited with (?:code|status) [1-9]|killed by signal/i,
     means: 'a process ended, or a part of it failed in a way that it did not expect',
     advice: 'Check the stack trace or the lines just before the first of these.',
   },
@@ -129,7 +135,8 @@ export const logRules: readonly LogRule[] = [
   },
   {
     name: 'configuration',
-    pattern: /config(?:uration)? .{0,30}(?:error|invalid|missing|fail)|invalid (?:option|argument|setting|value)|unknown (?:option|flag|setting)|environment variable/i,
+    pattern:
+      /config(?:uration)? .{0,30}(?:error|invalid|missing|fail)|invalid (?:option|argument|setting|value)|unknown (?:option|flag|setting)|environment variable/i,
     means: 'a setting is missing or wrong',
     advice: 'Check the setting that the message names, and what changed last.',
   },

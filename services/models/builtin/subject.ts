@@ -5,9 +5,7 @@ import { levelInText } from './log-level.ts';
 /** What a prompt is about, its instruction left aside. */
 export type Subject =
   /** One kind of log message, as a log tool describes it. */
-  | { kind: 'cluster'; cluster: LogCluster }
-  | { kind: 'log'; lines: string[] }
-  | { kind: 'prose'; text: string };
+  { kind: 'cluster'; cluster: LogCluster } | { kind: 'log'; lines: string[] } | { kind: 'prose'; text: string };
 
 export interface LogCluster {
   template: string;
@@ -52,7 +50,8 @@ function asCluster(value: Json): LogCluster | null {
   };
 }
 
-const pick = (value: { [key: string]: Json }, names: string[]): Json | undefined => names.map((name) => value[name]).find((found) => found !== undefined && found !== null);
+const pick = (value: { [key: string]: Json }, names: string[]): Json | undefined =>
+  names.map((name) => value[name]).find((found) => found !== undefined && found !== null);
 const textOrNull = (value: Json | undefined): string | null => (typeof value === 'string' ? value : null);
 
 /** Every text inside a value, in order. */
@@ -65,7 +64,9 @@ export function textsIn(value: Json): string[] {
 /** Drops what asks (`Summarise this:`) when what is asked about follows it. */
 export function withoutInstruction(prompt: string): string {
   const match = /^[^\n:]{0,200}:\s+(?=\S)/.exec(prompt.trimStart());
-  const opensLikeAnOrder = /^(?:please|summari[sz]e|explain|describe|extract|list|find|what|which|classify|fill|read|give|tell|name|write)\b/i.test(prompt.trimStart());
+  const opensLikeAnOrder = /^(?:please|summari[sz]e|explain|describe|extract|list|find|what|which|classify|fill|read|give|tell|name|write)\b/i.test(
+    prompt.trimStart(),
+  );
   return match !== null && opensLikeAnOrder ? prompt.trimStart().slice(match[0].length) : prompt;
 }
 

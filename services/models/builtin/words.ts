@@ -1,8 +1,10 @@
 const stopWords = new Set(
-  ('a about above after again all also an and any are as at be because been before being between both but by can cannot could did do does doing down during each few for ' +
+  (
+    'a about above after again all also an and any are as at be because been before being between both but by can cannot could did do does doing down during each few for ' +
     'from further get gets got had has have having he her here hers him his how i if in into is it its itself just let me more most my no nor not now of off on once only or ' +
     'other our out over own per please same she should so some such than that the their them then there these they this those through to too under until up upon us very via ' +
-    'was we were what when where which while who whom why will with would you your yours').split(' '),
+    'was we were what when where which while who whom why will with would you your yours'
+  ).split(' '),
 );
 
 /** Content words in lower case, in order: at least three letters, no stop words, no numbers. */
