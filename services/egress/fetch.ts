@@ -96,7 +96,7 @@ export function createGuardedFetch(policy: EgressPolicy, options: GuardedDispatc
       policy,
       dispatcher,
     );
-    return response as unknown as globalThis.Response;
+    return response;
   };
   return Object.assign(call, { close: () => dispatcher.close() });
 }

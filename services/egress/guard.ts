@@ -48,7 +48,8 @@ export class EgressRefused extends KosError {
 
 const resolveBySystem: ResolveHost = (host) => systemLookup(host, { all: true, order: 'verbatim' });
 
-const addCommand = (endpoint: string): string => `kai settings add egress ${endpoint}`;
+/** Brackets are quoted: some shells read them as a pattern. */
+const addCommand = (endpoint: string): string => `kai settings add egress ${endpoint.startsWith('[') ? `'${endpoint}'` : endpoint}`;
 
 const literalText = (address: string): string => (address.includes(':') ? `[${address}]` : address);
 
@@ -151,7 +152,7 @@ export function createGuardedDispatcher(policy: EgressPolicy, options: GuardedDi
   const openSocket = (target: buildConnector.Options, pinned: readonly ResolvedAddress[]): Promise<Socket> =>
     new Promise((resolve, reject) => {
       const connectorOptions: buildConnector.BuildOptions = { timeout, allowH2: false, lookup: pinnedLookup(pinned) };
-      buildConnector(connectorOptions)(target, (error, socket) => (error === null ? resolve(socket as Socket) : reject(error)));
+      buildConnector(connectorOptions)(target, (error, socket) => (error === null ? resolve(socket) : reject(error)));
     });
 
   const connect = async (target: buildConnector.Options): Promise<Socket> => {

@@ -14,7 +14,7 @@ export interface ToolDefinition<Input extends z.ZodType, Output extends z.ZodTyp
 }
 
 /** A tool whose types come from its schemas. What `execute` is given was parsed by `input`. */
-export const defineTool = <Input extends z.ZodType, Output extends z.ZodType>(definition: ToolDefinition<Input, Output>): Tool => definition as Tool;
+export const defineTool = <Input extends z.ZodType, Output extends z.ZodType>(definition: ToolDefinition<Input, Output>): Tool => definition;
 
 /** 8 MB: the most that a step may put out; more is an artifact. */
 export const maximumOutputBytes = 8 * 1024 * 1024;

@@ -23,6 +23,12 @@ function probe(execute: (context: ToolContext) => Promise<unknown>, changes: Par
   });
 }
 
+/** A tool may throw anything, also what is no Error. */
+const throwing = (thrown: unknown) => async (): Promise<never> => {
+  // oxlint-disable-next-line typescript/only-throw-error
+  throw thrown;
+};
+
 describe('executeTool', () => {
   it('points at what is wrong in the input', async () => {
     const failure = await failureOf(
@@ -67,7 +73,7 @@ describe('executeTool', () => {
 
   it('tells a tool to stop when its time is over', async () => {
     const listen = (context: ToolContext): Promise<never> =>
-      new Promise((_resolve, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason)));
+      delay(5_000, undefined, { signal: context.signal }).then(() => Promise.reject(new Error('was not stopped')));
     expect(await failureOf(probe(listen, { limits: { timeoutMs: 20, outputBytes: 100 } }), {}, toolContext(settings))).toMatchObject({ code: 'tool_timeout' });
   });
 
@@ -93,11 +99,7 @@ describe('executeTool', () => {
 
   it('turns every error into one ToolFailure', async () => {
     const failing = (error: unknown, effect: Tool['effect'] = 'effectful'): Promise<ToolFailure> =>
-      failureOf(
-        probe(() => Promise.reject(error), { effect }),
-        {},
-        toolContext(settings),
-      );
+      failureOf(probe(throwing(error), { effect }), {}, toolContext(settings));
     expect(await failing(new TypeError('odd'))).toMatchObject({ code: 'tool_failed', retryable: true, effect: 'unknown', message: 'test.probe failed: odd' });
     expect(await failing('thrown text', 'pure')).toMatchObject({ code: 'tool_failed', retryable: false, effect: 'none' });
     expect(await failing(new KosError({ code: 'secret_refused', message: 'no', fix: 'do' }))).toMatchObject({

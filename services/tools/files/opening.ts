@@ -165,8 +165,8 @@ export async function openParentForWriting(path: string, boundary: Boundary): Pr
     let folder = await openFolder(existing, 'write', boundary);
     for (const name of missing) {
       rootFor(join(folder.real, name), 'write', boundary, parent);
-      const next = await makeFolderIn(folder, name).finally(() => folder[Symbol.asyncDispose]());
-      folder = next;
+      await using parentOfMissing = folder;
+      folder = await makeFolderIn(parentOfMissing, name);
     }
     const name = basename(absolute);
     try {

@@ -205,7 +205,9 @@ describe('secrets', () => {
     );
     const answer = await call('http.fetch', binary, { headers: { 'x-key': 'secret://token' } }, { openSecret: ascii });
     expect(Buffer.from(answer.base64 ?? '', 'base64').toString('latin1')).toBe('\xff\0secret://token');
-    const failing = await serve((request, response) => response.writeHead(400, `bad ${request.headers['x-key']}`).end(`no ${request.headers['x-key']}`));
+    const failing = await serve((request, response) =>
+      response.writeHead(400, `bad ${String(request.headers['x-key'])}`).end(`no ${String(request.headers['x-key'])}`),
+    );
     const failure = await fail('http.fetch', failing, { headers: { 'x-key': 'secret://token' } }, { openSecret: ascii });
     expect(failure.message).toContain('bad secret://token');
     expect(JSON.stringify([failure.message, failure.extra, String(failure.cause)])).not.toContain('tok-en');

@@ -9,7 +9,7 @@ export interface OpenedHeaders {
   /** Names of the headers that hold an opened secret: they never leave the origin. */
   secretHeaders: string[];
   /** Replaces every opened value, in the spellings that answers use, by its handle. */
-  scrub(text: string): string;
+  scrub: (text: string) => string;
 }
 
 /** The spellings in which a server may send a value back: as it is, in JSON, in a URL, in base64 (Basic authentication), in hex. */
