@@ -11,6 +11,7 @@ export function describeCluster(cluster: LogCluster): string {
   const rules = matchingRules(evidence);
   const sentences = [
     `${headOf(level, cluster.count)}: \`${shorten(cluster.template, 200)}\`${spanOf(cluster)}${filesOf(cluster)}.`,
+    exampleOf(cluster),
     components.length === 0 ? '' : `It names ${components.join(', ')}.`,
     ...rules.map((rule) => `By the rule "${rule.name}", such lines commonly mean that ${rule.means}. ${rule.advice}`),
     rules.length === 0 ? noRule(level) : '',
@@ -76,6 +77,12 @@ function filesOf({ files }: LogCluster): string {
   return files.length === 1 ? `, in ${files[0]}` : `, in ${files.length} files (${files[0]} …)`;
 }
 
+/** Only where the template hides something that a reader may want to search for. */
+function exampleOf({ template, examples: [example] }: LogCluster): string {
+  if (example === undefined || template.search(placeholder) === -1) return '';
+  return `For example: \`${shorten(example, 200)}\`.`;
+}
+
 function noRule(level: Level | null): string {
   const grave = level !== null && graver(level, 'INFO') < 0;
   return grave
@@ -86,15 +93,19 @@ function noRule(level: Level | null): string {
 const levelOrTime =
   /^(?:fatal|panic|error|err|warn|warning|info|notice|debug|trace|log|level|time|msg|message|timestamp|pid|hostname|utc|null|true|false|undefined)$/;
 
-/** Names of parts of a system, where the form of the line shows that they are names: `name[pid]:`, `[name]`, `LEVEL name:`, `service=name`, dotted and dashed names. */
+/** What differs from line to line, as log tools write it: `<*>`, `<path>`, `<num>`. */
+const placeholder = /<[\w*]+>/g;
+
+/** Names of parts of a system, where the form of the line shows that they are names: `name[pid]:`, `[name]`, `LEVEL name:`, `service=name`, dotted and dashed names of the template. */
 function componentsOf({ template, examples }: LogCluster): string[] {
-  const text = [template, ...examples.slice(0, 1)].join('\n').replace(/<\*>|\d{4}-\d\d-\d\d\S*/g, ' ');
+  const masked = template.replace(placeholder, ' ');
+  const text = [masked, ...examples.slice(0, 1)].join('\n').replace(/\d{4}-\d\d-\d\d\S*/g, ' ');
   const names = [
     ...text.matchAll(/(?:^|\s)([A-Za-z][\w.-]+)\[[\d\s]*\]:/g),
     ...text.matchAll(/\[([A-Za-z][\w.-]+)\]/g),
     ...text.matchAll(/(?:^|[A-Z]{4,5}\s+)([a-z][\w.-]*):\s/gm),
     ...text.matchAll(/\b(?:logger|service|component|module|name|part|app|unit|container)["']?\s*[=:]\s*["']?([\w.-]+)/gi),
-    ...text.matchAll(/\b([a-z]\w*(?:[.-][a-zA-Z]\w*)+)\b/g),
+    ...masked.matchAll(/\b([a-z]\w*(?:[.-][a-zA-Z]\w*)+)\b/g),
   ].map((match) => match[1] ?? '');
   return [...new Set(names)].filter((name) => name.length > 1 && !levelOrTime.test(name.toLowerCase())).slice(0, 3);
 }

@@ -80,9 +80,9 @@ export const logRules: readonly LogRule[] = [
   },
   {
     name: 'permission',
-    pattern: orStatus(/permission denied|access denied|eacces|eperm|operation not permitted|forbidden|not authori[sz]ed|insufficient privilege/, '403'),
-    means: 'the caller is known but may not do this',
-    advice: 'Check owner and mode of the file, or the role of the caller.',
+    pattern: orStatus(/denied|eacces|eperm|operation not permitted|forbidden|not authori[sz]ed|insufficient privilege/, '403'),
+    means: 'somebody or something may not do what it tried, by the mode of a file, a role or a policy',
+    advice: 'Check owner and mode of the file, the role of the caller, or the policy that is named.',
   },
   {
     name: 'deadlock or lock wait',
@@ -169,6 +169,12 @@ export const logRules: readonly LogRule[] = [
     pattern: /checkpoint (?:starting|complete)|autovacuum|\bvacuum\b|\bwal\b|archiv(?:e|ing)|recovery|redo (?:starts|done)|migration/i,
     means: 'a database does its regular upkeep, or recovers after it was ended hard',
     advice: 'Nothing to do unless it coincides with slowness.',
+  },
+  {
+    name: 'packages',
+    pattern: /\b(?:unpack(?:ed|ing)|half-(?:installed|configured)|unselected package|setting up|dpkg|packages? (?:installed|removed|upgraded))\b/i,
+    means: 'software was installed, upgraded or removed',
+    advice: 'Nothing to do, but keep the time in mind: what broke after it may have broken by it.',
   },
   {
     name: 'scheduled work',
