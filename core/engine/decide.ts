@@ -49,7 +49,7 @@ export function decide(rules: number, shape: PlanShape, before: RunState, events
     draft.settleWaits();
     draft.joinItems();
     if (!hold && state.ending === null) draft.start();
-    if (!hold || state.ending !== null) draft.close();
+    draft.close();
     draft.markWaiting(hold);
     draft.tellWhoIsAlone();
   }

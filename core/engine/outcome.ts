@@ -10,9 +10,9 @@ export interface UnitResult {
   /** The step after the last outcome failed and is to be tried again at this instant (ms since the epoch, the database's clock). */
   retryAtMs?: number;
   /** The run was closed in the same transaction. */
-  closed?: true;
+  closed?: boolean;
   /** Another claim, generation or final status holds the run: this workflow has nothing more to do. */
-  superseded?: true;
+  superseded?: boolean;
 }
 
 export interface ItemsOpened {
@@ -20,7 +20,7 @@ export interface ItemsOpened {
   outcome?: Outcome;
   retryAtMs?: number;
   count?: number;
-  superseded?: true;
+  superseded?: boolean;
 }
 
 export interface ItemsJoined extends UnitResult {
@@ -34,7 +34,7 @@ export interface WaitOpened {
   waitId?: string;
   /** Null: it ends by a decision only. */
   untilMs?: number | null;
-  superseded?: true;
+  superseded?: boolean;
 }
 
 /** Inclusive. */

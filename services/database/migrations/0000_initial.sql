@@ -1,4 +1,4 @@
-CREATE SCHEMA IF NOT EXISTS "kos";
+CREATE SCHEMA "kos";
 --> statement-breakpoint
 CREATE TABLE "kos"."checkpoints" (
 	"size" bigint PRIMARY KEY NOT NULL,
@@ -266,7 +266,7 @@ CREATE TABLE "kos"."approvals" (
 	"step_path" text NOT NULL,
 	"status" text DEFAULT 'open' NOT NULL,
 	"message" text,
-	"arguments" jsonb NOT NULL,
+	"arguments" json NOT NULL,
 	"arguments_digest" text NOT NULL,
 	"from" text NOT NULL,
 	"required" integer NOT NULL,

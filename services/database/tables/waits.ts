@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { bigserial, boolean, index, integer, jsonb, text } from 'drizzle-orm/pg-core';
+import { bigserial, boolean, index, integer, json, jsonb, text } from 'drizzle-orm/pg-core';
 import type { ApprovalArgument, ApprovalDecision } from '#schemas/approval.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import { instant, kos, workspaceId } from './columns.ts';
@@ -36,7 +36,7 @@ export const approvals = kos.table(
     stepPath: text('step_path').notNull(),
     status: text('status').$type<'open' | 'approved' | 'denied' | 'expired' | 'voided'>().notNull().default('open'),
     message: text('message'),
-    arguments: jsonb('arguments').$type<ApprovalArgument[]>().notNull(),
+    arguments: json('arguments').$type<ApprovalArgument[]>().notNull(),
     argumentsDigest: text('arguments_digest').notNull(),
     from: text('from').notNull(),
     required: integer('required').notNull(),

@@ -1,0 +1,75 @@
+import type { Claim } from '#core/engine/claim.ts';
+import type { Ending } from '#core/engine/state.ts';
+import type { OutcomeError } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { closeRunRow, closeWhatIsOpen, firstFailure, type RunEnding } from '#services/runs/ledger/close-run.ts';
+import { assertClaim, type RunFacts, type RunHeader, readHeader } from '#services/runs/ledger/header.ts';
+import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
+import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
+import type { RunActivityDependencies } from './dependencies.ts';
+import { classifyFailure } from './failure.ts';
+
+export interface RunWork {
+  claim: Claim;
+  facts: RunFacts;
+  executable: ExecutablePlan;
+}
+
+/** For the step that alone remains: its good end and the run's are one transaction. */
+export function closeWithLastStep(dependencies: RunActivityDependencies, work: RunWork, closed: () => void): (sql: TransactionSql, header: RunHeader) => Promise<void> {
+  return async (sql) => {
+    await closeRunRow(sql, work.claim, await endingByOutput(dependencies, sql, work));
+    closed();
+  };
+}
+
+export async function closeRun(dependencies: RunActivityDependencies, work: RunWork, ending: Ending | null): Promise<void> {
+  await dependencies.database.inWorkspace(work.claim.workspaceId, async ({ sql }) => {
+    assertClaim(await readHeader(sql, work.claim), work.claim);
+    const end = await endingOf(dependencies, sql, work, ending);
+    if (end.status !== 'succeeded') await closeWhatIsOpen(sql, work.claim.workspaceId, work.claim.runId);
+    await closeRunRow(sql, work.claim, end);
+  });
+}
+
+async function endingOf(dependencies: RunActivityDependencies, sql: TransactionSql, work: RunWork, ending: Ending | null): Promise<RunEnding> {
+  switch (ending) {
+    case null:
+      return await endingByOutput(dependencies, sql, work);
+    case 'failed':
+      return { status: 'failed', output: null, error: (await firstFailure(sql, work.claim.runId)) ?? unexplained };
+    case 'timed_out':
+      return { status: 'failed', output: null, error: runTimedOut(work.executable) };
+    case 'cancelled':
+      return { status: 'cancelled', output: null, error: await cancelReason(sql, work.claim.runId) };
+  }
+}
+
+const unexplained: OutcomeError = { code: 'step_failed', message: 'A step failed.', fix: 'See which: kai run get', stepPath: null };
+
+const runTimedOut = (executable: ExecutablePlan): OutcomeError => ({
+  code: 'run_timeout',
+  message: `The run did not end within the ${executable.shape.timeoutMs ?? 0} ms that its plan allows.`,
+  fix: 'Raise timeoutMs of the plan.',
+  stepPath: null,
+});
+
+async function cancelReason(sql: TransactionSql, runId: string): Promise<OutcomeError> {
+  const [row] = await sql<{ by: string | null; reason: string | null }[]>`select cancel_requested_by as by, cancel_reason as reason from kos.runs where id = ${runId}`;
+  if (row?.by == null) return { code: 'cancelled', message: 'The run was cancelled in Temporal, outside kOS.', fix: null, stepPath: null };
+  return { code: 'cancelled', message: `The run was cancelled by ${row.by}${row.reason === null ? '.' : `: ${row.reason}`}`, fix: null, stepPath: null };
+}
+
+/** The plan's `output` decides: where it cannot be evaluated, the run has failed though its steps have not. */
+async function endingByOutput(dependencies: RunActivityDependencies, sql: TransactionSql, work: RunWork): Promise<RunEnding> {
+  const { plan } = work.executable;
+  const results = await loadResults(sql, work.claim.runId, plan.outputReads);
+  try {
+    const output = await dependencies.evaluator.evaluate(plan.output, makeScope(work.facts, new Date(0), results, null));
+    return { status: 'succeeded', output, error: null };
+  } catch (thrown) {
+    const failure = classifyFailure(thrown, 'output');
+    if (failure === null) throw thrown;
+    return { status: 'failed', output: null, error: { ...failure.error, stepPath: null } };
+  }
+}

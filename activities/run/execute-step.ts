@@ -1,0 +1,238 @@
+import type { Claim } from '#core/engine/claim.ts';
+import type { Outcome } from '#core/engine/outcome.ts';
+import { needsVerdict } from '#core/engine/readiness.ts';
+import { digestOf } from '#core/plan/load.ts';
+import type { CompiledStep } from '#core/plan/compiled.ts';
+import type { Json } from '#schemas/json.ts';
+import type { StepStatus } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { newId } from '#services/ids.ts';
+import { type Intent, recordIntent, settleEffect } from '#services/runs/ledger/effects.ts';
+import { assertClaim, markWorking, type RunFacts, type RunHeader, readHeader } from '#services/runs/ledger/header.ts';
+import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
+import { endStep, recordModelCall, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
+import { outcomeOf, recordStarted, type StepPlace, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
+import { approvedInput } from './approved-input.ts';
+import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
+import type { RunActivityDependencies } from './dependencies.ts';
+import { classifyFailure, retryDelayMs, type StepFailure, stepTimedOut, WorkerStopping } from './failure.ts';
+import { makeToolContext, type Performed, performStep, toolOf } from './perform-step.ts';
+import { resolveInput } from './resolve-input.ts';
+import { ToolFailure } from '#services/tools/tool.ts';
+
+/** What came of one try at a step: an outcome for good, or the instant of its next attempt. */
+export type Tried = { outcome: Outcome } | { retryAtMs: number };
+
+export interface StepWork {
+  claim: Claim;
+  facts: RunFacts;
+  executable: ExecutablePlan;
+  compiled: CompiledStep;
+  item: number | null;
+  /** Nothing else of the run works meanwhile. */
+  alone: boolean;
+  signal: AbortSignal;
+  /** Written in the transaction of a good end: the run's own end, when this step is its last. */
+  alsoAtEnd?: (sql: TransactionSql, header: RunHeader) => Promise<void>;
+}
+
+type Effect = 'pure' | 'idempotent' | 'effectful';
+
+/** Taken and ready to be performed outside a transaction. */
+interface Begun {
+  step: TakenStep;
+  input: Json;
+  intent: Intent | null;
+}
+
+/** One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. */
+export async function executeStep(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
+  const effect = effectOf(dependencies, work.compiled);
+  const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, ({ sql }) => begin(dependencies, sql, work, effect));
+  if ('outcome' in begun || 'retryAtMs' in begun) return begun;
+  const performed = await perform(dependencies, work, effect, begun);
+  return await dependencies.database.inWorkspace(work.claim.workspaceId, async ({ sql }) => {
+    const header = await readHeader(sql, work.claim);
+    assertClaim(header, work.claim);
+    return 'error' in performed
+      ? await endInFailure(sql, work, begun.step, effect, performed, header)
+      : await endInSuccess(sql, work, begun.step, performed, header, effect !== 'pure');
+  });
+}
+
+function effectOf(dependencies: RunActivityDependencies, compiled: CompiledStep): Effect {
+  const { definition } = compiled;
+  if ('transform' in definition) return 'pure';
+  if ('tool' in definition) return dependencies.tools.get(definition.tool)?.effect ?? 'effectful';
+  return 'idempotent';
+}
+
+async function begin(dependencies: RunActivityDependencies, sql: TransactionSql, work: StepWork, effect: Effect): Promise<Begun | Tried> {
+  const { claim, compiled } = work;
+  const place: StepPlace = { path: work.item === null ? compiled.id : `${compiled.id}[${work.item}]`, step: compiled.number, item: work.item, kind: compiled.kind };
+  const reads = [...new Set([...compiled.reads.input, ...(work.item === null ? compiled.reads.when : [])])];
+  // Sent together, answered together: one round trip.
+  const [header, step, results, needs] = await Promise.all([
+    readHeader(sql, claim),
+    takeStep(sql, claim, place),
+    loadResults(sql, claim.runId, reads),
+    work.item === null ? loadNeeds(sql, work) : null,
+  ]);
+  if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+  assertClaim(header, claim);
+  if (header.cancelRequested) return await endCancelled(sql, claim, step);
+  const startedAt = await markWorking(sql, claim, header);
+  if (needs === 'skip') return await endSkipped(sql, work, step, 'a step that it needs was skipped', header);
+  const scope = makeScope(work.facts, startedAt, results, work.item === null ? null : { value: step.input, index: work.item });
+  try {
+    if (work.item === null && compiled.when !== null && (await dependencies.evaluator.evaluate(compiled.when, scope)) !== true) return await endSkipped(sql, work, step, 'its "when" is false', header);
+    const approved = await approvedInput(sql, work);
+    if (approved === 'denied') return await endSkipped(sql, work, step, 'its approval was denied', header);
+    const input = approved === null ? await resolveInput(dependencies.evaluator, compiled, scope) : approved.input;
+    if (effect !== 'pure') return await beginEffect(sql, work, step, input, effect);
+    const performed = await performStep(dependencies, { claim, step, compiled, input, signal: AbortSignal.any([work.signal, AbortSignal.timeout(compiled.timeoutMs)]), repeated: false });
+    await recordStarted(sql, claim, step);
+    return await endInSuccess(sql, work, step, performed, header, false);
+  } catch (thrown) {
+    const failure = classifyFailure(thrown, step.path);
+    if (failure === null) throw thrown;
+    return await endInFailure(sql, work, step, effect, { ...failure, effect: 'none' }, header);
+  }
+}
+
+async function beginEffect(sql: TransactionSql, work: StepWork, step: TakenStep, input: Json, effect: Effect): Promise<Begun> {
+  const { claim, compiled } = work;
+  await recordStarted(sql, claim, step);
+  const tool = 'tool' in compiled.definition ? compiled.definition.tool : compiled.kind;
+  // An artifact is content in kOS's own store, addressed by its digest: writing it is no effect outside.
+  const intent = compiled.kind === 'artifact' ? null : await recordIntent(sql, claim, step, { tool, repeatable: effect === 'idempotent', inputDigest: digestOf(input) });
+  return { step, input, intent };
+}
+
+/** Members of a chain look at their needs themselves: what ran before them in the same activity is known to the rows only. */
+async function loadNeeds(sql: TransactionSql, work: StepWork): Promise<'go' | 'skip'> {
+  const { executable, compiled, claim } = work;
+  const shape = executable.shape.steps[compiled.number];
+  const chained = executable.shape.units.some((unit) => unit.length > 1 && unit.indexOf(compiled.number) > 0);
+  if (shape === undefined || !chained) return 'go';
+  const ids = shape.needs.map((need) => executable.plan.steps[need]?.id ?? '');
+  const rows = await sql<{ step: number; status: StepStatus }[]>`select step, status from kos.steps where run_id = ${claim.runId} and path in ${sql(ids)}`;
+  const statuses = new Map(rows.map((row) => [row.step, row.status]));
+  const verdict = needsVerdict(shape, (need) => {
+    const status = statuses.get(need);
+    return status === undefined ? null : outcomeOf(status, executable.shape.steps[need]?.tolerated === true);
+  });
+  return verdict.verdict === 'skip' ? 'skip' : 'go';
+}
+
+/** The step's own work, bounded by its time-out and by the run's cancellation. Answers a failure instead of throwing it. */
+async function perform(dependencies: RunActivityDependencies, work: StepWork, effect: Effect, begun: Begun): Promise<Performed | StepFailure> {
+  const { claim, compiled } = work;
+  const timeout = AbortSignal.timeout(compiled.timeoutMs);
+  const signal = AbortSignal.any([work.signal, timeout]);
+  const performance = { claim, step: begun.step, compiled, input: begun.input, signal, repeated: begun.intent?.repeated === true };
+  try {
+    if (begun.intent?.verdict === 'uncertain') return await reconcile(dependencies, performance);
+    return await raceAbort(signal, performStep(dependencies, performance));
+  } catch (thrown) {
+    if (work.signal.reason instanceof WorkerStopping) throw work.signal.reason;
+    const unknown = effect === 'pure' ? 'none' : 'unknown';
+    const failure = classifyFailure(timeout.aborted && !work.signal.aborted ? stepTimedOut(begun.step.path, compiled.timeoutMs, unknown) : thrown, begun.step.path);
+    if (failure !== null) return failure;
+    if (work.signal.aborted) return { error: { code: 'cancelled', message: 'The run was cancelled.', fix: null, stepPath: begun.step.path }, retryable: false, effect: unknown, retryAfterMs: null };
+    throw thrown;
+  }
+}
+
+/** A late answer of work that does not listen to its signal is dropped; its fence would refuse it anyway. */
+async function raceAbort<Result>(signal: AbortSignal, work: Promise<Result>): Promise<Result> {
+  const aborted = Promise.withResolvers<never>();
+  const stop = (): void => aborted.reject(signal.reason);
+  signal.addEventListener('abort', stop, { once: true });
+  work.catch(() => undefined); // Answered by the race; a rejection after it has nobody else to go to.
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/** An effect that may have happened: the tool is asked where it can say; else a person must. */
+async function reconcile(dependencies: RunActivityDependencies, performance: Parameters<typeof performStep>[1]): Promise<Performed | StepFailure> {
+  const { definition } = performance.compiled;
+  const tool = 'tool' in definition ? toolOf(dependencies, definition.tool) : undefined;
+  const found = tool?.reconcile === undefined ? undefined : await tool.reconcile(performance.input, await makeToolContext(dependencies, performance));
+  if (found === null) return await performStep(dependencies, performance);
+  if (found !== undefined) return { output: found as Json, metadata: { tool: tool?.name ?? '', reconciled: true }, costMicros: 0 };
+  const failure = new ToolFailure({
+    code: 'effect_uncertain',
+    message: `A worker was lost while ${tool?.name ?? 'the step'} ran: its effect may have happened, and repeating it could double it.`,
+    fix: 'Look outside whether it happened; kOS does not repeat it by itself.',
+    effect: 'unknown',
+  });
+  return classifyFailure(failure, performance.step.path) as StepFailure;
+}
+
+async function endInSuccess(sql: TransactionSql, work: StepWork, step: TakenStep, performed: Performed, header: RunHeader, settles: boolean): Promise<Tried> {
+  const { claim } = work;
+  if (Buffer.byteLength(JSON.stringify(performed.output)) > stepOutputBytesAtMost) return await endInFailure(sql, work, step, 'idempotent', outputTooLarge(step), header);
+  const output = performed.artifact === undefined ? performed.output : await recordArtifact(sql, claim, step, performed.artifact);
+  await Promise.all([
+    endStep(sql, claim, step, { status: 'succeeded', output, error: null, costMicros: performed.costMicros, metadata: performed.metadata }),
+    settles ? settleEffect(sql, claim, step, 'happened') : undefined,
+    performed.modelCall === undefined ? undefined : recordModelCall(sql, claim, step, performed.modelCall),
+  ]);
+  await work.alsoAtEnd?.(sql, header);
+  return { outcome: 's' };
+}
+
+const outputTooLarge = (step: TakenStep): StepFailure => ({
+  error: {
+    code: 'output_too_large',
+    message: `The output of ${step.path} is larger than ${stepOutputBytesAtMost / 1_000_000} MB.`,
+    fix: 'Write it as an artifact, or make it smaller before it leaves the step.',
+    stepPath: step.path,
+  },
+  retryable: false,
+  effect: 'none',
+  retryAfterMs: null,
+});
+
+async function recordArtifact(sql: TransactionSql, claim: Claim, step: TakenStep, artifact: NonNullable<Performed['artifact']>): Promise<Json> {
+  const id = newId('artifact');
+  await sql`
+    insert into kos.artifacts (id, workspace_id, run_id, step_path, name, media_type, size_bytes, sha256)
+    values (${id}, ${claim.workspaceId}, ${claim.runId}, ${step.path}, ${artifact.name}, ${artifact.mediaType}, ${artifact.sizeBytes}, ${artifact.sha256})`;
+  await sql`insert into kos.artifact_references (workspace_id, artifact_id, run_id) values (${claim.workspaceId}, ${id}, ${claim.runId})`;
+  return { artifactId: id, ...artifact };
+}
+
+/** A failed try: another attempt, a failure for good, or an effect nobody can vouch for. */
+async function endInFailure(sql: TransactionSql, work: StepWork, step: TakenStep, effect: Effect, failure: StepFailure, header: RunHeader): Promise<Tried> {
+  const { claim, compiled } = work;
+  const uncertain = effect === 'effectful' && failure.effect === 'unknown';
+  if (effect !== 'pure') await settleEffect(sql, claim, step, uncertain ? 'uncertain' : failure.effect === 'none' ? 'none' : 'intended');
+  const ending = { output: null, error: failure.error, costMicros: 0 };
+  if (uncertain) {
+    await endStep(sql, claim, step, { ...ending, status: 'uncertain', metadata: {} });
+    return { outcome: 'u' };
+  }
+  if (work.signal.aborted || header.cancelRequested) return await endCancelled(sql, claim, step);
+  if (failure.retryable && step.attempt < compiled.retry.maxAttempts) {
+    return { retryAtMs: await recordRetry(sql, claim, step, failure.error, retryDelayMs(compiled.retry, step.attempt, failure.retryAfterMs), work.alone) };
+  }
+  await endStep(sql, claim, step, { ...ending, status: 'failed', metadata: compiled.tolerated ? { tolerated: true } : {} });
+  if (compiled.tolerated) await work.alsoAtEnd?.(sql, header);
+  return { outcome: compiled.tolerated ? 't' : 'f' };
+}
+
+async function endSkipped(sql: TransactionSql, work: StepWork, step: TakenStep, reason: string, header: RunHeader): Promise<Tried> {
+  await endStep(sql, work.claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason } });
+  await work.alsoAtEnd?.(sql, header);
+  return { outcome: 'k' };
+}
+
+async function endCancelled(sql: TransactionSql, claim: Claim, step: TakenStep): Promise<Tried> {
+  await endStep(sql, claim, step, { status: 'cancelled', output: null, error: null, costMicros: 0, metadata: {} });
+  return { outcome: 'c' };
+}

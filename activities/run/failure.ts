@@ -1,0 +1,63 @@
+import type { RetryPolicy } from '#core/plan/compiled.ts';
+import { KosError } from '#core/errors.ts';
+import type { OutcomeError } from '#schemas/run.ts';
+import { ModelFailure } from '#services/models/model.ts';
+import { ToolFailure } from '#services/tools/tool.ts';
+
+/** A failed attempt of a step, classified once. */
+export interface StepFailure {
+  error: OutcomeError;
+  retryable: boolean;
+  /** Whether something outside may have changed. */
+  effect: 'none' | 'unknown';
+  /** Delay that the outside asked for. */
+  retryAfterMs: number | null;
+}
+
+/** Postgres refuses the NUL character in `jsonb`, where errors are kept. */
+const withoutNul = (text: string): string => text.replaceAll('\u0000', '\uFFFD');
+
+const outcomeError = (error: { code: string; message: string; fix: string | null }, stepPath: string): OutcomeError => ({
+  code: error.code,
+  message: withoutNul(error.message).slice(0, 4_000),
+  fix: error.fix === null ? null : withoutNul(error.fix).slice(0, 1_000),
+  stepPath,
+});
+
+/** The worker stops, not the step: the next worker goes on with it. */
+export class WorkerStopping extends Error {
+  constructor() {
+    super('The worker is stopping.');
+    this.name = 'WorkerStopping';
+  }
+}
+
+/**
+ * Classifies what a step threw. Failures of kOS's own parts (database, stale writers) are not failures of the step: they are thrown on, and
+ * Temporal repeats the activity. Answers null for those.
+ */
+export function classifyFailure(thrown: unknown, stepPath: string): StepFailure | null {
+  if (thrown instanceof ToolFailure) return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: thrown.effect, retryAfterMs: thrown.retryAfterMs };
+  if (thrown instanceof ModelFailure) return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: thrown.billed, retryAfterMs: thrown.retryAfterMs };
+  if (thrown instanceof KosError) return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: 'none', retryAfterMs: null };
+  if (thrown instanceof TypeError || thrown instanceof RangeError || thrown instanceof ReferenceError || thrown instanceof SyntaxError) {
+    const message = `A fault in kOS itself while working on ${stepPath}: ${thrown.message}`;
+    return { error: outcomeError({ code: 'internal_fault', message, fix: 'Report it with the output of: kai run logs' }, stepPath), retryable: false, effect: 'unknown', retryAfterMs: null };
+  }
+  return null;
+}
+
+export const stepTimedOut = (stepPath: string, timeoutMs: number, effect: 'none' | 'unknown'): ToolFailure =>
+  new ToolFailure({
+    code: 'step_timeout',
+    message: `The step ${stepPath} did not end within its ${timeoutMs} ms.`,
+    fix: 'Raise its timeoutMs in the plan, or make its work smaller.',
+    retryable: true,
+    effect,
+  });
+
+/** Milliseconds until the next attempt: the plan's back-off, or what the outside asked for where that is longer (at most one hour). */
+export function retryDelayMs(policy: RetryPolicy, attempt: number, retryAfterMs: number | null): number {
+  const backoff = Math.min(policy.maximumDelayMs, policy.initialDelayMs * policy.backoffCoefficient ** (attempt - 1));
+  return Math.max(backoff, Math.min(retryAfterMs ?? 0, 3_600_000));
+}

@@ -1,0 +1,121 @@
+import { KosError } from '#core/errors.ts';
+import type { ItemsJoined, ItemsOpened } from '#core/engine/outcome.ts';
+import type { Json } from '#schemas/json.ts';
+import type { OutcomeError } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import { countItems, firstFailedItem, insertItems, type ItemCounts, itemsAtMost, joinedOutput, unfinishedItems } from '#services/runs/ledger/items.ts';
+import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
+import { endStep, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
+import { outcomeOf, recordStarted, takeStep, type TakenStep } from '#services/runs/ledger/take-step.ts';
+import type { CompiledStep } from '#core/plan/compiled.ts';
+import { closeWithLastStep, type RunWork } from './close-run.ts';
+import type { RunActivityDependencies } from './dependencies.ts';
+import { classifyFailure, retryDelayMs } from './failure.ts';
+
+/** Evaluates a `forEach` and writes one pending row per item, in the transaction that marks the step as running. */
+export async function openItems(dependencies: RunActivityDependencies, work: RunWork, stepNumber: number, alone: boolean): Promise<ItemsOpened> {
+  const compiled = stepOf(work, stepNumber);
+  const { claim } = work;
+  return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+    const header = await readHeader(sql, claim);
+    assertClaim(header, claim);
+    const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
+    if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    const startedAt = await markWorking(sql, claim, header);
+    const known = await countItems(sql, claim.runId, stepNumber);
+    if (known.count > 0) return { count: known.count };
+    await recordStarted(sql, claim, step);
+    const reads = [...new Set([...compiled.reads.when, ...compiled.reads.forEach])];
+    const scope = makeScope(work.facts, startedAt, await loadResults(sql, claim.runId, reads), null);
+    try {
+      if (compiled.when !== null && (await dependencies.evaluator.evaluate(compiled.when, scope)) !== true) {
+        await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
+        return { outcome: 'k' };
+      }
+      const items = asItems(compiled, compiled.forEach === null ? [] : await dependencies.evaluator.evaluate(compiled.forEach, scope));
+      const count = await insertItems(sql, claim, { path: compiled.id, step: stepNumber, kind: compiled.kind }, items);
+      await sql`update kos.steps set metadata = metadata || ${sql.json({ items: count })} where run_id = ${claim.runId} and path = ${compiled.id}`;
+      return { count };
+    } catch (thrown) {
+      return await openingFailed(sql, work, compiled, step, thrown, alone);
+    }
+  });
+}
+
+function asItems(compiled: CompiledStep, value: Json): Json[] {
+  if (!Array.isArray(value)) {
+    throw new KosError({ code: 'for_each_not_a_list', message: `The forEach of ${compiled.id} gave ${value === null ? 'null' : `a ${typeof value}`}, not a list.`, fix: 'Let it give a list.', status: 422 });
+  }
+  if (value.length > itemsAtMost) {
+    throw new KosError({
+      code: 'for_each_too_large',
+      message: `The forEach of ${compiled.id} has ${value.length} items; at most ${itemsAtMost} are allowed.`,
+      fix: 'Split the list over several runs.',
+      status: 422,
+    });
+  }
+  return value;
+}
+
+async function openingFailed(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, thrown: unknown, alone: boolean): Promise<ItemsOpened> {
+  const failure = classifyFailure(thrown, compiled.id);
+  if (failure === null) throw thrown;
+  if (failure.retryable && step.attempt < compiled.retry.maxAttempts) {
+    return { retryAtMs: await recordRetry(sql, work.claim, step, failure.error, retryDelayMs(compiled.retry, step.attempt, null), alone) };
+  }
+  return { outcome: await endFailed(sql, work, compiled, step, failure.error) };
+}
+
+async function endFailed(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, error: OutcomeError): Promise<'t' | 'f'> {
+  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: compiled.tolerated ? { tolerated: true } : {} });
+  return compiled.tolerated ? 't' : 'f';
+}
+
+/** Ends a `forEach`: its output is the array of its items' outputs, in item order, null where a failure was tolerated. */
+export async function joinItems(dependencies: RunActivityDependencies, work: RunWork, stepNumber: number, closes: boolean): Promise<ItemsJoined> {
+  const compiled = stepOf(work, stepNumber);
+  const { claim } = work;
+  return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+    const header = await readHeader(sql, claim);
+    assertClaim(header, claim);
+    const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
+    if (!step.taken) return { outcomes: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    const counts = await countItems(sql, claim.runId, stepNumber);
+    const failed = counts.failed + counts.uncertain > 0 && !(compiled.tolerated && counts.uncertain === 0);
+    if (failed) return { outcomes: await endWithFailedItem(sql, work, compiled, step, counts) };
+    if (counts.unfinished > 0) return { outcomes: '', unfinished: await unfinishedItems(sql, claim.runId, stepNumber, 0, itemsAtMost, true) };
+    const output = await joinedOutput(sql, claim.runId, stepNumber);
+    const bytes = Buffer.byteLength(JSON.stringify(output));
+    if (bytes > stepOutputBytesAtMost) return { outcomes: await endFailed(sql, work, compiled, step, joinedTooLarge(compiled, bytes)) };
+    await endStep(sql, claim, step, { status: 'succeeded', output, error: null, costMicros: 0, metadata: { items: counts.count, succeeded: counts.succeeded, failed: counts.failed } });
+    if (!closes) return { outcomes: 's' };
+    await closeWithLastStep(dependencies, work, () => undefined)(sql, header);
+    return { outcomes: 's', closed: true };
+  });
+}
+
+async function endWithFailedItem(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, counts: ItemCounts): Promise<'f'> {
+  const item = await firstFailedItem(sql, work.claim.runId, compiled.number);
+  const error: OutcomeError = {
+    code: item?.code ?? 'item_failed',
+    message: `${counts.failed + counts.uncertain} of ${counts.count} items failed; the first was ${item?.path ?? 'unknown'}: ${item?.message ?? ''}`,
+    fix: item?.fix ?? null,
+    stepPath: item?.path ?? compiled.id,
+  };
+  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: { items: counts.count, failed: counts.failed } });
+  return 'f';
+}
+
+const joinedTooLarge = (compiled: CompiledStep, bytes: number): OutcomeError => ({
+  code: 'output_too_large',
+  message: `The joined output of ${compiled.id} has ${bytes} bytes; at most ${stepOutputBytesAtMost} are allowed.`,
+  fix: 'Let each item give less, or write artifacts.',
+  stepPath: compiled.id,
+});
+
+export function stepOf(work: RunWork, number: number): CompiledStep {
+  const compiled = work.executable.plan.steps[number];
+  if (compiled === undefined) throw new Error(`The plan of ${work.claim.runId} has no step ${number}.`);
+  return compiled;
+}

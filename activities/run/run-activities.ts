@@ -1,0 +1,164 @@
+import type { Claim } from '#core/engine/claim.ts';
+import type { ItemRange, ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
+import type { Ending, StoredProgress } from '#core/engine/state.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import { assertClaim, readHeader, Superseded } from '#services/runs/ledger/header.ts';
+import { retryingItems, unfinishedItems } from '#services/runs/ledger/items.ts';
+import { hasFailedItem, readProgress } from '#services/runs/ledger/progress.ts';
+import { markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
+import { describeOpenWaits } from '#services/runs/ledger/waits.ts';
+import { recordAudit } from '#services/records/record.ts';
+import { closeRun, closeWithLastStep } from './close-run.ts';
+import type { RunActivityDependencies } from './dependencies.ts';
+import { executeStep } from './execute-step.ts';
+import { joinItems, openItems } from './items.ts';
+import { skipSteps } from './skip-steps.ts';
+import { openWait, settleWait } from './waits.ts';
+
+export interface LoadedRun {
+  shape: PlanShape;
+  progress: StoredProgress;
+}
+
+export interface LoadedWindow {
+  unfinished: ItemRange[];
+  retrying: { item: number; atMs: number }[];
+  failed: boolean;
+  superseded: boolean;
+}
+
+/** A chain gives its worker back after this long; the next activity goes on behind the last checkpoint. */
+const chainBudgetMs = 5_000;
+
+/** Everything a run's workflow asks for. Arguments and results are numbers and ids: data stays in Postgres. */
+export function createRunActivities(dependencies: RunActivityDependencies) {
+  const { database } = dependencies;
+
+  const workOn = async (claim: Claim) => {
+    const facts = await dependencies.facts.get(claim);
+    return { claim, facts, executable: await dependencies.plans.get(facts) };
+  };
+
+  return {
+    async loadRun({ claim }: { claim: Claim }): Promise<LoadedRun | null> {
+      return await orSuperseded(null, async () => {
+        const { executable } = await workOn(claim);
+        return await database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+          assertClaim(await readHeader(sql, claim), claim);
+          await sql`update kos.runs set claimed_by = ${claim.chain} where id = ${claim.runId} and generation = ${claim.generation} and claimed_by is null`;
+          return { shape: executable.shape, progress: await readProgress(sql, claim.runId, executable.shape) };
+        });
+      });
+    },
+
+    async loadWindow({ claim, step, from, to }: { claim: Claim; step: number; from: number; to: number }): Promise<LoadedWindow> {
+      return await orSuperseded<LoadedWindow>({ unfinished: [], retrying: [], failed: false, superseded: true }, () =>
+        database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+          assertClaim(await readHeader(sql, claim), claim);
+          const [unfinished, retrying, failed] = await Promise.all([
+            unfinishedItems(sql, claim.runId, step, from, to, false),
+            retryingItems(sql, claim.runId, step, from, to),
+            hasFailedItem(sql, claim.runId, step),
+          ]);
+          return { unfinished, retrying, failed, superseded: false };
+        }),
+      );
+    },
+
+    /** A unit: the steps of one chain that have not ended, in order; a step of its own is a chain of one. */
+    async executeUnit({ claim, steps, alone, closes }: { claim: Claim; steps: number[]; alone: boolean; closes: boolean }): Promise<UnitResult> {
+      return await orSuperseded<UnitResult>({ outcomes: '', superseded: true }, () =>
+        dependencies.alive<UnitResult>(async ({ signal }) => {
+          const base = await workOn(claim);
+          const until = performance.now() + chainBudgetMs;
+          let outcomes = '';
+          let closed: boolean = false;
+          for (const step of steps) {
+            const compiled = base.executable.plan.steps[step];
+            if (compiled === undefined) throw new Error(`The plan of ${claim.runId} has no step ${step}.`);
+            const last = closes && step === steps.at(-1);
+            const alsoAtEnd = last ? { alsoAtEnd: closeWithLastStep(dependencies, base, () => void (closed = true)) } : {};
+            const tried = await executeStep(dependencies, { ...base, compiled, item: null, alone, signal, ...alsoAtEnd });
+            if ('retryAtMs' in tried) return { outcomes, retryAtMs: tried.retryAtMs };
+            outcomes += tried.outcome;
+            if (!goesOn(tried.outcome) || performance.now() > until) break;
+          }
+          return { outcomes, ...(closed ? { closed } : {}) };
+        }),
+      );
+    },
+
+    async executeItem({ claim, step, item, alone }: { claim: Claim; step: number; item: number; alone: boolean }): Promise<UnitResult> {
+      return await orSuperseded<UnitResult>({ outcomes: '', superseded: true }, () =>
+        dependencies.alive<UnitResult>(async ({ signal }) => {
+          const base = await workOn(claim);
+          const compiled = base.executable.plan.steps[step];
+          if (compiled === undefined) throw new Error(`The plan of ${claim.runId} has no step ${step}.`);
+          const tried = await executeStep(dependencies, { ...base, compiled, item, alone, signal });
+          return 'retryAtMs' in tried ? { outcomes: '', retryAtMs: tried.retryAtMs } : { outcomes: tried.outcome };
+        }),
+      );
+    },
+
+    async openItems({ claim, step, alone }: { claim: Claim; step: number; alone: boolean }): Promise<ItemsOpened> {
+      return await orSuperseded({ superseded: true }, () => dependencies.alive(async () => await openItems(dependencies, await workOn(claim), step, alone)));
+    },
+
+    async joinItems({ claim, step, closes }: { claim: Claim; step: number; closes: boolean }): Promise<ItemsJoined> {
+      return await orSuperseded({ outcomes: '', superseded: true }, () => dependencies.alive(async () => await joinItems(dependencies, await workOn(claim), step, closes)));
+    },
+
+    async openWait({ claim, step, alone }: { claim: Claim; step: number; alone: boolean }): Promise<WaitOpened> {
+      return await orSuperseded({ superseded: true }, () => dependencies.alive(async () => await openWait(dependencies, await workOn(claim), step, alone)));
+    },
+
+    async settleWait({ claim, step, waitId }: { claim: Claim; step: number; waitId: string }): Promise<WaitOpened> {
+      return await orSuperseded({ superseded: true }, async () => await settleWait(dependencies, await workOn(claim), step, waitId));
+    },
+
+    async skipSteps({ claim, steps }: { claim: Claim; steps: number[] }): Promise<{ superseded: boolean }> {
+      return await orSuperseded<{ superseded: boolean }>({ superseded: true }, async () => {
+        await skipSteps(dependencies, await workOn(claim), steps);
+        return { superseded: false };
+      });
+    },
+
+    /** All that is left of the run is waiting: says so on its row. */
+    async markWaiting({ claim }: { claim: Claim }): Promise<void> {
+      await orSuperseded(undefined, () =>
+        database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+          const waitingFor = await describeOpenWaits(sql, claim.runId);
+          if (waitingFor !== null) await markRunWaiting(sql, claim, waitingFor);
+        }),
+      );
+    },
+
+    async readControl({ claim }: { claim: Claim }): Promise<{ cancelRequested: boolean }> {
+      return await orSuperseded({ cancelRequested: false }, () =>
+        database.inWorkspace(claim.workspaceId, async ({ sql }) => ({ cancelRequested: (await readHeader(sql, claim)).cancelRequested })),
+      );
+    },
+
+    async closeRun({ claim, ending }: { claim: Claim; ending: Ending | null }): Promise<void> {
+      await orSuperseded(undefined, async () => await closeRun(dependencies, await workOn(claim), ending));
+    },
+
+    /** A Signal that this installation's key did not seal was dropped: on the record. */
+    async recordRefusedMessage({ claim, message }: { claim: Claim; message: string }): Promise<void> {
+      await database.inWorkspace(claim.workspaceId, ({ sql }) =>
+        recordAudit(sql, [{ workspaceId: claim.workspaceId, actor: 'unknown', action: 'message.refused', subject: claim.runId, data: { message } }]),
+      );
+    },
+  };
+}
+
+const goesOn = (outcome: Outcome): boolean => outcome === 's' || outcome === 't' || outcome === 'k';
+
+async function orSuperseded<Result>(answer: Result, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Superseded) return answer;
+    throw error;
+  }
+}

@@ -1,0 +1,29 @@
+import { recordEvents } from '#services/records/record.ts';
+import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import type { RunWork } from './close-run.ts';
+import type { RunActivityDependencies } from './dependencies.ts';
+
+/** Writes the rows of steps that are skipped because a step they need was. A repeat changes nothing. */
+export async function skipSteps(dependencies: RunActivityDependencies, work: RunWork, steps: number[]): Promise<void> {
+  const { workspaceId, runId } = work.claim;
+  await dependencies.database.inWorkspace(workspaceId, async ({ sql }) => {
+    const header = await readHeader(sql, work.claim);
+    assertClaim(header, work.claim);
+    await markWorking(sql, work.claim, header);
+    const rows = steps.map((step) => {
+      const compiled = work.executable.plan.steps[step];
+      return {
+        workspace_id: workspaceId,
+        run_id: runId,
+        path: compiled?.id ?? String(step),
+        step,
+        kind: compiled?.kind ?? '',
+        status: 'skipped',
+        finished_at: new Date(),
+        metadata: sql.json({ reason: 'a step that it needs was skipped' }),
+      };
+    });
+    const inserted = await sql<{ path: string; kind: string }[]>`insert into kos.steps ${sql(rows)} on conflict (run_id, path) do nothing returning path, kind`;
+    await recordEvents(sql, inserted.map(({ path, kind }) => ({ workspaceId, runId, type: 'step.skipped' as const, data: { stepPath: path, kind } })));
+  });
+}

@@ -1,0 +1,170 @@
+import { KosError } from '#core/errors.ts';
+import type { WaitOpened } from '#core/engine/outcome.ts';
+import type { CompiledStep } from '#core/plan/compiled.ts';
+import type { Scope } from '#core/expression/scope.ts';
+import type { ApprovalArgument } from '#schemas/approval.ts';
+import type { Json } from '#schemas/json.ts';
+import { type ApprovalStep, stepDefaults } from '#schemas/plan.ts';
+import type { OutcomeError, WaitingFor } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
+import { endStep, markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
+import { outcomeOf, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
+import {
+  closeWait,
+  type Deadline,
+  expireApproval,
+  findOpenWait,
+  insertApproval,
+  lockWait,
+  markStepWaiting,
+  type OpenWait,
+  openWaitRow,
+  readApprovalOfStep,
+} from '#services/runs/ledger/waits.ts';
+import { argumentsDigestOf } from './approved-input.ts';
+import type { RunWork } from './close-run.ts';
+import type { RunActivityDependencies } from './dependencies.ts';
+import { classifyFailure } from './failure.ts';
+import { stepOf } from './items.ts';
+import { asObject, resolveInput } from './resolve-input.ts';
+
+/** Opens a wait as a row with a deadline. A repeat finds the row that stands. */
+export async function openWait(dependencies: RunActivityDependencies, work: RunWork, stepNumber: number, alone: boolean): Promise<WaitOpened> {
+  const compiled = stepOf(work, stepNumber);
+  const { claim } = work;
+  return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+    const header = await readHeader(sql, claim);
+    assertClaim(header, claim);
+    const standing = await findOpenWait(sql, claim.runId, compiled.id);
+    if (standing !== null) return standing;
+    const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
+    if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    const startedAt = await markWorking(sql, claim, header);
+    try {
+      const gated = gatedSteps(work, compiled);
+      const scope = makeScope(work.facts, startedAt, await loadResults(sql, claim.runId, readsOf(compiled, gated)), null);
+      if (compiled.when !== null && (await dependencies.evaluator.evaluate(compiled.when, scope)) !== true) {
+        await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
+        return { outcome: 'k' };
+      }
+      const opened = 'approval' in compiled.definition ? await openApproval(dependencies, sql, work, compiled, gated, scope) : await openTimer(dependencies, sql, work, compiled, scope);
+      await markStepWaiting(sql, claim, step, opened.waitingFor);
+      if (alone) await markRunWaiting(sql, claim, opened.waitingFor);
+      return { waitId: opened.waitId, untilMs: opened.untilMs };
+    } catch (thrown) {
+      const failure = classifyFailure(thrown, compiled.id);
+      if (failure === null) throw thrown;
+      return { outcome: await endFailed(sql, work, compiled, step, failure.error) };
+    }
+  });
+}
+
+type Opened = OpenWait & { waitingFor: WaitingFor };
+
+const gatedSteps = (work: RunWork, compiled: CompiledStep): CompiledStep[] => work.executable.plan.steps.filter((step) => step.gatedBy === compiled.id);
+
+const readsOf = (compiled: CompiledStep, gated: CompiledStep[]): string[] => [
+  ...new Set([...compiled.reads.when, ...compiled.reads.input, ...gated.flatMap((step) => step.reads.input)]),
+];
+
+async function openTimer(dependencies: RunActivityDependencies, sql: TransactionSql, work: RunWork, compiled: CompiledStep, scope: Scope): Promise<Opened> {
+  const deadline = deadlineOf(compiled, asObject(await dependencies.evaluator.evaluate(compiled.input, scope)));
+  const { waitId, untilMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'timer', deadline);
+  const until = expiresAt?.toISOString() ?? null;
+  return { waitId, untilMs, waitingFor: { kind: 'timer', ref: waitId, until, text: `${compiled.id} waits until ${until ?? 'it is ended'}.` } };
+}
+
+function deadlineOf(compiled: CompiledStep, wait: Record<string, Json>): Deadline {
+  if (typeof wait.forMs === 'number' && wait.forMs >= 0) return { inMs: wait.forMs };
+  const at = typeof wait.until === 'string' ? new Date(wait.until) : null;
+  if (at !== null && Number.isFinite(at.getTime())) return { at };
+  throw new KosError({
+    code: 'wait_invalid',
+    message: `The wait of ${compiled.id} is neither a number of milliseconds nor an ISO 8601 instant: ${JSON.stringify(wait).slice(0, 200)}.`,
+    fix: 'Give forMs a number ≥ 0, or until an instant such as 2031-01-01T00:00:00Z.',
+    status: 422,
+  });
+}
+
+async function openApproval(dependencies: RunActivityDependencies, sql: TransactionSql, work: RunWork, compiled: CompiledStep, gated: CompiledStep[], scope: Scope): Promise<Opened> {
+  const options = approvalOf(compiled);
+  const shown = await Promise.all(gatedInOrder(options, gated).map((step) => argumentOf(dependencies, step, scope)));
+  const evaluated = asObject(await dependencies.evaluator.evaluate(compiled.input, scope));
+  const message = typeof evaluated.message === 'string' ? evaluated.message : null;
+  const from = options.from ?? stepDefaults.approval.from;
+  const { waitId, untilMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'approval', { inMs: options.expiresInMs ?? stepDefaults.approval.expiresInMs });
+  const approvalId = await insertApproval(sql, work.claim, compiled.id, {
+    waitId,
+    message,
+    arguments: shown,
+    argumentsDigest: argumentsDigestOf(work.executable, message, shown),
+    from,
+    fourEyes: options.fourEyes ?? stepDefaults.approval.fourEyes,
+    expiresAt,
+  });
+  const until = expiresAt?.toISOString() ?? null;
+  return { waitId, untilMs, waitingFor: { kind: 'approval', ref: approvalId, until, text: `${compiled.id} waits for a decision by ${from}.` } };
+}
+
+const approvalOf = (compiled: CompiledStep): ApprovalStep['approval'] => ('approval' in compiled.definition ? compiled.definition.approval : {});
+
+const gatedInOrder = (options: ApprovalStep['approval'], gated: CompiledStep[]): CompiledStep[] =>
+  (options.for ?? []).flatMap((id) => gated.filter((step) => step.id === id));
+
+async function argumentOf(dependencies: RunActivityDependencies, step: CompiledStep, scope: Scope): Promise<ApprovalArgument> {
+  const input = await resolveInput(dependencies.evaluator, step, scope);
+  return { stepPath: step.id, kind: step.kind, ...('tool' in step.definition ? { tool: step.definition.tool } : {}), input };
+}
+
+/** Looks whether a wait is over by what Postgres says: a decision, or its clock. Not over: answers when to look again. */
+export async function settleWait(dependencies: RunActivityDependencies, work: RunWork, stepNumber: number, waitId: string): Promise<WaitOpened> {
+  const compiled = stepOf(work, stepNumber);
+  const { claim } = work;
+  return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+    const header = await readHeader(sql, claim);
+    assertClaim(header, claim);
+    const wait = await lockWait(sql, waitId);
+    if (wait === null || wait.stepPath !== compiled.id) throw new Error(`The wait ${waitId} is not one of ${compiled.id} in ${claim.runId}.`);
+    if (wait.status === 'open' && !wait.due) return { waitId, untilMs: wait.untilMs };
+    const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
+    if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    await markWorking(sql, claim, header);
+    if (wait.kind === 'timer') return await endTimer(sql, work, step, waitId, wait.untilMs);
+    if (wait.status === 'open') await expireApproval(sql, claim, waitId, compiled.id);
+    return await endApproval(sql, work, compiled, step);
+  });
+}
+
+async function endTimer(sql: TransactionSql, work: RunWork, step: TakenStep, waitId: string, untilMs: number | null): Promise<WaitOpened> {
+  await closeWait(sql, waitId, 'settled');
+  const output = { until: untilMs === null ? null : new Date(untilMs).toISOString() };
+  await endStep(sql, work.claim, step, { status: 'succeeded', output, error: null, costMicros: 0, metadata: {} });
+  return { outcome: 's' };
+}
+
+async function endApproval(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep): Promise<WaitOpened> {
+  const approval = await readApprovalOfStep(sql, work.claim.runId, compiled.id);
+  if (approval === null) throw new Error(`The approval of ${compiled.id} in ${work.claim.runId} is gone.`);
+  const decision = approval.decisions.at(-1);
+  const approved = approval.status === 'approved';
+  const output = { approved, approvalId: approval.id, by: decision?.by ?? null, reason: decision?.reason ?? null, at: decision?.at ?? null };
+  if (approved || approvalOf(compiled).onDeny === 'continue') {
+    await endStep(sql, work.claim, step, { status: 'succeeded', output, error: null, costMicros: 0, metadata: { decision: approval.status } });
+    return { outcome: 's' };
+  }
+  const expired = approval.status === 'expired';
+  const error: OutcomeError = {
+    code: expired ? 'approval_expired' : 'approval_denied',
+    message: expired ? `Nobody decided on ${compiled.id} in time.` : `${decision?.by ?? 'Somebody'} denied ${compiled.id}${decision?.reason == null ? '.' : `: ${decision.reason}`}`,
+    fix: expired ? 'Start the run again, or raise expiresInMs of the approval.' : null,
+    stepPath: compiled.id,
+  };
+  return { outcome: await endFailed(sql, work, compiled, step, error) };
+}
+
+async function endFailed(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, error: OutcomeError): Promise<'t' | 'f'> {
+  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: compiled.tolerated ? { tolerated: true } : {} });
+  return compiled.tolerated ? 't' : 'f';
+}

@@ -1,0 +1,72 @@
+import type { Claim } from '#core/engine/claim.ts';
+import type { JsonObject } from '#schemas/json.ts';
+import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { recordAudit, recordEvents } from '#services/records/record.ts';
+
+/** What never changes about a run: read once per worker and run. */
+export interface RunFacts {
+  runId: string;
+  workspaceId: string;
+  planName: string;
+  planVersion: number;
+  planDigest: string;
+  input: JsonObject;
+  responsible: string;
+}
+
+/** Of a run, what every write must look at first. */
+export interface RunHeader {
+  status: RunStatus;
+  generation: number;
+  claimedBy: string | null;
+  cancelRequested: boolean;
+  startedAt: Date | null;
+}
+
+/** The run is closed, or another generation or chain works on it: whoever learns this has nothing more to do. */
+export class Superseded extends Error {
+  constructor(claim: Claim) {
+    super(`The run ${claim.runId} is no longer this workflow's (generation ${claim.generation}).`);
+    this.name = 'Superseded';
+  }
+}
+
+export async function readHeader(sql: TransactionSql, claim: Claim): Promise<RunHeader> {
+  const [row] = await sql<RunHeader[]>`
+    select status, generation, claimed_by as "claimedBy", cancel_requested_at is not null as "cancelRequested", started_at as "startedAt"
+    from kos.runs where id = ${claim.runId}`;
+  if (row === undefined) throw new Superseded(claim);
+  return row;
+}
+
+export function assertClaim(header: RunHeader, claim: Claim): void {
+  const mine = header.generation === claim.generation && (header.claimedBy === null || header.claimedBy === claim.chain);
+  if (!mine || isFinalRunStatus(header.status)) throw new Superseded(claim);
+}
+
+/** The first work of a run claims it and moves it to `running`; work after a wait moves it back. Compare-and-set: of two claims one wins. */
+export async function markWorking(sql: TransactionSql, claim: Claim, header: RunHeader): Promise<Date> {
+  if (header.status === 'running' && header.claimedBy !== null && header.startedAt !== null) return header.startedAt;
+  const [row] = await sql<{ startedAt: Date }[]>`
+    update kos.runs set status = 'running', waiting_for = null, claimed_by = ${claim.chain}, started_at = coalesce(started_at, clock_timestamp())
+    where id = ${claim.runId} and generation = ${claim.generation} and (claimed_by is null or claimed_by = ${claim.chain})
+      and status in ('queued', 'running', 'waiting')
+    returning started_at as "startedAt"`;
+  if (row === undefined) throw new Superseded(claim);
+  const { workspaceId, runId } = claim;
+  if (header.startedAt === null) {
+    await recordEvents(sql, [{ workspaceId, runId, type: 'run.started', data: {} }]);
+    await recordAudit(sql, [{ workspaceId, actor: 'kos', action: 'run.start', subject: runId, data: { generation: claim.generation } }]);
+  } else if (header.status === 'waiting') {
+    await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: {} }]);
+  }
+  return row.startedAt;
+}
+
+export async function readFacts(sql: TransactionSql, claim: Claim): Promise<RunFacts> {
+  const [row] = await sql<Omit<RunFacts, 'runId' | 'workspaceId'>[]>`
+    select plan_name as "planName", plan_version as "planVersion", plan_digest as "planDigest", input, responsible from kos.runs where id = ${claim.runId}`;
+  if (row === undefined) throw new Superseded(claim);
+  return { runId: claim.runId, workspaceId: claim.workspaceId, ...row };
+}

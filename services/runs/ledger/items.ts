@@ -1,0 +1,67 @@
+import type { Claim } from '#core/engine/claim.ts';
+import type { ItemRange } from '#core/engine/outcome.ts';
+import type { Json } from '#schemas/json.ts';
+import { jsonParameter, type TransactionSql } from '#services/database/connect.ts';
+
+export const itemsAtMost = 100_000;
+
+/** Writes one pending row per item, all at once; a repeat changes nothing. Answers how many there are. */
+export async function insertItems(sql: TransactionSql, claim: Claim, place: { path: string; step: number; kind: string }, items: Json[]): Promise<number> {
+  await sql`
+    insert into kos.steps (workspace_id, run_id, path, step, item, kind, status, input)
+    select ${claim.workspaceId}, ${claim.runId}, ${place.path}::text || '[' || (position - 1) || ']', ${place.step}::int, (position - 1)::int, ${place.kind}::text, 'pending', value
+    from json_array_elements(${jsonParameter(sql, items)}) with ordinality as list(value, position)
+    on conflict (run_id, path) do nothing`;
+  return items.length;
+}
+
+/** Items that have not ended, as inclusive ranges; those that wait for another attempt only with `retryingToo`. */
+export async function unfinishedItems(sql: TransactionSql, runId: string, step: number, from: number, to: number, retryingToo: boolean): Promise<ItemRange[]> {
+  const statuses = retryingToo ? ['pending', 'running', 'retrying'] : ['pending', 'running'];
+  // Consecutive numbers share the difference between number and rank: one group per range.
+  const rows = await sql<{ from: number; to: number }[]>`
+    select min(item)::int as "from", max(item)::int as "to" from (
+      select item, item - row_number() over (order by item) as island from kos.steps
+      where run_id = ${runId} and step = ${step} and item between ${from} and ${to} and status in ${sql(statuses)}
+    ) as open group by island order by 1`;
+  return rows.map((row) => [row.from, row.to]);
+}
+
+export async function retryingItems(sql: TransactionSql, runId: string, step: number, from: number, to: number): Promise<{ item: number; atMs: number }[]> {
+  return await sql<{ item: number; atMs: number }[]>`
+    select item, (extract(epoch from retry_at) * 1000)::float8 as "atMs" from kos.steps
+    where run_id = ${runId} and step = ${step} and item between ${from} and ${to} and status = 'retrying' order by item`;
+}
+
+export interface ItemCounts {
+  count: number;
+  succeeded: number;
+  failed: number;
+  uncertain: number;
+  skipped: number;
+  unfinished: number;
+}
+
+export async function countItems(sql: TransactionSql, runId: string, step: number): Promise<ItemCounts> {
+  const [row] = await sql<ItemCounts[]>`
+    select count(*)::int as count, count(*) filter (where status = 'succeeded')::int as succeeded, count(*) filter (where status = 'failed')::int as failed,
+      count(*) filter (where status = 'uncertain')::int as uncertain, count(*) filter (where status = 'skipped')::int as skipped,
+      count(*) filter (where status in ('pending', 'running', 'retrying', 'waiting'))::int as unfinished
+    from kos.steps where run_id = ${runId} and step = ${step} and item is not null`;
+  return row ?? { count: 0, succeeded: 0, failed: 0, uncertain: 0, skipped: 0, unfinished: 0 };
+}
+
+/** The joined output in item order; null where an item failed and that is tolerated. */
+export async function joinedOutput(sql: TransactionSql, runId: string, step: number): Promise<Json[]> {
+  const rows = await sql<{ output: Json }[]>`
+    select coalesce(o.value, s.output) as output from kos.steps s left join kos.outputs o on o.id = s.output_id
+    where s.run_id = ${runId} and s.step = ${step} and s.item is not null order by s.item`;
+  return rows.map((row) => row.output);
+}
+
+export async function firstFailedItem(sql: TransactionSql, runId: string, step: number): Promise<{ path: string; code: string; message: string; fix: string | null } | null> {
+  const [row] = await sql<{ path: string; code: string; message: string; fix: string | null }[]>`
+    select path, error->>'code' as code, error->>'message' as message, error->>'fix' as fix from kos.steps
+    where run_id = ${runId} and step = ${step} and item is not null and status in ('failed', 'uncertain') order by finished_at, item limit 1`;
+  return row ?? null;
+}

@@ -1,0 +1,72 @@
+import { windowSize } from '#core/engine/items.ts';
+import type { ItemRange } from '#core/engine/outcome.ts';
+import type { StoredProgress } from '#core/engine/state.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import type { StepStatus } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { retryingItems, unfinishedItems } from './items.ts';
+import { outcomeOf } from './take-step.ts';
+
+interface StepRow {
+  step: number;
+  status: StepStatus;
+  retryAtMs: number | null;
+  items: number | null;
+}
+
+/** Everything that a generation needs to go on: statuses, open waits, items not ended. */
+export async function readProgress(sql: TransactionSql, runId: string, shape: PlanShape): Promise<StoredProgress> {
+  const rows = await sql<StepRow[]>`
+    select step, status, (extract(epoch from retry_at) * 1000)::float8 as "retryAtMs", (metadata->>'items')::int as items
+    from kos.steps where run_id = ${runId} and item is null`;
+  const [run] = await sql<{ cancelRequested: boolean; deadlineMs: number | null }[]>`
+    select cancel_requested_at is not null as "cancelRequested", (extract(epoch from deadline_at) * 1000)::float8 as "deadlineMs" from kos.runs where id = ${runId}`;
+  const open = rows.filter((row) => row.items !== null && row.status === 'running');
+  const items = await Promise.all(open.map((row) => openItemsOf(sql, runId, row)));
+  return {
+    outcomes: outcomeLetters(shape, rows),
+    retrying: [
+      ...rows.filter((row) => row.status === 'retrying').map((row) => ({ step: row.step, item: null, atMs: row.retryAtMs ?? 0 })),
+      ...items.flatMap((entry) => entry.retrying.map(({ item, atMs }) => ({ step: entry.step, item, atMs }))),
+    ],
+    waits: await openWaitsOf(sql, runId),
+    items: items.map(({ step, count, unfinished, failed }) => ({ step, count, unfinished, failed })),
+    cancelRequested: run?.cancelRequested ?? false,
+    deadlineMs: run?.deadlineMs ?? null,
+  };
+}
+
+function outcomeLetters(shape: PlanShape, rows: StepRow[]): string {
+  const letters = new Array<string>(shape.steps.length).fill('.');
+  for (const row of rows) letters[row.step] = outcomeOf(row.status, shape.steps[row.step]?.tolerated === true) ?? '.';
+  return letters.join('');
+}
+
+async function openItemsOf(
+  sql: TransactionSql,
+  runId: string,
+  row: StepRow,
+): Promise<{ step: number; count: number; unfinished: ItemRange[]; retrying: { item: number; atMs: number }[]; failed: boolean }> {
+  const count = row.items ?? 0;
+  // A window looks up by itself which of its items wait for another attempt.
+  const windowed = count > windowSize;
+  const unfinished = await unfinishedItems(sql, runId, row.step, 0, count, windowed);
+  const retrying = windowed ? [] : await retryingItems(sql, runId, row.step, 0, count);
+  return { step: row.step, count, unfinished, retrying, failed: await hasFailedItem(sql, runId, row.step) };
+}
+
+/** An item failed and nobody tolerates that (a tolerated failure says so in its row). */
+export async function hasFailedItem(sql: TransactionSql, runId: string, step: number): Promise<boolean> {
+  const [row] = await sql`
+    select 1 from kos.steps where run_id = ${runId} and step = ${step} and item is not null and status in ('failed', 'uncertain')
+      and metadata->>'tolerated' is distinct from 'true' limit 1`;
+  return row !== undefined;
+}
+
+/** A wait that was decided while no workflow listened is due at once. */
+async function openWaitsOf(sql: TransactionSql, runId: string): Promise<StoredProgress['waits']> {
+  return await sql<{ step: number; waitId: string; untilMs: number | null }[]>`
+    select s.step, w.id as "waitId", case when w.status = 'open' then (extract(epoch from w.expires_at) * 1000)::float8 else 0 end as "untilMs"
+    from kos.waits w join kos.steps s on s.run_id = w.run_id and s.path = w.step_path
+    where w.run_id = ${runId} and s.status = 'waiting'`;
+}

@@ -1,0 +1,78 @@
+import type { Claim } from '#core/engine/claim.ts';
+import type { Outcome } from '#core/engine/outcome.ts';
+import type { Json } from '#schemas/json.ts';
+import type { StepStatus } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { recordEvents } from '#services/records/record.ts';
+
+export interface StepPlace {
+  path: string;
+  /** Position in the plan. */
+  step: number;
+  /** Index of the item; null: not an item. */
+  item: number | null;
+  kind: string;
+}
+
+/** The right to write a step's outcome, until somebody takes a newer one. */
+export interface TakenStep extends StepPlace {
+  taken: true;
+  fence: number;
+  attempt: number;
+  /** The item's value. */
+  input: Json;
+}
+
+/** The step has ended already: what it ended as. */
+export interface EndedStep {
+  taken: false;
+  status: StepStatus;
+}
+
+const endedStatuses: readonly StepStatus[] = ['succeeded', 'failed', 'skipped', 'cancelled', 'uncertain', 'compensated'];
+
+/** The letter by which the workflow knows an ended step. */
+export function outcomeOf(status: StepStatus, tolerated: boolean): Outcome | null {
+  switch (status) {
+    case 'succeeded':
+      return 's';
+    case 'skipped':
+      return 'k';
+    case 'failed':
+      return tolerated ? 't' : 'f';
+    case 'uncertain':
+      return 'u';
+    case 'cancelled':
+    case 'compensated':
+      return 'c';
+    case 'pending':
+    case 'running':
+    case 'waiting':
+    case 'retrying':
+      return null;
+  }
+}
+
+/**
+ * Takes a step: raises its fence, so that whoever took it before can write no more. An attempt is counted only when the step was not being
+ * worked on; a step that a lost worker left `running` goes on in the same attempt.
+ */
+export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPlace): Promise<TakenStep | EndedStep> {
+  const [row] = await sql<{ fence: number; attempt: number; input: Json }[]>`
+    insert into kos.steps as s (workspace_id, run_id, path, step, item, kind, status, attempt, fence, started_at)
+    values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.kind}, 'running', 1, 1, clock_timestamp())
+    on conflict (run_id, path) do update set
+      fence = s.fence + 1, status = 'running', waiting_for = null, retry_at = null,
+      attempt = s.attempt + case when s.status in ('pending', 'retrying') then 1 else 0 end,
+      started_at = coalesce(s.started_at, clock_timestamp())
+    where s.status not in ${sql(endedStatuses)}
+    returning fence, attempt, input`;
+  if (row !== undefined) return { taken: true, ...place, ...row };
+  const [ended] = await sql<{ status: StepStatus }[]>`select status from kos.steps where run_id = ${claim.runId} and path = ${place.path}`;
+  if (ended === undefined) throw new Error(`The step ${place.path} of ${claim.runId} can be neither taken nor read.`);
+  return { taken: false, status: ended.status };
+}
+
+export async function recordStarted(sql: TransactionSql, claim: Claim, step: TakenStep): Promise<void> {
+  await recordEvents(sql, [{ workspaceId: claim.workspaceId, runId: claim.runId, type: 'step.started', data: { stepPath: step.path, kind: step.kind, attempt: step.attempt } }]);
+}

@@ -1,0 +1,121 @@
+import type { Claim } from '#core/engine/claim.ts';
+import type { ApprovalArgument } from '#schemas/approval.ts';
+import type { WaitingFor } from '#schemas/run.ts';
+import type { Json } from '#schemas/json.ts';
+import { jsonParameter, type TransactionSql } from '#services/database/connect.ts';
+import { newId } from '#services/ids.ts';
+import { recordAudit, recordEvents } from '#services/records/record.ts';
+import type { StepPlace } from './take-step.ts';
+
+export interface OpenWait {
+  waitId: string;
+  untilMs: number | null;
+}
+
+/** The wait that a repeat of the opening activity finds. */
+export async function findOpenWait(sql: TransactionSql, runId: string, stepPath: string): Promise<OpenWait | null> {
+  const [row] = await sql<{ waitId: string; untilMs: number | null }[]>`
+    select id as "waitId", (extract(epoch from expires_at) * 1000)::float8 as "untilMs" from kos.waits
+    where run_id = ${runId} and step_path = ${stepPath} order by opened_at desc limit 1`;
+  return row ?? null;
+}
+
+/** A deadline: so many milliseconds from now by the database's clock, an instant, or none. */
+export type Deadline = { inMs: number } | { at: Date } | null;
+
+export async function openWaitRow(sql: TransactionSql, claim: Claim, stepPath: string, kind: 'timer' | 'approval', deadline: Deadline): Promise<OpenWait & { expiresAt: Date | null }> {
+  const expiresAt =
+    deadline === null ? sql`null::timestamptz` : 'at' in deadline ? sql`${deadline.at}::timestamptz` : sql`clock_timestamp() + make_interval(secs => ${deadline.inMs / 1000})`;
+  const waitId = newId('wait');
+  const [row] = await sql<{ expiresAt: Date | null }[]>`
+    insert into kos.waits (id, workspace_id, run_id, step_path, kind, expires_at)
+    values (${waitId}, ${claim.workspaceId}, ${claim.runId}, ${stepPath}, ${kind}, ${expiresAt}) returning expires_at as "expiresAt"`;
+  const ends = row?.expiresAt ?? null;
+  return { waitId, expiresAt: ends, untilMs: ends === null ? null : ends.getTime() };
+}
+
+export interface NewApproval {
+  waitId: string;
+  message: string | null;
+  arguments: ApprovalArgument[];
+  argumentsDigest: string;
+  from: string;
+  fourEyes: boolean;
+  expiresAt: Date | null;
+}
+
+export async function insertApproval(sql: TransactionSql, claim: Claim, stepPath: string, approval: NewApproval): Promise<string> {
+  const approvalId = newId('approval');
+  await sql`
+    insert into kos.approvals (id, workspace_id, wait_id, run_id, step_path, message, arguments, arguments_digest, "from", required, four_eyes, expires_at)
+    values (${approvalId}, ${claim.workspaceId}, ${approval.waitId}, ${claim.runId}, ${stepPath}, ${approval.message}, ${jsonParameter(sql, approval.arguments as unknown as Json)}, ${approval.argumentsDigest},
+      ${approval.from}, 1, ${approval.fourEyes}, ${approval.expiresAt})`;
+  const { workspaceId, runId } = claim;
+  const facts = { approvalId, stepPath, argumentsDigest: approval.argumentsDigest, from: approval.from };
+  await recordEvents(sql, [{ workspaceId, runId, type: 'approval.requested', data: { ...facts, expiresAt: approval.expiresAt?.toISOString() ?? null } }]);
+  await recordAudit(sql, [{ workspaceId, actor: 'kos', action: 'approval.request', subject: approvalId, data: { runId, ...facts } }]);
+  return approvalId;
+}
+
+/** The step's row while it waits. */
+export async function markStepWaiting(sql: TransactionSql, claim: Claim, place: StepPlace, waitingFor: WaitingFor): Promise<void> {
+  await sql`
+    insert into kos.steps as s (workspace_id, run_id, path, step, item, kind, status, attempt, fence, started_at, waiting_for)
+    values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.kind}, 'waiting', 1, 1, clock_timestamp(), ${sql.json(waitingFor)})
+    on conflict (run_id, path) do update set status = 'waiting', waiting_for = excluded.waiting_for, attempt = greatest(s.attempt, 1), fence = s.fence + 1`;
+}
+
+export interface WaitRow {
+  kind: 'timer' | 'approval';
+  status: 'open' | 'settled' | 'expired' | 'voided';
+  stepPath: string;
+  due: boolean;
+  untilMs: number | null;
+}
+
+/** Locks the wait: the database's clock says whether it is due. */
+export async function lockWait(sql: TransactionSql, waitId: string): Promise<WaitRow | null> {
+  const [row] = await sql<WaitRow[]>`
+    select kind, status, step_path as "stepPath", expires_at is not null and expires_at <= clock_timestamp() as due,
+      (extract(epoch from expires_at) * 1000)::float8 as "untilMs"
+    from kos.waits where id = ${waitId} for update`;
+  return row ?? null;
+}
+
+export async function closeWait(sql: TransactionSql, waitId: string, status: 'settled' | 'expired'): Promise<void> {
+  await sql`update kos.waits set status = ${status}, version = version + 1, closed_at = clock_timestamp() where id = ${waitId} and status = 'open'`;
+}
+
+export interface DecidedApproval {
+  id: string;
+  status: 'open' | 'approved' | 'denied' | 'expired' | 'voided';
+  message: string | null;
+  arguments: ApprovalArgument[];
+  argumentsDigest: string;
+  decisions: { by: string; reason: string | null; at: string }[];
+}
+
+export async function readApprovalOfStep(sql: TransactionSql, runId: string, stepPath: string): Promise<DecidedApproval | null> {
+  const [row] = await sql<DecidedApproval[]>`
+    select id, status, message, arguments, arguments_digest as "argumentsDigest", decisions from kos.approvals
+    where run_id = ${runId} and step_path = ${stepPath} order by created_at desc limit 1`;
+  return row ?? null;
+}
+
+export async function expireApproval(sql: TransactionSql, claim: Claim, waitId: string, stepPath: string): Promise<void> {
+  await closeWait(sql, waitId, 'expired');
+  const [row] = await sql<{ id: string }[]>`
+    update kos.approvals set status = 'expired', decided_at = clock_timestamp() where wait_id = ${waitId} and status = 'open' returning id`;
+  if (row === undefined) return;
+  const { workspaceId, runId } = claim;
+  await recordEvents(sql, [{ workspaceId, runId, type: 'approval.expired', data: { approvalId: row.id, stepPath } }]);
+  await recordAudit(sql, [{ workspaceId, actor: 'kos', action: 'approval.expire', subject: row.id, data: { runId, stepPath } }]);
+}
+
+/** What the run's open waits have in common with its reader: the first that must end. Null when none is open. */
+export async function describeOpenWaits(sql: TransactionSql, runId: string): Promise<WaitingFor | null> {
+  const [row] = await sql<{ waitingFor: WaitingFor }[]>`
+    select waiting_for as "waitingFor" from kos.steps where run_id = ${runId} and status in ('waiting', 'retrying') and waiting_for is not null
+    order by (waiting_for->>'kind' = 'approval') desc, started_at limit 1`;
+  return row?.waitingFor ?? null;
+}

@@ -1,0 +1,24 @@
+import { ActivityCancellationType, type ActivityOptions } from '@temporalio/workflow';
+
+/**
+ * Unlimited tries: a lost worker, database or key never costs a step an attempt of its own; only outcomes of the step do, and those are
+ * results, not failures. One try is bounded by its time-out, all tries by the run's deadline and by cancellation.
+ */
+const retry: NonNullable<ActivityOptions['retry']> = { initialInterval: '200 ms', backoffCoefficient: 2, maximumInterval: '5 s' };
+
+/** Heartbeats tell within two seconds that a worker died. */
+const heartbeatTimeout = '2 s';
+
+/** Room for the reads and writes around a step's own work. */
+const overheadMs = 30_000;
+
+/** A step's work: may run as long as the step's own time-out says. Safe to repeat: fences and the effect ledger decide what a repeat may do. */
+export const unitOptions = (timeoutMs: number): ActivityOptions => ({
+  startToCloseTimeout: timeoutMs + overheadMs,
+  heartbeatTimeout,
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  retry,
+});
+
+/** Reads and writes of kOS's own rows: short, idempotent, safe to repeat. */
+export const bookkeepingOptions: ActivityOptions = { startToCloseTimeout: '60 s', heartbeatTimeout, retry };

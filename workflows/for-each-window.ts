@@ -1,0 +1,95 @@
+import { CancellationScope, condition, continueAsNew, defineSignal, getExternalWorkflowHandle, isCancellation, proxyActivities, setHandler } from '@temporalio/workflow';
+import type { createRunActivities } from '#activities/run/run-activities.ts';
+import type { Claim } from '#core/engine/claim.ts';
+import { decideWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
+import { isPayloadRefused } from '#core/engine/payload-refused.ts';
+import { bookkeepingOptions, unitOptions } from './activity-options.ts';
+import { Alarm } from './alarm.ts';
+import { GenerationClock } from './generation.ts';
+import { makeRunWorkflowId } from './ids.ts';
+import { type StopWindowSignal, stopWindowSignalName, windowEndedSignalName } from './messages.ts';
+import type { WindowInput } from './plan-run-input.ts';
+import { refusedPayload, trusted } from './run-commands.ts';
+
+const stopSignal = defineSignal<[StopWindowSignal]>(stopWindowSignalName);
+const bookkeeping = proxyActivities<ReturnType<typeof createRunActivities>>(bookkeepingOptions);
+
+/** Up to 500 items of a large `forEach`. Works on its run's rows under its run's claim, and tells the run when it is through. */
+export async function forEachWindow(input: WindowInput): Promise<void> {
+  if (isPayloadRefused(input)) throw refusedPayload('the input of a window');
+  const window = new ForEachWindow(input);
+  await window.live();
+}
+
+class ForEachWindow {
+  private readonly input: WindowInput;
+  private readonly claim: Claim;
+  private readonly inbox: WindowEvent[] = [];
+  private readonly clock = new GenerationClock();
+  private readonly alarm = new Alarm(() => this.inbox.push({ what: 'tick' }));
+  private readonly work = new CancellationScope({ cancellable: true });
+  private inFlight = 0;
+  private fault: Error | null = null;
+
+  constructor(input: WindowInput) {
+    this.input = input;
+    this.claim = { runId: input.runId, workspaceId: input.workspaceId, generation: input.generation, chain: input.chain };
+    setHandler(stopSignal, (signal) => {
+      if (isPayloadRefused(signal)) return;
+      if (signal.cancel) this.work.cancel();
+      this.inbox.push({ what: 'stop' });
+    });
+  }
+
+  async live(): Promise<void> {
+    const { step, from, to, concurrency } = this.input;
+    const loaded = await trusted(bookkeeping.loadWindow({ claim: this.claim, step, from, to }), 'loadWindow');
+    const items = { count: to - from + 1, concurrency, unstarted: loaded.unfinished, inFlight: [], retrying: loaded.retrying, windows: null, failed: loaded.failed };
+    let state: WindowState = { items, stopped: loaded.superseded, superseded: loaded.superseded };
+    for (;;) {
+      this.clock.update(Date.now());
+      const decision = decideWindow(state, this.inbox.splice(0), Date.now(), this.clock.draining);
+      state = decision.state;
+      for (const item of decision.start) this.startItem(item);
+      if (decision.over) break;
+      if (this.clock.draining && this.inFlight === 0 && this.inbox.length === 0) await continueAsNew<typeof forEachWindow>(this.input);
+      this.alarm.set(decision.wakeAtMs ?? this.clock.wakeAtMs);
+      await condition(() => this.inbox.length > 0 || this.fault !== null);
+      if (this.fault !== null) throw this.fault;
+    }
+    this.alarm.cancel();
+    await this.tellRun(state.items.failed);
+  }
+
+  private startItem(item: number): void {
+    const { claim } = this;
+    const { step, timeoutMs } = this.input;
+    this.inFlight += 1;
+    const answer = this.work.run(() => trusted(proxyActivities<ReturnType<typeof createRunActivities>>(unitOptions(timeoutMs)).executeItem({ claim, step, item, alone: false }), 'executeItem'));
+    void answer
+      .catch((error: unknown) => {
+        if (isCancellation(error)) return { outcomes: 'c' };
+        throw error;
+      })
+      .then(
+        (result) => {
+          this.inFlight -= 1;
+          this.clock.completions += 1;
+          this.inbox.push({ what: 'item', item, result });
+        },
+        (error: unknown) => {
+          this.fault = error instanceof Error ? error : new Error(String(error));
+        },
+      );
+  }
+
+  private async tellRun(failed: boolean): Promise<void> {
+    const { runId, step, from } = this.input;
+    try {
+      await getExternalWorkflowHandle(makeRunWorkflowId(runId)).signal(windowEndedSignalName, { step, from, failed });
+    } catch (error) {
+      // A run that is closed needs no telling: its rows say what this window did.
+      if (isCancellation(error)) throw error;
+    }
+  }
+}

@@ -1,0 +1,2 @@
+export { forEachWindow } from './for-each-window.ts';
+export { planRun } from './plan-run.ts';

@@ -1,0 +1,32 @@
+/** Names of every signal and query, and what they carry. No Temporal import: web and cli may read this file. */
+
+/** A wait was decided in Postgres: a reminder to look there. */
+export const decisionSignalName = 'decision';
+export interface DecisionSignal {
+  waitId: string;
+  version: number;
+}
+
+/** A cancel was recorded in Postgres: a reminder to look there. */
+export const cancelSignalName = 'cancel';
+
+export const windowEndedSignalName = 'windowEnded';
+export interface WindowEndedSignal {
+  step: number;
+  from: number;
+  failed: boolean;
+}
+
+export const stopWindowSignalName = 'stopWindow';
+export interface StopWindowSignal {
+  cancel: boolean;
+}
+
+/** What the run's workflow is doing, for people who look into a run. */
+export const progressQueryName = 'progress';
+export interface ProgressAnswer {
+  completions: number;
+  inFlight: number;
+  draining: boolean;
+  ending: string | null;
+}

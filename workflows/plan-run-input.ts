@@ -1,0 +1,29 @@
+import type { PlanShape } from '#schemas/shape.ts';
+
+export interface PlanRunInput {
+  runId: string;
+  workspaceId: string;
+  /** Version of the engine's decisions that this run keeps to its end. */
+  rules: number;
+  generation: number;
+  /** With it the run starts from nothing; without it, from what Postgres holds. */
+  shape: PlanShape | null;
+  deadlineMs: number | null;
+  /** Windows that the previous execution of this chain left open. */
+  windows: { step: number; from: number; to: number }[];
+}
+
+export interface WindowInput {
+  runId: string;
+  workspaceId: string;
+  rules: number;
+  generation: number;
+  /** The run's chain: a window works under its run's claim. */
+  chain: string;
+  step: number;
+  /** Bound of one attempt of an item, ms. */
+  timeoutMs: number;
+  from: number;
+  to: number;
+  concurrency: number;
+}

@@ -1,0 +1,108 @@
+import { CancellationScope, condition, continueAsNew, defineQuery, defineSignal, setHandler, workflowInfo } from '@temporalio/workflow';
+import type { RunEvent } from '#core/engine/apply-event.ts';
+import type { Claim } from '#core/engine/claim.ts';
+import { decide } from '#core/engine/decide.ts';
+import { isPayloadRefused } from '#core/engine/payload-refused.ts';
+import { initialState, type RunState, restoreState } from '#core/engine/state.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import { Alarm } from './alarm.ts';
+import { GenerationClock } from './generation.ts';
+import { cancelSignalName, type DecisionSignal, decisionSignalName, type ProgressAnswer, progressQueryName, type WindowEndedSignal, windowEndedSignalName } from './messages.ts';
+import { loadProgress, RunCommands, refusedPayload } from './run-commands.ts';
+import type { PlanRunInput } from './plan-run-input.ts';
+
+const decisionSignal = defineSignal<[DecisionSignal]>(decisionSignalName);
+const cancelSignal = defineSignal(cancelSignalName);
+const windowEndedSignal = defineSignal<[WindowEndedSignal]>(windowEndedSignalName);
+const progressQuery = defineQuery<ProgressAnswer>(progressQueryName);
+
+/** One execution of a plan. It decides and waits; data stays in Postgres, work in activities. */
+export async function planRun(input: PlanRunInput): Promise<void> {
+  if (isPayloadRefused(input)) throw refusedPayload('the input of the workflow');
+  const run = new PlanRun(input);
+  await CancellationScope.nonCancellable(() => run.live());
+}
+
+class PlanRun {
+  private readonly input: PlanRunInput;
+  private readonly claim: Claim;
+  private readonly inbox: RunEvent[] = [];
+  private readonly commands: RunCommands;
+  private readonly clock = new GenerationClock();
+  private readonly alarm = new Alarm(() => this.inbox.push({ what: 'tick' }));
+  private state: RunState | null = null;
+
+  constructor(input: PlanRunInput) {
+    this.input = input;
+    this.claim = { runId: input.runId, workspaceId: input.workspaceId, generation: input.generation, chain: workflowInfo().firstExecutionRunId };
+    this.commands = new RunCommands(this.claim, input.rules, (event) => {
+      this.clock.completions += 1;
+      this.inbox.push(event);
+    });
+    this.listen();
+  }
+
+  async live(): Promise<void> {
+    const loaded = await this.load();
+    if (loaded === null) return;
+    const { shape } = loaded;
+    let { state } = loaded;
+    for (;;) {
+      this.clock.update(Date.now());
+      const decision = decide(this.input.rules, shape, state, this.inbox.splice(0), Date.now(), this.clock.draining);
+      state = decision.state;
+      this.state = state;
+      for (const command of decision.commands) this.commands.perform(command, shape, state);
+      if (state.closed) break;
+      if (this.mayHandOver(state)) await this.handOver(state);
+      this.alarm.set(earliest(decision.wakeAtMs, this.clock.wakeAtMs));
+      await condition(() => this.inbox.length > 0 || this.commands.fault !== null);
+      if (this.commands.fault !== null) throw this.commands.fault;
+    }
+    this.alarm.cancel();
+  }
+
+  private async load(): Promise<{ shape: PlanShape; state: RunState } | null> {
+    const { shape, deadlineMs } = this.input;
+    if (shape !== null) return { shape, state: initialState(shape, deadlineMs) };
+    const loaded = await loadProgress(this.claim);
+    if (loaded === null) return null;
+    return { shape: loaded.shape, state: restoreState(loaded.shape, { ...loaded.progress, windows: this.input.windows }) };
+  }
+
+  private mayHandOver(state: RunState): boolean {
+    return this.clock.draining && !state.closing && this.commands.inFlight === 0 && this.inbox.length === 0;
+  }
+
+  private async handOver(state: RunState): Promise<void> {
+    const windows = state.steps.flatMap((step, index) => (step.status === 'items' ? (step.items.windows ?? []).map(([from, to]) => ({ step: index, from, to })) : []));
+    await continueAsNew<typeof planRun>({ ...this.input, shape: null, windows });
+  }
+
+  private listen(): void {
+    setHandler(decisionSignal, (signal) => {
+      if (isPayloadRefused(signal)) this.commands.reportRefused(decisionSignalName);
+      else this.inbox.push({ what: 'decision', waitId: signal.waitId });
+    });
+    setHandler(cancelSignal, () => this.commands.confirmCancel());
+    setHandler(windowEndedSignal, (signal) => {
+      if (isPayloadRefused(signal)) this.commands.reportRefused(windowEndedSignalName);
+      else this.inbox.push({ what: 'window', step: signal.step, from: signal.from, failed: signal.failed });
+    });
+    setHandler(progressQuery, () => ({
+      completions: this.clock.completions,
+      inFlight: this.commands.inFlight,
+      draining: this.clock.draining,
+      ending: this.state?.ending ?? null,
+    }));
+    // Cancelled by Temporal's own means, outside kOS: taken as a cancel; the record says where it came from.
+    workflowCancelled(() => this.inbox.push({ what: 'cancelled' }));
+  }
+}
+
+/** Called from the constructor, so the current scope is the workflow's own. */
+function workflowCancelled(then: () => void): void {
+  void CancellationScope.current().cancelRequested.catch(then);
+}
+
+const earliest = (one: number | null, other: number | null): number | null => (one === null ? other : other === null ? one : Math.min(one, other));

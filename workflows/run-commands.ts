@@ -1,0 +1,186 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { ApplicationFailure, CancellationScope, getExternalWorkflowHandle, isCancellation, ParentClosePolicy, proxyActivities, startChild } from '@temporalio/workflow';
+import type { createRunActivities, LoadedRun } from '#activities/run/run-activities.ts';
+import type { RunEvent } from '#core/engine/apply-event.ts';
+import type { Claim } from '#core/engine/claim.ts';
+import type { Command } from '#core/engine/decide.ts';
+import { isPayloadRefused } from '#core/engine/payload-refused.ts';
+import type { RunState } from '#core/engine/state.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import { bookkeepingOptions, unitOptions } from './activity-options.ts';
+import { makeWindowWorkflowId, workflowTypes } from './ids.ts';
+import { stopWindowSignalName } from './messages.ts';
+
+type RunActivities = ReturnType<typeof createRunActivities>;
+
+const bookkeeping = proxyActivities<RunActivities>(bookkeepingOptions);
+
+export const refusedPayload = (what: string): ApplicationFailure =>
+  ApplicationFailure.nonRetryable(`${what} was not sealed by this installation's key and was refused`, 'payload_refused');
+
+/** What an activity answered; a payload that was not sealed by us ends the run. */
+export async function trusted<Result>(answer: Promise<Result>, what: string): Promise<Result> {
+  const result = await answer;
+  if (isPayloadRefused(result)) throw refusedPayload(`the result of ${what}`);
+  return result;
+}
+
+/** Null when another claim holds the run. */
+export async function loadProgress(claim: Claim): Promise<LoadedRun | null> {
+  return await trusted(bookkeeping.loadRun({ claim }), 'loadRun');
+}
+
+/** Carries out the engine's commands and tells what came of them. */
+export class RunCommands {
+  inFlight = 0;
+  /** An error that no retry mends: ends the workflow, and the reconciler tells it on the run. */
+  fault: Error | null = null;
+  private readonly claim: Claim;
+  private readonly rules: number;
+  private readonly tell: (event: RunEvent) => void;
+  private readonly work = new CancellationScope({ cancellable: true });
+
+  constructor(claim: Claim, rules: number, tell: (event: RunEvent) => void) {
+    this.claim = claim;
+    this.rules = rules;
+    this.tell = tell;
+  }
+
+  perform(command: Command, shape: PlanShape, state: RunState): void {
+    const { claim } = this;
+    switch (command.do) {
+      case 'unit': {
+        const { unit, alone, closes } = command;
+        const members = shape.units[unit] ?? [];
+        const timeoutMs = members.reduce((sum, member) => sum + (shape.steps[member]?.timeoutMs ?? 0), 0);
+        const answer = () => proxyActivities<RunActivities>(unitOptions(timeoutMs)).executeUnit({ claim, steps: members.filter((member) => state.steps[member]?.status !== 'ended'), alone, closes });
+        this.start('executeUnit', answer, (result) => ({ what: 'unit', unit, result }), { what: 'unit', unit, result: { outcomes: 'c' } });
+        return;
+      }
+      case 'item': {
+        const { step, item, alone } = command;
+        const answer = () => proxyActivities<RunActivities>(unitOptions(shape.steps[step]?.timeoutMs ?? 0)).executeItem({ claim, step, item, alone });
+        this.start('executeItem', answer, (result) => ({ what: 'item', step, item, result }), { what: 'item', step, item, result: { outcomes: 'c' } });
+        return;
+      }
+      case 'openItems': {
+        const { step, alone } = command;
+        this.start('openItems', () => bookkeeping.openItems({ claim, step, alone }), (result) => ({ what: 'itemsOpened', step, result }), { what: 'itemsOpened', step, result: { outcome: 'c' } });
+        return;
+      }
+      case 'joinItems': {
+        const { step, closes } = command;
+        this.start('joinItems', () => bookkeeping.joinItems({ claim, step, closes }), (result) => ({ what: 'itemsJoined', step, result }), { what: 'itemsJoined', step, result: { outcomes: 'c' } });
+        return;
+      }
+      case 'openWait': {
+        const { step, alone } = command;
+        this.start('openWait', () => bookkeeping.openWait({ claim, step, alone }), (result) => ({ what: 'waitOpened', step, result }), { what: 'waitOpened', step, result: { outcome: 'c' } });
+        return;
+      }
+      case 'settleWait': {
+        const { step, waitId } = command;
+        this.start('settleWait', () => bookkeeping.settleWait({ claim, step, waitId }), (result) => ({ what: 'waitSettled', step, result }), { what: 'waitSettled', step, result: { outcome: 'c' } });
+        return;
+      }
+      case 'skip': {
+        const { steps } = command;
+        const ended: RunEvent = { what: 'skipped', steps, superseded: false };
+        this.start('skipSteps', () => bookkeeping.skipSteps({ claim, steps }), (result) => ({ ...ended, superseded: result.superseded }), ended);
+        return;
+      }
+      case 'startWindow':
+        this.startWindow(command, shape);
+        return;
+      case 'cancelWork':
+        this.work.cancel();
+        return;
+      case 'stopWindows':
+        this.stopWindows(state, command.cancel);
+        return;
+      case 'markWaiting':
+        this.bookkeep('markWaiting', () => bookkeeping.markWaiting({ claim }), () => ({ what: 'tick' }));
+        return;
+      case 'close': {
+        const { ending } = command;
+        this.bookkeep('closeRun', () => bookkeeping.closeRun({ claim, ending }), () => ({ what: 'closed' }));
+        return;
+      }
+    }
+  }
+
+  /** A Signal moves nothing by itself: whether the run is to be cancelled stands in Postgres. */
+  confirmCancel(): void {
+    this.bookkeep('readControl', () => bookkeeping.readControl({ claim: this.claim }), (control) => (control.cancelRequested ? { what: 'cancelled' } : { what: 'tick' }));
+  }
+
+  reportRefused(message: string): void {
+    this.bookkeep('recordRefusedMessage', () => bookkeeping.recordRefusedMessage({ claim: this.claim, message }), () => ({ what: 'tick' }));
+  }
+
+  /** Work of the run: ends early when the run is cancelled. `cancelled` stands in when it never began. */
+  private start<Result>(name: string, answer: () => Promise<Result>, tell: (result: Result) => RunEvent, cancelled: RunEvent): void {
+    this.track(
+      this.work.run(() => trusted(answer(), name)).then(tell, (error: unknown) => {
+        if (isCancellation(error)) return cancelled;
+        throw error;
+      }),
+    );
+  }
+
+  private bookkeep<Result>(name: string, answer: () => Promise<Result>, tell: (result: Result) => RunEvent): void {
+    // Goes on when the workflow itself was cancelled from outside: the record is still to be written.
+    this.track(CancellationScope.nonCancellable(() => trusted(answer(), name)).then(tell));
+  }
+
+  private track(event: Promise<RunEvent>): void {
+    this.inFlight += 1;
+    void event.then(
+      (happened) => {
+        this.inFlight -= 1;
+        this.tell(happened);
+      },
+      (error: unknown) => {
+        this.inFlight -= 1;
+        this.fault = error instanceof Error ? error : new Error(String(error));
+      },
+    );
+  }
+
+  private startWindow(command: Extract<Command, { do: 'startWindow' }>, shape: PlanShape): void {
+    const { step, from, to, concurrency } = command;
+    const { runId, workspaceId, generation, chain } = this.claim;
+    const timeoutMs = shape.steps[step]?.timeoutMs ?? 0;
+    const args = [{ runId, workspaceId, rules: this.rules, generation, chain, step, timeoutMs, from, to, concurrency }];
+    const started = startChild(workflowTypes.forEachWindow, {
+      workflowId: makeWindowWorkflowId(runId, generation, step, from),
+      parentClosePolicy: ParentClosePolicy.ABANDON,
+      args,
+    }).then(
+      (): RunEvent => ({ what: 'tick' }),
+      (error: unknown): RunEvent => {
+        // It runs already, for this run and generation: it will tell when it ends.
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return { what: 'tick' };
+        throw error;
+      },
+    );
+    this.track(started);
+  }
+
+  private stopWindows(state: RunState, cancel: boolean): void {
+    const { runId, generation } = this.claim;
+    state.steps.forEach((current, step) => {
+      if (current.status !== 'items') return;
+      for (const [from] of current.items.windows ?? []) {
+        const told = getExternalWorkflowHandle(makeWindowWorkflowId(runId, generation, step, from))
+          .signal(stopWindowSignalName, { cancel })
+          .then(
+            (): RunEvent => ({ what: 'tick' }),
+            // A window that is gone needs no telling; what it left is in its rows.
+            (): RunEvent => ({ what: 'window', step, from, failed: false }),
+          );
+        this.track(told);
+      }
+    });
+  }
+}
