@@ -37,7 +37,10 @@ async function closeToOthers(folder: string): Promise<void> {
 /** A warning to show, or null while there is room. */
 export async function warnOfLowSpace(home: string): Promise<string | null> {
   const { bavail, bsize } = await statfs(home);
-  const freeBytes = bavail * bsize;
+  return describeFreeSpace(home, bavail * bsize);
+}
+
+export function describeFreeSpace(home: string, freeBytes: number): string | null {
   if (freeBytes >= lowSpaceBytes) return null;
   return `Only ${Math.round(freeBytes / 1_000_000)} MB are free where ${home} lies: new runs wait until there is 1 GB.`;
 }

@@ -15,11 +15,18 @@ export interface PartLog {
 
 export interface Logs {
   of: (part: string) => PartLog;
-  /** The last lines of a part, for a message. */
+  /** The last words of a part, for a message. */
   recent: (part: string) => string;
 }
 
-const recentLines = 8;
+const recentLines = 30;
+
+/** What to quote of a part that died: from the line that names its error on, which Node follows with frames; else its last lines. */
+export function lastWords(lines: string[]): string {
+  const at = lines.findLastIndex((line) => /^\s*(\w*Error|FATAL|PANIC|fatal|panic)\b.*:/.test(line) || /(FATAL|PANIC):/.test(line));
+  if (at >= 0) return lines.slice(at, at + 3).join('\n');
+  return lines.slice(-5).join('\n') || 'it said nothing';
+}
 
 export function openLogs(folder: string, onFailure: (message: string) => void): Logs {
   const open = new Map<string, { log: PartLog; recent: string[] }>();
@@ -37,7 +44,7 @@ export function openLogs(folder: string, onFailure: (message: string) => void): 
     open.set(part, made);
     return made;
   };
-  return { of: (part) => find(part).log, recent: (part) => find(part).recent.join('\n') };
+  return { of: (part) => find(part).log, recent: (part) => lastWords(find(part).recent) };
 }
 
 /**

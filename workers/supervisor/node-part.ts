@@ -2,6 +2,7 @@ import { describeExit, endsWithin, startChild } from '#services/embedded/child-p
 import type { StopStep } from '#services/embedded/child-process.ts';
 import { forgetPart, recordPart, sweepPart } from '#services/embedded/run-records.ts';
 import { KosError } from '#core/errors.ts';
+import { lastWords } from './log-files.ts';
 import type { PartDefinition } from './supervised-part.ts';
 
 /** One of our own programs: worker, API. */
@@ -43,7 +44,7 @@ export function defineNodePart(options: NodePartOptions): PartDefinition<null> {
         env: options.env,
         onLine: (line) => {
           lastLines.push(line);
-          if (lastLines.length > 20) lastLines.shift();
+          if (lastLines.length > 30) lastLines.shift();
           options.onLine(line);
         },
         channel: () => undefined,
@@ -64,5 +65,5 @@ export function defineNodePart(options: NodePartOptions): PartDefinition<null> {
 }
 
 function endedAtOnce(name: string, how: string, lines: string[]): KosError {
-  return new KosError({ code: 'part_not_started', message: `The ${name} ${how} at once: ${lines.slice(-8).join('\n') || 'it said nothing'}`, fix: `See logs/${name}.jsonl in KOS_HOME.`, status: 500 });
+  return new KosError({ code: 'part_not_started', message: `The ${name} ${how} at once: ${lastWords(lines)}`, fix: `See logs/${name}.jsonl in KOS_HOME.`, status: 500 });
 }
