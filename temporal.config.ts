@@ -9,7 +9,11 @@ export const projectRoot = dirname(fileURLToPath(import.meta.url));
 /** What this process was started with: entries hand it to readConfiguration, and on to the processes they start. */
 export const environment: Record<string, string | undefined> = process.env;
 
-const optionalText = z.string().trim().transform((text) => (text === '' ? undefined : text)).optional();
+const optionalText = z
+  .string()
+  .trim()
+  .transform((text) => (text === '' ? undefined : text))
+  .optional();
 
 const environmentSchema = z.object({
   KOS_HOME: optionalText,

@@ -14,7 +14,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['{schemas,core,services,activities,workflows,workers,web,cli,tests,scripts}/**/*.test.ts'], exclude: [...never, ...integration] },
+        test: {
+          name: 'unit',
+          include: ['{schemas,core,services,activities,workflows,workers,web,cli,tests,scripts}/**/*.test.ts'],
+          exclude: [...never, ...integration],
+        },
       },
       {
         extends: true,

@@ -55,7 +55,9 @@ export function findNode24({ root = projectRoot } = {}) {
   if (existsSync(fallbackNode())) {
     return fallbackNode();
   }
-  throw new Error(`kOS runs on Node ${neededNode}, and this is Node ${process.versions.node}: install Node ${neededNode} (https://nodejs.org), or run npm start once with a network.`);
+  throw new Error(
+    `kOS runs on Node ${neededNode}, and this is Node ${process.versions.node}: install Node ${neededNode} (https://nodejs.org), or run npm start once with a network.`,
+  );
 }
 
 function refuseOldNode() {
@@ -107,7 +109,9 @@ async function install(root, count, say) {
   const args = ['ci', '--ignore-scripts', '--include=dev', '--include=optional', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
   const { code, output, seconds } = await runNpm(args, root, (elapsed) => say(`Installing (${elapsed} s) …`));
   if (code !== 0) {
-    throw new Error(`The packages could not be installed (npm ci ended with code ${code}):\n${output.trimEnd()}\nCheck the network and the free space, then try again.`);
+    throw new Error(
+      `The packages could not be installed (npm ci ended with code ${code}):\n${output.trimEnd()}\nCheck the network and the free space, then try again.`,
+    );
   }
   say(`Installed in ${seconds} s.`);
 }

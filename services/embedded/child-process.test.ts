@@ -4,7 +4,15 @@ import { isRunning } from './process-identity.ts';
 
 const startScript = async (script: string, channel?: (message: unknown) => void): Promise<{ child: RunningChild; lines: string[] }> => {
   const lines: string[] = [];
-  const child = await startChild({ name: 'script', file: process.execPath, args: ['-e', script], cwd: '/', env: {}, onLine: (line, stream) => lines.push(`${stream}: ${line}`), channel });
+  const child = await startChild({
+    name: 'script',
+    file: process.execPath,
+    args: ['-e', script],
+    cwd: '/',
+    env: {},
+    onLine: (line, stream) => lines.push(`${stream}: ${line}`),
+    channel,
+  });
   return { child, lines };
 };
 

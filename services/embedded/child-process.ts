@@ -70,7 +70,7 @@ export async function startChild(options: ChildOptions): Promise<RunningChild> {
   });
   readLines(child.stdout, (line) => options.onLine(line, 'stdout'));
   readLines(child.stderr, (line) => options.onLine(line, 'stderr'));
-  const identity = await identifyProcess(child.pid as number) ?? { pid: child.pid as number, started: 'ended at once' };
+  const identity = (await identifyProcess(child.pid as number)) ?? { pid: child.pid as number, started: 'ended at once' };
 
   return {
     identity,

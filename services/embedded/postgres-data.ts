@@ -82,17 +82,28 @@ async function initialise(folder: string, options: DataFolderOptions): Promise<v
     for (const path of [passwordFile, data, draft]) await chown(path, options.account.uid, options.account.gid);
   }
   await runInitdb(data, options);
-  await writeFile(join(data, marker), `${JSON.stringify({ postgres: (await readFile(join(data, 'PG_VERSION'), 'utf8')).trim(), at: new Date().toISOString() })}\n`);
+  await writeFile(
+    join(data, marker),
+    `${JSON.stringify({ postgres: (await readFile(join(data, 'PG_VERSION'), 'utf8')).trim(), at: new Date().toISOString() })}\n`,
+  );
   await rename(data, folder);
   await rm(draft, { recursive: true, force: true });
 }
 
 async function runInitdb(data: string, options: DataFolderOptions): Promise<void> {
   const args = [
-    '-D', dataArgument(data), `--username=${options.superuser}`,
+    '-D',
+    dataArgument(data),
+    `--username=${options.superuser}`,
     // Not path.join: it would fold "/proc/self/cwd/.." into "/proc/self", but the kernel must follow the link before it goes up.
     `--pwfile=${dataArgument(data)}/../password`,
-    '--auth=scram-sha-256', '--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--no-instructions', ...(options.durable ? [] : ['--no-sync']),
+    '--auth=scram-sha-256',
+    '--encoding=UTF8',
+    '--locale=C',
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
+    '--no-instructions',
+    ...(options.durable ? [] : ['--no-sync']),
   ];
   try {
     const identity = options.account === undefined ? {} : { uid: options.account.uid, gid: options.account.gid };

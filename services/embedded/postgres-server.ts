@@ -58,7 +58,10 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Run
   const password = await superuserPassword(options.home);
   const folder = await prepareDataFolder({ home: options.home, binaries, account, superuser, password, durable, say: options.say });
 
-  const place: ListenPlace = process.platform === 'win32' ? { socketFolder: null, port: (await stablePorts(options.home, ['postgres'])).postgres } : { socketFolder: '.', port: socketPort };
+  const place: ListenPlace =
+    process.platform === 'win32'
+      ? { socketFolder: null, port: (await stablePorts(options.home, ['postgres'])).postgres }
+      : { socketFolder: '.', port: socketPort };
   const settings = Object.entries(postgresSettings(place, durable)).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const child = await launch({ ...options, file: binaries.postgres, args: ['-D', dataArgument(folder), ...settings], cwd: folder, account });
   await recordPart(options.home, 'postgres', child.identity);

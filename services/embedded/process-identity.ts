@@ -71,8 +71,8 @@ function bootId(): Promise<string> {
 async function startedElsewhere(pid: number): Promise<string | null> {
   const [file, args] =
     process.platform === 'win32'
-      ? ['powershell', ['-NoProfile', '-Command', `(Get-Process -Id ${pid}).StartTime.Ticks`]] as const
-      : ['ps', ['-o', 'lstart=', '-p', String(pid)]] as const;
+      ? (['powershell', ['-NoProfile', '-Command', `(Get-Process -Id ${pid}).StartTime.Ticks`]] as const)
+      : (['ps', ['-o', 'lstart=', '-p', String(pid)]] as const);
   try {
     const { stdout } = await run(file, args, { timeout: 10_000 });
     return stdout.trim() === '' ? null : stdout.trim();

@@ -19,7 +19,13 @@ async function placeProgram(path: string, version: string): Promise<string> {
 }
 
 /** Ways out of the machine are closed: the download goes to a proxy that is not there, Go may not fetch. */
-const closed = (path: string): Record<string, string> => ({ PATH: path, HOME: folder, HTTPS_PROXY: 'http://127.0.0.1:9', GOPROXY: 'off', GOMODCACHE: join(folder, 'modules') });
+const closed = (path: string): Record<string, string> => ({
+  PATH: path,
+  HOME: folder,
+  HTTPS_PROXY: 'http://127.0.0.1:9',
+  GOPROXY: 'off',
+  GOMODCACHE: join(folder, 'modules'),
+});
 const search = (path: string): Promise<string> => findTemporalBinary({ cache: join(folder, 'cache'), environment: closed(path), say: () => undefined });
 
 test('the one on PATH comes first, then the one in the cache', async () => {
@@ -40,7 +46,9 @@ test('where none can be had, one error names the five ways and why each failed, 
   const failure = await search('/nowhere').catch((error: unknown) => error as Error);
   expect(performance.now() - since).toBeLessThan(20_000);
   expect(failure).toMatchObject({ code: 'temporal_not_found' });
-  const lines = String((failure as Error).message).split('\n').slice(1);
+  const lines = String((failure as Error).message)
+    .split('\n')
+    .slice(1);
   expect(lines.map((line) => line.trim().slice(0, 2))).toEqual(['1.', '2.', '3.', '4.', '5.']);
   expect(lines[4]).toContain('Go is not installed');
 });

@@ -100,12 +100,12 @@ async function download(search: BinarySearch): Promise<Found> {
 async function buildWithGo(search: BinarySearch): Promise<Found> {
   const environment = { ...search.environment, GOFLAGS: `${search.environment['GOFLAGS'] ?? ''} -buildvcs=false`.trim() };
   try {
-    await run('go', ['version'], { env: environment as NodeJS.ProcessEnv, timeout: 10_000 });
+    await run('go', ['version'], { env: environment, timeout: 10_000 });
   } catch (error) {
     return { reason: (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'Go is not installed' : `Go does not run: ${(error as Error).message}` };
   }
   try {
-    await run('go', ['list', '-m', `github.com/temporalio/cli@v${temporalVersion}`], { env: environment as NodeJS.ProcessEnv, cwd: '/', timeout: 20_000 });
+    await run('go', ['list', '-m', `github.com/temporalio/cli@v${temporalVersion}`], { env: environment, cwd: '/', timeout: 20_000 });
   } catch (error) {
     return { reason: `its source cannot be reached: ${lastLine((error as { stderr?: string }).stderr ?? '') ?? (error as Error).message}` };
   }

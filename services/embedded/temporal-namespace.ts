@@ -25,7 +25,18 @@ const retention = '168h';
 export async function prepareNamespace(options: NamespaceOptions): Promise<void> {
   const deadline = performance.now() + options.timeoutMs;
   const env = { HOME: options.home, TEMPORAL_ADDRESS: `127.0.0.1:${options.port}` };
-  const args = ['operator', 'namespace', 'update', '--namespace', options.namespace, '--retention', retention, '--disable-config-file', '--command-timeout', '5s'];
+  const args = [
+    'operator',
+    'namespace',
+    'update',
+    '--namespace',
+    options.namespace,
+    '--retention',
+    retention,
+    '--disable-config-file',
+    '--command-timeout',
+    '5s',
+  ];
   while (!options.signal.aborted) {
     try {
       if (await accepts(options.port)) return void (await run(options.binary, args, { env, timeout: 10_000, signal: options.signal }));

@@ -60,7 +60,14 @@ export async function startTemporal(options: TemporalServerOptions): Promise<Run
   const ended = new AbortController();
   void child.exited.then(() => ended.abort());
   try {
-    await prepareNamespace({ binary: options.binary, port: ports.temporal, namespace: options.namespace, home: folder, timeoutMs: readyTimeoutMs, signal: ended.signal });
+    await prepareNamespace({
+      binary: options.binary,
+      port: ports.temporal,
+      namespace: options.namespace,
+      home: folder,
+      timeoutMs: readyTimeoutMs,
+      signal: ended.signal,
+    });
     ended.signal.throwIfAborted();
   } catch (cause) {
     await child.stop(temporalStopSteps);

@@ -83,7 +83,12 @@ describe('a home through its life', () => {
   });
 
   test('SIGKILL of the supervisor: its programs end by themselves, the next start sweeps its servers', async () => {
-    const [postgres, temporal, worker, api] = await Promise.all([partProcess(home, 'postgres'), partProcess(home, 'temporal'), partProcess(home, 'worker'), partProcess(home, 'api')]);
+    const [postgres, temporal, worker, api] = await Promise.all([
+      partProcess(home, 'postgres'),
+      partProcess(home, 'temporal'),
+      partProcess(home, 'worker'),
+      partProcess(home, 'api'),
+    ]);
     stack.process.kill('SIGKILL');
     await stack.ended;
     for (const program of [worker, api]) expect(await waitUntilGone(program, 5_000)).toBe(true);
@@ -176,5 +181,8 @@ async function askDatabase(home: string, query: string): Promise<unknown> {
 
 async function answersReady(home: string): Promise<boolean> {
   const { port } = await readFacts(home);
-  return fetch(`http://127.0.0.1:${port}/readyz`).then((response) => response.status === 200, () => false);
+  return fetch(`http://127.0.0.1:${port}/readyz`).then(
+    (response) => response.status === 200,
+    () => false,
+  );
 }

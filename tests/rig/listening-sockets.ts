@@ -11,11 +11,13 @@ const listening = '0A';
 export async function listeningSockets(pid: number): Promise<ListeningSocket[]> {
   const own = await socketInodes(pid);
   const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/${pid}/net/${name}`, 'utf8')));
-  return tables.flatMap((table) => table.trim().split('\n').slice(1)).flatMap((row) => {
-    const fields = row.trim().split(/\s+/);
-    const [local, state, inode] = [fields[1], fields[3], fields[9]];
-    return local !== undefined && state === listening && inode !== undefined && own.has(inode) ? [readAddress(local)] : [];
-  });
+  return tables
+    .flatMap((table) => table.trim().split('\n').slice(1))
+    .flatMap((row) => {
+      const fields = row.trim().split(/\s+/);
+      const [local, state, inode] = [fields[1], fields[3], fields[9]];
+      return local !== undefined && state === listening && inode !== undefined && own.has(inode) ? [readAddress(local)] : [];
+    });
 }
 
 async function socketInodes(pid: number): Promise<Set<string>> {
@@ -34,6 +36,12 @@ function readAddress(text: string): ListeningSocket {
   const [address = '', port = ''] = text.split(':');
   const bytes = address.match(/../g) ?? [];
   const words = Array.from({ length: bytes.length / 4 }, (_, index) => bytes.slice(index * 4, index * 4 + 4).toReversed());
-  const readable = words.length === 1 ? words.flat().map((byte) => Number.parseInt(byte, 16)).join('.') : words.map((word) => word.join('')).join(':');
+  const readable =
+    words.length === 1
+      ? words
+          .flat()
+          .map((byte) => Number.parseInt(byte, 16))
+          .join('.')
+      : words.map((word) => word.join('')).join(':');
   return { address: readable, port: Number.parseInt(port, 16) };
 }

@@ -24,7 +24,8 @@ export function readArguments(words: string[]): StartArguments {
 
 function readPort(word: string | undefined): number {
   const port = Number(word);
-  if (word === undefined || !/^\d+$/.test(word) || port > 65_535) throw wrongArgument(`--port takes a number from 0 to 65535, not ${word === undefined ? 'nothing' : `"${word}"`}.`);
+  if (word === undefined || !/^\d+$/.test(word) || port > 65_535)
+    throw wrongArgument(`--port takes a number from 0 to 65535, not ${word === undefined ? 'nothing' : `"${word}"`}.`);
   return port;
 }
 

@@ -39,7 +39,9 @@ export async function runFirstExample(options: FirstRunOptions): Promise<void> {
   if (options.signal.aborted) return;
   const run = lastJson(output);
   if (code !== 0 || run === null) {
-    options.print('The first example (log-triage on this installation\'s own logs) did not finish; it is tried again at the next start. See logs/supervisor.jsonl.');
+    options.print(
+      "The first example (log-triage on this installation's own logs) did not finish; it is tried again at the next start. See logs/supervisor.jsonl.",
+    );
     return;
   }
   await writeJsonFile(marker, { at: new Date().toISOString(), runId: run.id });
@@ -55,7 +57,8 @@ function lastJson(lines: string[]): FinishedRun | null {
   for (const text of [lines.join('\n'), lines.at(-1) ?? '']) {
     try {
       const value: unknown = JSON.parse(text);
-      if (typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'string') return { id: value.id, output: 'output' in value ? value.output : null };
+      if (typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'string')
+        return { id: value.id, output: 'output' in value ? value.output : null };
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
     }

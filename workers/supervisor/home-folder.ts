@@ -9,7 +9,11 @@ const lowSpaceBytes = 1_000_000_000;
 /** Makes `$KOS_HOME` and its folders for its owner's eyes only (mode 0700), whatever they were. */
 export async function prepareHome(home: string): Promise<void> {
   if (home === homedir() || home === dirname(home)) {
-    throw new KosError({ code: 'home_unsuitable', message: `KOS_HOME is ${home}, which holds other things: kOS would close it to everybody else.`, fix: `Set KOS_HOME to a folder of its own, such as ${join(home, '.kos')}.` });
+    throw new KosError({
+      code: 'home_unsuitable',
+      message: `KOS_HOME is ${home}, which holds other things: kOS would close it to everybody else.`,
+      fix: `Set KOS_HOME to a folder of its own, such as ${join(home, '.kos')}.`,
+    });
   }
   try {
     for (const folder of [home, join(home, 'run'), join(home, 'keys'), join(home, 'logs'), join(home, 'workspace')]) {
@@ -18,18 +22,32 @@ export async function prepareHome(home: string): Promise<void> {
     if (process.platform !== 'win32') for (const folder of [home, join(home, 'run'), join(home, 'keys')]) await closeToOthers(folder);
   } catch (cause) {
     if (cause instanceof KosError) throw cause;
-    throw new KosError({ code: 'home_not_writable', message: `kOS cannot keep its data in ${home}: ${(cause as Error).message}.`, fix: 'Set KOS_HOME to a folder that this user may write.', status: 500, cause });
+    throw new KosError({
+      code: 'home_not_writable',
+      message: `kOS cannot keep its data in ${home}: ${(cause as Error).message}.`,
+      fix: 'Set KOS_HOME to a folder that this user may write.',
+      status: 500,
+      cause,
+    });
   }
 }
 
 async function closeToOthers(folder: string): Promise<void> {
   const { mode, uid } = await stat(folder);
   if (mode & 0o1000) {
-    throw new KosError({ code: 'home_unsuitable', message: `KOS_HOME is ${folder}, a folder that several users share.`, fix: `Set KOS_HOME to a folder of its own, such as ${join(folder, 'kos')}.` });
+    throw new KosError({
+      code: 'home_unsuitable',
+      message: `KOS_HOME is ${folder}, a folder that several users share.`,
+      fix: `Set KOS_HOME to a folder of its own, such as ${join(folder, 'kos')}.`,
+    });
   }
   const own = process.getuid?.();
   if (own !== 0 && uid !== own) {
-    throw new KosError({ code: 'home_not_ours', message: `${folder} belongs to another user (${uid}).`, fix: 'Start kOS as that user, give the folder to this one (chown), or set KOS_HOME.' });
+    throw new KosError({
+      code: 'home_not_ours',
+      message: `${folder} belongs to another user (${uid}).`,
+      fix: 'Start kOS as that user, give the folder to this one (chown), or set KOS_HOME.',
+    });
   }
   if ((mode & 0o077) !== 0) await chmod(folder, 0o700);
 }

@@ -13,7 +13,11 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const unexpected = (message: string): void => {
   throw new Error(message);
 };
-const read = async (name: string): Promise<unknown[]> => (await readFile(join(folder, name), 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as unknown);
+const read = async (name: string): Promise<unknown[]> =>
+  (await readFile(join(folder, name), 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
 
 test('JSON lines stay as they are, others are wrapped with the level they name', async () => {
   const log = openPartLog(folder, 'worker', unexpected);

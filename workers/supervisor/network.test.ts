@@ -28,7 +28,11 @@ test('a port in use is named with its remedy', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   const { port } = other.address() as { port: number };
-  await expect(chooseAddress({ ...wish, port })).rejects.toMatchObject({ code: 'port_in_use', message: expect.stringContaining(String(port)), fix: expect.stringContaining('--port') });
+  await expect(chooseAddress({ ...wish, port })).rejects.toMatchObject({
+    code: 'port_in_use',
+    message: expect.stringContaining(String(port)),
+    fix: expect.stringContaining('--port'),
+  });
   other.close();
 });
 

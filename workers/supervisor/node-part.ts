@@ -65,5 +65,10 @@ export function defineNodePart(options: NodePartOptions): PartDefinition<null> {
 }
 
 function endedAtOnce(name: string, how: string, lines: string[]): KosError {
-  return new KosError({ code: 'part_not_started', message: `The ${name} ${how} at once: ${lastWords(lines)}`, fix: `See logs/${name}.jsonl in KOS_HOME.`, status: 500 });
+  return new KosError({
+    code: 'part_not_started',
+    message: `The ${name} ${how} at once: ${lastWords(lines)}`,
+    fix: `See logs/${name}.jsonl in KOS_HOME.`,
+    status: 500,
+  });
 }

@@ -28,7 +28,9 @@ export function askReady(address: ListenAddress): Promise<Readiness> {
       response.on('data', (chunk: string) => {
         body += chunk;
       });
-      response.on('end', () => resolve(response.statusCode === 200 ? { ready: true } : { ready: false, why: `/readyz answers ${response.statusCode}: ${body.slice(0, 500)}` }));
+      response.on('end', () =>
+        resolve(response.statusCode === 200 ? { ready: true } : { ready: false, why: `/readyz answers ${response.statusCode}: ${body.slice(0, 500)}` }),
+      );
       response.on('error', (error) => resolve({ ready: false, why: error.message }));
     });
     request.on('timeout', () => request.destroy(new Error(`/readyz did not answer within ${requestTimeoutMs / 1_000} s`)));

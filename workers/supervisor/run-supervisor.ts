@@ -49,8 +49,8 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
       const kaiFolder = await makeKaiCommand(home, projectRoot);
       for (const line of nextSteps({ address, insecure: configuration.insecure, kaiFolder })) print(line);
       if (options.showExample) {
-        await runFirstExample({ home, projectRoot, environment, url: address.publicUrl, onLine: logs.of('supervisor').line, print: say, signal: end }).catch((error: unknown) =>
-          say(`The first example could not be started: ${(error as Error).message}`),
+        await runFirstExample({ home, projectRoot, environment, url: address.publicUrl, onLine: logs.of('supervisor').line, print: say, signal: end }).catch(
+          (error: unknown) => say(`The first example could not be started: ${(error as Error).message}`),
         );
       }
     }

@@ -61,7 +61,8 @@ export function makeStack(options: StackOptions): Stack {
   const startPart = async <Facts>(name: PartName, definition: PartDefinition<Facts>, onRestarted?: (facts: Facts) => Promise<void>): Promise<Facts> => {
     abandoned.signal.throwIfAborted();
     const onDeath = (deaths: number, how: string): void => {
-      if (deaths >= deathsBeforeGivingUp) abandoned.abort(startFailure(`${name} ${how}, ${deaths} times in a row. Its last words:\n${logs.recent(name)}`, home));
+      if (deaths >= deathsBeforeGivingUp)
+        abandoned.abort(startFailure(`${name} ${how}, ${deaths} times in a row. Its last words:\n${logs.recent(name)}`, home));
     };
     const part = supervise(definition, { say, onDeath, ...(onRestarted === undefined ? {} : { onRestarted }) });
     parts.set(name, part);
@@ -73,7 +74,10 @@ export function makeStack(options: StackOptions): Stack {
 
   const provideDatabase = async (): Promise<PartFacts['database']> => {
     const { url } = configuration.database;
-    const administrator = url === undefined ? await startPart('postgres', { name: 'postgres', start: () => startPostgres({ home, onLine: logs.of('postgres').line, say }) }) : parseDatabaseUrl(url);
+    const administrator =
+      url === undefined
+        ? await startPart('postgres', { name: 'postgres', start: () => startPostgres({ home, onLine: logs.of('postgres').line, say }) })
+        : parseDatabaseUrl(url);
     abandoned.signal.throwIfAborted();
     return options.prepareDatabase(administrator, join(home, 'keys'));
   };
@@ -82,7 +86,10 @@ export function makeStack(options: StackOptions): Stack {
     const { namespace, address: configured } = configuration.temporal;
     if (configured !== undefined) return { address: configured, namespace, ports: [] };
     const binary = await findTemporalBinary({ cache: configuration.cache, environment: options.environment, say, signal: abandoned.signal });
-    const definition: PartDefinition<TemporalFacts> = { name: 'temporal', start: () => startTemporal({ home, binary, namespace, onLine: logs.of('temporal').line, say }) };
+    const definition: PartDefinition<TemporalFacts> = {
+      name: 'temporal',
+      start: () => startTemporal({ home, binary, namespace, onLine: logs.of('temporal').line, say }),
+    };
     let current: string | undefined;
     const facts = await startPart('temporal', definition, async (next) => {
       if (next.address === current) return;
@@ -116,7 +123,14 @@ export function makeStack(options: StackOptions): Stack {
   };
 
   const startPrograms = async (): Promise<void> => {
-    const env = { ...options.environment, KOS_HOME: home, KOS_HOST: address.host, KOS_PORT: String(address.port), KOS_PUBLIC_URL: address.publicUrl, KOS_PART_FACTS: factsFile };
+    const env = {
+      ...options.environment,
+      KOS_HOME: home,
+      KOS_HOST: address.host,
+      KOS_PORT: String(address.port),
+      KOS_PUBLIC_URL: address.publicUrl,
+      KOS_PART_FACTS: factsFile,
+    };
     const startProgram = (name: Program, program: NodeProgram): Promise<null> =>
       startPart(name, defineNodePart({ home, program, cwd: options.projectRoot, env, onLine: logs.of(name).line, say }));
     await startProgram('worker', options.worker);

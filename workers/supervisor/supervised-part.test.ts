@@ -10,7 +10,14 @@ function definePart(script: (starts: number) => string): { definition: PartDefin
   const definition: PartDefinition<number> = {
     name: 'sleeper',
     start: async () => {
-      const child = await startChild({ name: 'sleeper', file: process.execPath, args: ['-e', script(children.length)], cwd: '/', env: {}, onLine: () => undefined });
+      const child = await startChild({
+        name: 'sleeper',
+        file: process.execPath,
+        args: ['-e', script(children.length)],
+        cwd: '/',
+        env: {},
+        onLine: () => undefined,
+      });
       children.push(child);
       const stop = async (): Promise<void> => void (await child.stop([{ signal: 'SIGTERM', graceMs: 1_000 }]));
       return { facts: children.length, identity: child.identity, exited: child.exited, stop };
@@ -33,7 +40,10 @@ test('a part that dies is started again and dependants hear its new facts; after
   expect(await part.start()).toBe(1);
   process.kill(children[0]?.identity.pid as number, 'SIGKILL');
   await expect.poll(() => restarted).toEqual([2]);
-  expect(said).toEqual([expect.stringMatching(/sleeper \(process \d+\) was killed by SIGKILL; starting it again in 0\.01 s/), expect.stringMatching(/sleeper runs again/)]);
+  expect(said).toEqual([
+    expect.stringMatching(/sleeper \(process \d+\) was killed by SIGKILL; starting it again in 0\.01 s/),
+    expect.stringMatching(/sleeper runs again/),
+  ]);
   await part.stop();
   expect(children).toHaveLength(2);
 });
