@@ -1,13 +1,12 @@
-import { type Configuration, environment, readConfiguration } from '#config';
+import type { Configuration } from '#config';
 import { type Client, createClient } from './client.ts';
-import { readCredentials } from './credentials.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { createOutput, type Output } from './output.ts';
 
 /** What a command works with. Made once per process; nothing is read or connected before it is asked for. */
 export interface Invocation {
   readonly output: Output;
-  readonly configuration: Configuration;
+  configuration(): Promise<Configuration>;
   readonly client: Client;
   /** Aborts at Ctrl-C or SIGTERM; a command that listens detaches by itself, any other ends at once. */
   readonly interruption: Interruption;
@@ -28,15 +27,22 @@ export function createInvocation(wantsJson: () => boolean): Invocation {
     return () => (made ??= { value: make() }).value;
   };
   const output = once(() => createOutput({ json: wantsJson() }));
-  const configuration = once(() => readConfiguration(environment));
-  const client = once(() => createClient(() => readCredentials(configuration())));
+  // Loaded when asked for: the schemas that judge the environment take a third of a short command's time.
+  const configuration = once(async () => {
+    const { environment, readConfiguration } = await import('#config');
+    return readConfiguration(environment);
+  });
+  const client = once(() =>
+    createClient(async () => {
+      const { readCredentials } = await import('./credentials.ts');
+      return await readCredentials(await configuration());
+    }),
+  );
   return {
     get output() {
       return output();
     },
-    get configuration() {
-      return configuration();
-    },
+    configuration,
     get client() {
       return client();
     },

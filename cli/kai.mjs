@@ -5,7 +5,8 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { constants } from 'node:os';
+import module from 'node:module';
+import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -15,7 +16,7 @@ const projectRoot = dirname(folder);
 const words = process.argv.slice(2);
 const { findNode24 } = await import('../scripts/setup.mjs');
 
-if (words[0] === 'up' && !words.some((word) => word === '--help' || word === '-h')) {
+if (words[0] === 'up' && !words.includes('--help') && !words.includes('-h')) {
   // The same as `npm start`, also where nothing is installed yet. In this process, so that Ctrl-C is told once.
   const start = join(projectRoot, 'scripts', 'start.mjs');
   process.argv = [process.execPath, start, ...words.slice(1)];
@@ -30,11 +31,14 @@ if (words[0] === 'up' && !words.some((word) => word === '--help' || word === '-h
 /** @param {string} node */
 async function runMain(node) {
   const main = join(folder, 'main.ts');
+  // Compiled code is kept between calls: it saves a third of what a short command takes.
+  const compileCache = process.env['NODE_COMPILE_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'kos', 'compiled');
   if (node === process.execPath || Number.parseInt(process.versions.node, 10) === 24) {
+    module.enableCompileCache(compileCache);
     await import(pathToFileURL(main).href);
     return;
   }
-  const child = spawn(node, [main, ...words], { stdio: 'inherit' });
+  const child = spawn(node, [main, ...words], { stdio: 'inherit', env: { ...process.env, NODE_COMPILE_CACHE: compileCache } });
   for (const signal of /** @type {NodeJS.Signals[]} */ (['SIGTERM', 'SIGHUP', 'SIGINT'])) {
     // On a terminal Ctrl-C reaches the child by itself as well; main.ts takes several as one.
     process.on(signal, () => child.kill(signal));

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { Invocation } from './invocation.ts';
 
-type Define = (command: Command, invocation: Invocation) => void;
+type Define = (command: Command, invocation: Invocation, wholeProgram: () => Promise<Command>) => void;
 
 interface Group {
   name: string;
@@ -28,27 +28,20 @@ const groups: readonly Group[] = [
   { name: 'demo', heading: more, summary: 'see kOS survive', load: async () => (await import('./commands/demo.ts')).defineDemo },
   { name: 'api', heading: more, summary: 'send any request to the API, signed in', load: async () => (await import('./commands/api.ts')).defineApi },
   { name: 'completion', heading: more, summary: 'completion for bash, zsh or fish', load: async () => (await import('./commands/completion.ts')).defineCompletion },
-  { name: 'version', heading: more, summary: 'the version of kai, and of the server if one answers', load: async () => (await import('./commands/installation.ts')).defineVersion },
+  { name: 'version', heading: more, summary: 'the version of kai', load: async () => (await import('./commands/installation.ts')).defineVersion },
 ];
 
-export const commandNames: readonly string[] = groups.map((group) => group.name);
-
-/** The program with the group that `words` call for; with all of them for `all` (completion, documentation). */
+/** The program with the group that `words` call for. */
 export async function buildProgram(words: readonly string[], invocation: Invocation): Promise<Command> {
-  const program = createProgram();
   const called = words.find((word) => !word.startsWith('-'));
-  for (const group of groups) {
-    const command = program.command(group.name).summary(group.summary).description(sentence(group.summary)).helpGroup(group.heading);
-    if (group.name === called) (await group.load())(command, invocation);
-  }
-  return program;
+  return await addGroups(invocation, (group) => group.name === called);
 }
 
-export async function buildWholeProgram(invocation: Invocation): Promise<Command> {
+async function addGroups(invocation: Invocation, isWanted: (group: Group) => boolean): Promise<Command> {
   const program = createProgram();
   for (const group of groups) {
     const command = program.command(group.name).summary(group.summary).description(sentence(group.summary)).helpGroup(group.heading);
-    (await group.load())(command, invocation);
+    if (isWanted(group)) (await group.load())(command, invocation, () => addGroups(invocation, () => true));
   }
   return program;
 }

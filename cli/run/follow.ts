@@ -24,6 +24,8 @@ export interface FollowOptions {
   /** `ask` at the terminal; `return` with what is open; `wait` until somebody has decided elsewhere. */
   people: 'ask' | 'return' | 'wait';
   progress: (tree: StepTree, run: Run) => Promise<Progress>;
+  /** Told of every event once it is shown; following waits for it. */
+  onEvent?: (event: KosEvent, tree: StepTree, progress: Progress) => Promise<void>;
 }
 
 /** With no news for so long, the run itself is asked: news may have been lost with the part that tells it. */
@@ -73,6 +75,7 @@ async function followOpenRun(invocation: Invocation, following: Following): Prom
       case 'event': {
         applyEvent(tree, item.event);
         progress.event(item.event, tree);
+        await options.onEvent?.(item.event, tree, progress);
         const outcome = await outcomeAfterEvent(invocation, following, item.event);
         if (outcome !== null) return outcome;
         break;

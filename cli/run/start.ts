@@ -55,7 +55,7 @@ async function waitForRun(invocation: Invocation, runId: string, options: WaitOp
     runId,
     timeoutMs,
     people: peopleMode(invocation, options),
-    progress: async (tree, run) => await talkProgress(invocation, tree, run, (line) => output.say(line)),
+    progress: async (tree, run) => await createProgress(invocation, tree, run, (line) => output.say(line)),
   });
   invocation.exitCode = await tellOutcome(invocation, outcome, { runId, timeoutMs, data: 'result' });
 }
@@ -68,13 +68,14 @@ export async function watchRun(invocation: Invocation, runId: string, options: W
     runId,
     timeoutMs,
     people: peopleMode(invocation, options),
-    progress: async (tree, run) => (output.json ? createJsonProgress(output) : await talkProgress(invocation, tree, run, (line) => output.data(line))),
+    progress: async (tree, run) => (output.json ? createJsonProgress(output) : await createProgress(invocation, tree, run, (line) => output.data(line))),
   });
   const linesAreData = output.json || !output.terminal.talk;
   invocation.exitCode = await tellOutcome(invocation, outcome, { runId, timeoutMs, data: linesAreData ? 'none' : 'result' });
 }
 
-async function talkProgress({ output }: Invocation, tree: StepTree, run: Run, write: (line: string) => void): Promise<Progress> {
+/** A tree on a terminal, lines elsewhere. */
+export async function createProgress({ output }: Invocation, tree: StepTree, run: Run, write: (line: string) => void): Promise<Progress> {
   const title = `${run.plan.name}@${run.plan.version}`;
   return output.terminal.talk ? await createLiveProgress(output, output.talkColours.bold(title), tree) : createLineProgress(output, write);
 }

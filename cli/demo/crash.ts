@@ -1,0 +1,121 @@
+import { join } from 'node:path';
+import { KosError } from '#core/errors.ts';
+import type { KosEvent } from '#schemas/event.ts';
+import type { Step } from '#schemas/run.ts';
+import { signalProcess } from '#services/embedded/process-identity.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { readPartRecord } from '../installation/home-facts.ts';
+import type { Invocation } from '../invocation.ts';
+import { followRun } from '../run/follow.ts';
+import { tellOutcome } from '../run/outcome.ts';
+import { endedItems, type StepTree } from '../run/step-tree.ts';
+import { createProgress } from '../run/start.ts';
+import { describeDuration } from '../times.ts';
+import { newIdempotencyKey } from '../transport.ts';
+import { countTraces, type TraceCount } from './traces.ts';
+
+const plan = 'fan-out';
+
+interface Crash {
+  pid: number;
+  /** Milliseconds since the epoch. */
+  at: number;
+  /** Items done when it was killed. */
+  done: number;
+  /** Instant of the first step that began or ended afterwards: another worker's. Null: none yet. */
+  workAgainAt: number | null;
+}
+
+/** `kai demo crash`: exit code 0 only if every item has left exactly one trace. */
+export async function demonstrateCrash(invocation: Invocation, items: number): Promise<void> {
+  const { client, output } = invocation;
+  const { home } = await invocation.configuration();
+  await requireLocalWorker(invocation, home);
+  const started = await client.runs.start({ plan, input: { count: items } }, newIdempotencyKey());
+  output.say(`${started.id} started: ${items} items, each with one effect. The worker is killed when half of them are done.`);
+  let crash = null as Crash | null;
+  const outcome = await followRun(invocation, {
+    runId: started.id,
+    timeoutMs: null,
+    people: 'wait',
+    progress: (tree, run) => createProgress(invocation, tree, run, (line) => output.say(line)),
+    onEvent: async (event, tree, progress) => {
+      if (crash !== null) noteWork(crash, event);
+      else if (itemsDone(tree) >= items / 2) {
+        crash = await killWorker(home, itemsDone(tree));
+        progress.note(`Killed the worker (process ${crash.pid}, SIGKILL) with ${crash.done} of ${items} items done.`);
+      }
+    },
+  });
+  if (outcome.kind !== 'ended' || outcome.run.status !== 'succeeded') {
+    invocation.exitCode = await tellOutcome(invocation, outcome, { runId: started.id, timeoutMs: null, data: 'none' });
+    return;
+  }
+  const traces = await countTraces(join(home, 'workspace', plan, started.id), items);
+  report(invocation, { runId: started.id, items, crash, traces, attempts: await countAttempts(invocation, started.id) });
+}
+
+const itemsDone = (tree: StepTree): number => Math.max(0, ...[...tree.steps.values()].map((line) => (line.items === null ? 0 : endedItems(line.items))));
+
+/** A worker on another machine is not ours to kill. */
+async function requireLocalWorker({ client }: Invocation, home: string): Promise<void> {
+  await client.me();
+  if ((await readPartRecord(home, 'worker')) !== null) return;
+  throw new KosError({
+    code: 'no_local_worker',
+    message: `No worker of ${home} runs on this machine: there is nothing here to kill.`,
+    fix: 'Start kOS here (npm start), and set KOS_HOME if its home is another one.',
+    status: 409,
+  });
+}
+
+async function killWorker(home: string, done: number): Promise<Crash> {
+  const worker = await readPartRecord(home, 'worker');
+  if (worker === null || !(await signalProcess(worker, 'SIGKILL'))) {
+    throw new KosError({ code: 'worker_gone', message: 'The worker was gone before it could be killed.', fix: 'kai doctor', status: 409 });
+  }
+  return { pid: worker.pid, at: Date.now(), done, workAgainAt: null };
+}
+
+/** Events are stamped by the database: what bears a later time than the kill was done by another worker. */
+function noteWork(crash: Crash, event: KosEvent): void {
+  const at = Date.parse(event.at);
+  if (crash.workAgainAt === null && event.type.startsWith('step.') && at > crash.at) crash.workAgainAt = at;
+}
+
+/** Attempts of all items together: a lost worker costs none, so they are as many as there are items. */
+async function countAttempts({ client }: Invocation, runId: string): Promise<number> {
+  const ofItems = (steps: Step[]): number => steps.filter((step) => step.path.endsWith(']')).reduce((sum, step) => sum + step.attempt, 0);
+  let attempts = 0;
+  let cursor: string | undefined;
+  for (;;) {
+    const page = await client.runs.steps(runId, { limit: 200, cursor });
+    attempts += ofItems(page.items);
+    if (page.nextCursor === null) return attempts;
+    cursor = page.nextCursor;
+  }
+}
+
+interface Report {
+  runId: string;
+  items: number;
+  crash: Crash | null;
+  traces: TraceCount;
+  attempts: number;
+}
+
+function report(invocation: Invocation, { runId, items, crash, traces, attempts }: Report): void {
+  const { output } = invocation;
+  const exact = crash !== null && traces.exact === items && traces.foreign === 0;
+  const silenceMs = crash?.workAgainAt == null ? null : crash.workAgainAt - crash.at;
+  invocation.exitCode = exact ? exitCodes.ok : exitCodes.error;
+  if (output.json) {
+    output.document({ runId, items, killedPid: crash?.pid ?? null, doneWhenKilled: crash?.done ?? null, silenceMs, attempts, ...traces, ok: exact });
+    return;
+  }
+  const { green, red } = output.dataColours;
+  const silence = silenceMs === null ? '' : ` ${describeDuration(silenceMs)} after the kill, work went on.`;
+  output.data(`${items} items, ${attempts} attempts: ${traces.exact} effects exactly once, ${traces.missing} missing, ${traces.doubled} doubled.${silence}`);
+  if (crash === null) output.data(red('The run was over before the worker could be killed: try more items (--items 1000).'));
+  else output.data(exact ? green('Nothing was lost, nothing was done twice.') : red('The effects are not exact. This must not happen: please report it.'));
+}

@@ -1,0 +1,29 @@
+import { join } from 'node:path';
+import { isRunning } from '#services/embedded/process-identity.ts';
+import { readJsonFile } from '#services/embedded/run-records.ts';
+
+export interface PartProcess {
+  name: string;
+  pid: number;
+  running: boolean;
+}
+
+const recordedParts = ['supervisor', 'postgres', 'temporal', 'worker', 'api'];
+
+/** What `$KOS_HOME/run` says of this installation's processes, looked up by id and start time. Parts without a record are left out. */
+export async function readPartProcesses(home: string): Promise<PartProcess[]> {
+  const found = await Promise.all(
+    recordedParts.map(async (name): Promise<PartProcess[]> => {
+      const record = await readPartRecord(home, name);
+      return record === null ? [] : [{ name, pid: record.pid, running: await isRunning(record) }];
+    }),
+  );
+  return found.flat();
+}
+
+/** Null: no such record, or not one of ours. */
+export async function readPartRecord(home: string, part: string): Promise<{ pid: number; started: string } | null> {
+  const record = await readJsonFile(join(home, 'run', `${part}.json`));
+  if (typeof record !== 'object' || record === null || !('pid' in record) || !('started' in record)) return null;
+  return typeof record.pid === 'number' && typeof record.started === 'string' ? { pid: record.pid, started: record.started } : null;
+}

@@ -1,0 +1,62 @@
+import { KosError } from '#core/errors.ts';
+import { isFinalRunStatus, type RunStatus, runStatuses } from '#schemas/run.ts';
+import type { Me, Overview } from '../client.ts';
+import { exitCodes } from '../exit-codes.ts';
+import type { Invocation } from '../invocation.ts';
+import { describeFields } from '../show-value.ts';
+import { paintOfStatus } from '../status-words.ts';
+import { readPartProcesses } from './home-facts.ts';
+
+/** `kai status`: whether kOS is ready, and what runs and waits. Exit code 1 unless it is ready. */
+export async function showStatus(invocation: Invocation): Promise<void> {
+  const { client, output } = invocation;
+  const { home } = await invocation.configuration();
+  const processes = await readPartProcesses(home);
+  const readiness = await client.ready().catch((error: unknown) => {
+    throw stillStarting(error, processes.some((part) => part.name === 'supervisor' && part.running));
+  });
+  const [me, overview] = await Promise.all([client.me(), client.overview()]);
+  const url = await client.transport.address();
+  invocation.exitCode = readiness.ready ? exitCodes.ok : exitCodes.error;
+  if (output.json) {
+    const { runs, openApprovals } = overview;
+    output.document({ ready: readiness.ready, url, version: me.version, home, parts: readiness.parts, processes, workspace: me.workspace, runs, openApprovals });
+    return;
+  }
+  const { green, red } = output.dataColours;
+  const word = readiness.ready ? green('ready') : red('not ready');
+  output.data(
+    describeFields([
+      ['kOS', `${word} at ${url}, version ${me.version}`],
+      ['parts', Object.entries(readiness.parts).map(([name, status]) => `${name} ${status === 'ok' ? status : red(status)}`).join(', ')],
+      ['home', home],
+      ['signed in', describeIdentity(me)],
+      ['runs', describeRuns(overview.runs, invocation)],
+      ['approvals', describeApprovals(overview)],
+    ]),
+  );
+  if (!readiness.ready) output.say('What is wrong: kai doctor');
+}
+
+const describeIdentity = (me: Me): string => `${me.principal.name}, ${me.roles.join(', ')} of the workspace ${me.workspace.slug}`;
+
+function describeRuns(runs: Overview['runs'], { output }: Invocation): string {
+  const counts = runStatuses.map((status) => [status, runs[status] ?? 0] as const).filter(([, count]) => count > 0);
+  if (counts.length === 0) return 'none yet; start one: kai run start log-triage --input path=/var/log --wait';
+  const open = (status: RunStatus): number => (isFinalRunStatus(status) ? 1 : 0);
+  return counts
+    .toSorted(([left], [right]) => open(left) - open(right))
+    .map(([status, count]) => `${count.toLocaleString('en-US')} ${paintOfStatus(status, output.dataColours)(status)}`)
+    .join(', ');
+}
+
+function describeApprovals({ openApprovals }: Overview): string {
+  if (openApprovals === 0) return 'none waits for a decision';
+  return `${openApprovals === 1 ? '1 waits' : `${openApprovals} wait`} for a decision: kai approval list`;
+}
+
+/** Nobody answers yet, but a start is under way: another start would be the wrong advice. */
+function stillStarting(error: unknown, supervisorRuns: boolean): unknown {
+  if (!supervisorRuns || !(error instanceof KosError) || (error.code !== 'server_unreachable' && error.code !== 'never_started')) return error;
+  return new KosError({ code: 'still_starting', message: `${error.message.replace(/\.$/, '')}, but its supervisor runs: it is starting, or has lost a part.`, fix: 'Wait a moment. What it does: kai doctor', status: 503, retryable: true, cause: error });
+}
