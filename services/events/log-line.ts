@@ -21,7 +21,7 @@ const levels: Partial<Record<EventType, LogLine['level']>> = {
 };
 
 export function showLogLine(event: KosEvent): LogLine {
-  const stepPath = textAt(event, 'stepPath') ?? textAt(event, 'path');
+  const stepPath = textAt(event, 'stepPath');
   return {
     at: event.at,
     level: levels[event.type] ?? 'info',

@@ -1,0 +1,179 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { projectRoot } from '#config';
+import type { Role } from '#core/policy/permissions.ts';
+import type { PlanEnvironment } from '#core/plan/compiled.ts';
+import { createArtifactStore } from '#services/artifacts/file-store.ts';
+import { createAuthenticator } from '#services/credentials/authenticate.ts';
+import { startEventListener } from '#services/events/listener.ts';
+import { startSequencer } from '#services/events/sequencer.ts';
+import { newId } from '#services/ids.ts';
+import { createApiKey } from '#services/identity/api-key.ts';
+import { signingIdentity } from '#services/identity/signing-key.ts';
+import { openInstallation } from '#services/installation/installation.ts';
+import type { Owner } from '#services/installation/owner.ts';
+import { createPlanCompiler } from '#services/plans/compiler.ts';
+import { createFixedSealing } from '#services/sealing/sealing.ts';
+import { createSecretService } from '#services/secrets/secrets.ts';
+import { makeApp, makeServer } from '#web/api/app.ts';
+import type { ApiDependencies } from '#web/api/dependencies.ts';
+import { makeHostCheck } from '#web/api/guard.ts';
+import { createHealthProbe } from '#web/api/health.ts';
+import { createMetrics } from '#web/api/metrics.ts';
+import { makeRoutes } from '#web/api/routes/index.ts';
+import type { Route } from '#web/api/route.ts';
+import { makeTestDatabase, type TestDatabase } from './test-database.ts';
+import { insertRun } from './test-runs.ts';
+
+export interface TestApi {
+  rig: TestDatabase;
+  url: string;
+  routes: Route[];
+  dependencies: ApiDependencies;
+  owner: Owner;
+  /** The owner's key. */
+  apiKey: string;
+  /** A new member's key of that workspace. */
+  makeKey(member: {
+    roles: Role[];
+    scopes?: string[] | null;
+    workspaceId?: string;
+    expiresAt?: Date;
+  }): Promise<{ apiKey: string; principalId: string; credentialId: string }>;
+  makeWorkspace(): Promise<string>;
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+export interface CallOptions {
+  /** Null: none. Absent: the owner's. */
+  apiKey?: string | null;
+  body?: unknown;
+  /** Sent instead of `body`, as it is. */
+  text?: string;
+  headers?: Record<string, string>;
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  text: string;
+  // Tests read what they expect to be there.
+  body: Record<string, never> & { [name: string]: any };
+}
+
+const environment: PlanEnvironment = {
+  tools: [
+    {
+      name: 'text.upper',
+      version: 1,
+      effect: 'pure',
+      inputSchema: { type: 'object', properties: { text: { type: 'string' } }, required: ['text'] },
+      outputSchema: { type: 'object', properties: { text: { type: 'string' } } },
+    },
+  ],
+  models: ['fast', 'builtin/summary'],
+};
+
+/** The API over a real database; the engine is left out: `acceptRun` writes the run's row and nothing works on it. */
+export async function makeTestApi(): Promise<TestApi> {
+  const rig = await makeTestDatabase();
+  const log = pino({ level: 'silent' });
+  const { database, system } = rig;
+  const { owner, signer } = await openInstallation(system, signingIdentity(Buffer.alloc(32, 5)));
+  const listener = await startEventListener({ address: rig.addresses.app, system, log });
+  const sequencer = startSequencer({ system, signer, log, now: Date.now });
+  const home = await mkdtemp(join(tmpdir(), 'kos-test-api-'));
+  const dependencies: ApiDependencies = {
+    database,
+    system,
+    listener,
+    artifacts: createArtifactStore({ directory: join(home, 'artifacts') }),
+    secrets: createSecretService({ database, sealing: createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) }) }),
+    compile: createPlanCompiler(environment),
+    acceptRun: ({ workspaceId, actor, origin, request, alsoInTransaction }) =>
+      database.inWorkspace(workspaceId, async (transaction) => {
+        const runId = await insertRun(transaction, { workspaceId, startedBy: actor, origin, input: request.input, labels: request.labels ?? {} });
+        await alsoInTransaction(transaction, runId);
+        return { runId };
+      }),
+    explainRun: async (_transaction, runId) => ({ runId, status: 'queued', reasons: [] }),
+    health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: async () => 1 }, Date.now),
+    metrics: createMetrics(system, listener.watching),
+    listTools: () => [],
+    listModels: () => [],
+    nudgeOutbox: () => undefined,
+    publicUrl: 'https://kos.example',
+    version: '0.0.0',
+    places: { home, projectRoot },
+    log,
+    now: () => new Date(),
+  };
+  const routes = makeRoutes(dependencies);
+  let port = 0;
+  const checkHost = (host: string | undefined): void => makeHostCheck({ publicUrl: dependencies.publicUrl, port })(host);
+  const server = makeServer(makeApp(routes, { database, system, authenticator: createAuthenticator({ system, now: Date.now }), checkHost, log }));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  ({ port } = server.address() as AddressInfo);
+  const url = `http://127.0.0.1:${port}`;
+
+  const makeKey: TestApi['makeKey'] = async ({ roles, scopes = null, workspaceId = owner.workspaceId, expiresAt }) => {
+    const [principalId, credentialId] = [newId('principal'), newId('credential')];
+    const { apiKey, secretHash } = createApiKey();
+    await system.sql`insert into kos.principals (id, kind, name, public_key) values (${principalId}, 'user', ${`${roles.join('-')}-person`}, '')`;
+    await system.sql`insert into kos.memberships (workspace_id, principal_id, roles) values (${workspaceId}, ${principalId}, ${system.sql.json(roles)})`;
+    await system.sql`
+      insert into kos.credentials (id, principal_id, workspace_id, kind, secret_hash, scopes, expires_at)
+      values (${credentialId}, ${principalId}, ${workspaceId}, 'api_key', ${Buffer.from(secretHash)}, ${scopes === null ? null : system.sql.json(scopes)}, ${expiresAt ?? null})`;
+    return { apiKey, principalId, credentialId };
+  };
+
+  const ownerKey = await makeKey({ roles: ['owner'] });
+  await system.sql`update kos.credentials set kind = 'owner_key' where id = ${ownerKey.credentialId}`;
+
+  return {
+    rig,
+    url,
+    routes,
+    dependencies,
+    owner: { ...owner, principalId: ownerKey.principalId },
+    apiKey: ownerKey.apiKey,
+    makeKey,
+    makeWorkspace: async () => {
+      const workspaceId = newId('workspace');
+      await system.sql`insert into kos.workspaces (workspace_id, slug, name) values (${workspaceId}, ${randomUUID()}, 'Other')`;
+      return workspaceId;
+    },
+    call: (method, path, options = {}) => callApi(url, ownerKey.apiKey, method, path, options),
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+      await sequencer.stop();
+      await listener.close();
+      await rig.remove();
+    },
+  };
+}
+
+async function callApi(url: string, ownerKey: string, method: string, path: string, options: CallOptions): Promise<Answer> {
+  const apiKey = options.apiKey === undefined ? ownerKey : options.apiKey;
+  const content = options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
+  const response = await fetch(url + path, {
+    method,
+    headers: {
+      ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }),
+      ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...options.headers,
+    },
+    ...(content === undefined ? {} : { body: content }),
+  });
+  const text = await response.text();
+  const isJson = (response.headers.get('content-type') ?? '').includes('json');
+  return { status: response.status, headers: response.headers, text, body: isJson && text !== '' ? JSON.parse(text) : {} };
+}
