@@ -1,0 +1,114 @@
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { JsonObject } from '#schemas/json.ts';
+import type { EventType } from '#schemas/event.ts';
+import { recordEvents } from '#services/records/record.ts';
+import { makeTestApi, type TestApi } from '#tests/rig/test-api.ts';
+import { insertRun } from '#tests/rig/test-runs.ts';
+
+let api: TestApi;
+
+beforeAll(async () => {
+  api = await makeTestApi();
+});
+
+afterAll(() => api.close());
+
+const makeRun = () => api.rig.database.inWorkspace(api.owner.workspaceId, (transaction) => insertRun(transaction, { workspaceId: api.owner.workspaceId }));
+
+const record = (runId: string, type: EventType, data: JsonObject) =>
+  api.rig.database.inWorkspace(api.owner.workspaceId, ({ sql }) => recordEvents(sql, [{ workspaceId: api.owner.workspaceId, runId, type, data }]));
+
+/** Reads messages of a stream until `enough`, then hangs up. */
+async function readStream(runId: string, enough: (messages: EventSourceMessage[]) => boolean, headers: Record<string, string> = {}, query = ''): Promise<EventSourceMessage[]> {
+  const hangUp = new AbortController();
+  const response = await fetch(`${api.url}/v1/runs/${runId}/events${query}`, {
+    headers: { authorization: `Bearer ${api.apiKey}`, accept: 'text/event-stream', ...headers },
+    signal: hangUp.signal,
+  });
+  expect([response.status, response.headers.get('content-type'), response.headers.get('content-encoding')]).toEqual([200, 'text/event-stream; charset=utf-8', null]);
+  const messages: EventSourceMessage[] = [];
+  const parser = createParser({ onEvent: (message) => messages.push(message) });
+  const decoder = new TextDecoder();
+  const reader = response.body!.getReader();
+  while (!enough(messages)) {
+    const chunk = await reader.read();
+    if (chunk.done) break;
+    parser.feed(decoder.decode(chunk.value, { stream: true }));
+  }
+  hangUp.abort();
+  return messages;
+}
+
+describe('the stream of events', () => {
+  it('sends what was, then what comes, within 100 ms of the commit', async () => {
+    const runId = await makeRun();
+    const reading = readStream(runId, (messages) => messages.length >= 12);
+    await expect.poll(() => api.dependencies.listener.watching()).toBeGreaterThan(0);
+    for (let count = 0; count < 10; count += 1) await record(runId, 'step.succeeded', { count });
+    await record(runId, 'run.succeeded', {});
+    const committedAt = performance.now();
+    const messages = await reading;
+    expect(performance.now() - committedAt).toBeLessThan(250);
+    expect(messages.map(({ event }) => event)).toEqual(['run.accepted', ...Array.from({ length: 10 }, () => 'step.succeeded'), 'run.succeeded']);
+    expect(JSON.parse(messages[3]!.data)).toMatchObject({ id: expect.stringMatching(/^evt_/), position: messages[3]!.id, type: 'step.succeeded', runId, data: { count: 2 } });
+    await expect.poll(() => api.dependencies.listener.watching()).toBe(0);
+  });
+
+  it('goes on after the last event that was seen, by header or query: nothing twice, nothing lost', async () => {
+    const runId = await makeRun();
+    for (let count = 0; count < 450; count += 1) await record(runId, 'step.succeeded', { count });
+    const seen: number[] = [];
+    let last: string | undefined;
+    while (seen.length < 450) {
+      const take = 1 + Math.floor(Math.random() * 120);
+      const headers: Record<string, string> = last !== undefined && seen.length % 2 === 0 ? { 'last-event-id': last } : {};
+      const query = last !== undefined && seen.length % 2 === 1 ? `?after=${last}` : '';
+      const messages = (await readStream(runId, (got) => got.length >= take || (got.at(-1)?.data ?? '').includes('"count":449'), headers, query)).slice(0, take);
+      last = messages.at(-1)?.id ?? last;
+      seen.push(...messages.flatMap((message) => (JSON.parse(message.data).data.count as number | undefined) ?? []));
+    }
+    expect(seen).toEqual(Array.from({ length: 450 }, (_, count) => count));
+  });
+
+  it('says reset, and starts over, for a position of another epoch', async () => {
+    const runId = await makeRun();
+    const [reset, first] = await readStream(runId, (messages) => messages.length >= 2, { 'last-event-id': 'abc123-7' });
+    expect([reset?.event, JSON.parse(reset?.data ?? '{}'), reset?.id]).toEqual(['reset', { reason: 'another_epoch' }, undefined]);
+    expect(first?.event).toBe('run.accepted');
+  });
+
+  it('serves 100 clients of one run', async () => {
+    const runId = await makeRun();
+    const clients = Array.from({ length: 100 }, () => readStream(runId, (messages) => messages.length >= 21));
+    await expect.poll(() => api.dependencies.listener.watching(), { timeout: 10_000 }).toBe(100);
+    for (let count = 0; count < 20; count += 1) await record(runId, 'step.succeeded', { count });
+    for (const messages of await Promise.all(clients)) expect(messages).toHaveLength(21);
+  });
+});
+
+describe('pages of events', () => {
+  it('are for those who ask for JSON', async () => {
+    const runId = await makeRun();
+    for (let count = 0; count < 5; count += 1) await record(runId, 'step.started', { count });
+    const page = (after: string | null) => api.call('GET', `/v1/runs/${runId}/events?limit=4${after === null ? '' : `&after=${after}`}`, { headers: { accept: 'application/json' } });
+    await expect.poll(async () => (await api.call('GET', `/v1/runs/${runId}/events`)).body['items'].length).toBe(6);
+    const first = await page(null);
+    const second = await page(first.body['nextCursor']);
+    expect([first.body['items'].length, second.body['items'].length, second.body['nextCursor'], second.body['reset']]).toEqual([4, 2, null, false]);
+    expect((await page('abc123-9')).body['reset']).toBe(true);
+  });
+
+  it('read as lines of a log', async () => {
+    const runId = await makeRun();
+    await record(runId, 'step.retrying', { stepPath: 'fetch', attempt: 2, error: { code: 'http_500', message: 'The server answered 500.' } });
+    await record(runId, 'approval.decided', { stepPath: 'signOff', decision: 'approve' });
+    await expect.poll(async () => (await api.call('GET', `/v1/runs/${runId}/logs`)).body['items'].length).toBe(3);
+    const { items } = (await api.call('GET', `/v1/runs/${runId}/logs`)).body;
+    expect(items.map(({ level, text, stepPath }: { level: string; text: string; stepPath: string | null }) => [level, text, stepPath])).toEqual([
+      ['info', 'run accepted', null],
+      ['warn', 'fetch retrying (attempt 2): The server answered 500.', 'fetch'],
+      ['info', 'approval decided: approved at signOff', 'signOff'],
+    ]);
+  });
+});
