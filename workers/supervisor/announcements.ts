@@ -41,7 +41,7 @@ export async function makeKaiCommand(home: string, projectRoot: string): Promise
   }
   const file = join(folder, 'kai');
   await rm(file, { force: true });
-  await writeFile(file, `#!/bin/sh\n: "\${KOS_HOME:=${quote(home)}}"\nexport KOS_HOME\nexec node ${quote(launcher)} "$@"\n`);
+  await writeFile(file, `#!/bin/sh\n[ -n "$KOS_HOME" ] || KOS_HOME=${quote(home)}\nexport KOS_HOME\nexec node ${quote(launcher)} "$@"\n`);
   await chmod(file, 0o755);
   return folder;
 }
