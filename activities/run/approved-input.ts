@@ -5,7 +5,7 @@ import type { Json } from '#schemas/json.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { readApprovalOfStep } from '#services/runs/ledger/waits.ts';
 import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
-import type { StepWork } from './execute-step.ts';
+import type { StepWork } from './step-work.ts';
 
 /** What a decision is bound to: the plan, the tools' versions, what was shown. SHA-256 of the RFC 8785 form. */
 export const argumentsDigestOf = (executable: ExecutablePlan, message: string | null, shown: ApprovalArgument[]): string =>

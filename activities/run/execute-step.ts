@@ -18,23 +18,11 @@ import type { RunActivityDependencies } from './dependencies.ts';
 import { classifyFailure, retryDelayMs, type StepFailure, stepTimedOut, WorkerStopping } from './failure.ts';
 import { makeToolContext, type Performed, performStep, toolOf } from './perform-step.ts';
 import { resolveInput } from './resolve-input.ts';
+import type { StepWork } from './step-work.ts';
 import { ToolFailure } from '#services/tools/tool.ts';
 
 /** What came of one try at a step: an outcome for good, or the instant of its next attempt. */
 export type Tried = { outcome: Outcome } | { retryAtMs: number };
-
-export interface StepWork {
-  claim: Claim;
-  facts: RunFacts;
-  executable: ExecutablePlan;
-  compiled: CompiledStep;
-  item: number | null;
-  /** Nothing else of the run works meanwhile. */
-  alone: boolean;
-  signal: AbortSignal;
-  /** Written in the transaction of a good end: the run's own end, when this step is its last. */
-  alsoAtEnd?: (sql: TransactionSql, header: RunHeader) => Promise<void>;
-}
 
 type Effect = 'pure' | 'idempotent' | 'effectful';
 

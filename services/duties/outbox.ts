@@ -1,0 +1,115 @@
+import type { Logger } from 'pino';
+import type { JsonObject } from '#schemas/json.ts';
+import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import type { SystemDatabase } from '#services/database/connect.ts';
+import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
+import { type Duty, repeat } from './repeat.ts';
+
+export interface OutboxOptions {
+  system: SystemDatabase;
+  workflows: RunWorkflows;
+  /** Bytes free where kOS keeps its data: below 1 GB new runs wait. */
+  freeBytes(): Promise<number>;
+  log: Logger;
+}
+
+interface OutboxRow {
+  id: number;
+  workspaceId: string;
+  runId: string;
+  kind: 'start' | 'decision' | 'cancel' | 'terminate';
+  payload: JsonObject;
+  attempts: number;
+}
+
+interface StartRow {
+  status: RunStatus;
+  rules: number;
+  generation: number;
+  deadlineMs: number | null;
+  shape: PlanShape | null;
+}
+
+export const freeBytesAtLeast = 1_000_000_000;
+
+/** Two processes may send: a row that one has taken is left to it for this long. */
+const leaseSeconds = 10;
+const batch = 50;
+const idlePauseMs = 250;
+const lowDiskPauseSeconds = 5;
+
+type Sent = { done: true } | { done: false; afterSeconds: number; because: string };
+
+/** Tells Temporal what was decided in Postgres, until it is taken. A nudge makes it look at once. */
+export function startOutbox(options: OutboxOptions): Duty {
+  return repeat('outbox', options.log, async () => {
+    const rows = await takeDue(options.system);
+    await Promise.all(rows.map((row) => sendRow(options, row)));
+    return rows.length === batch ? 0 : idlePauseMs;
+  });
+}
+
+async function takeDue({ sql }: SystemDatabase): Promise<OutboxRow[]> {
+  return await sql<OutboxRow[]>`
+    update kos.outbox set next_attempt_at = clock_timestamp() + make_interval(secs => ${leaseSeconds}), attempts = attempts + 1
+    where id in (select id from kos.outbox where next_attempt_at <= clock_timestamp() order by id limit ${batch} for update skip locked)
+    returning id, workspace_id as "workspaceId", run_id as "runId", kind, payload, attempts`;
+}
+
+async function sendRow(options: OutboxOptions, row: OutboxRow): Promise<void> {
+  const { sql } = options.system;
+  const sent = await send(options, row).catch((error: unknown): Sent => {
+    const because = error instanceof Error ? error.message : String(error);
+    return { done: false, afterSeconds: Math.min(30, 0.2 * 2 ** Math.min(row.attempts, 10)), because };
+  });
+  if (sent.done) await sql`delete from kos.outbox where id = ${row.id}`;
+  else await sql`update kos.outbox set next_attempt_at = clock_timestamp() + make_interval(secs => ${sent.afterSeconds}), last_error = ${sent.because} where id = ${row.id}`;
+}
+
+async function send(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
+  switch (row.kind) {
+    case 'start':
+      return await sendStart(options, row);
+    case 'decision': {
+      const { waitId, version } = row.payload;
+      // A run that is gone from Temporal is resumed from Postgres, and finds the decision there.
+      await options.workflows.signalDecision(row.runId, { waitId: String(waitId), version: Number(version) });
+      return { done: true };
+    }
+    case 'cancel':
+      return await sendCancel(options, row);
+    case 'terminate':
+      await options.workflows.terminate(row.runId, String(row.payload.reason ?? 'terminated'));
+      return { done: true };
+  }
+}
+
+async function sendStart({ system, workflows, freeBytes }: OutboxOptions, row: OutboxRow): Promise<Sent> {
+  const { sql } = system;
+  const [run] = await sql<StartRow[]>`
+    select r.status, r.rules, r.generation, (extract(epoch from r.deadline_at) * 1000)::float8 as "deadlineMs", v.shape
+    from kos.runs r left join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
+    where r.id = ${row.runId}`;
+  if (run === undefined || isFinalRunStatus(run.status)) return { done: true };
+  const resume = row.payload.resume === true;
+  if (!resume && (await freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
+  const { rules, generation, deadlineMs } = run;
+  const input = { runId: row.runId, workspaceId: row.workspaceId, rules, generation, shape: resume ? null : run.shape, deadlineMs, windows: [] };
+  await workflows.start(input, { resume });
+  return { done: true };
+}
+
+async function holdForDisk(sql: SystemDatabase['sql'], runId: string): Promise<Sent> {
+  const text = 'Less than 1 GB is free on the disk of KOS_HOME: new runs wait until there is more.';
+  await sql`update kos.runs set waiting_for = ${sql.json({ kind: 'engine', ref: null, until: null, text })} where id = ${runId} and status = 'queued'`;
+  return { done: false, afterSeconds: lowDiskPauseSeconds, because: text };
+}
+
+/** A run that has not been started yet takes its cancel when it has. */
+async function sendCancel({ system, workflows }: OutboxOptions, row: OutboxRow): Promise<Sent> {
+  if ((await workflows.signalCancel(row.runId)) === 'taken') return { done: true };
+  const [run] = await system.sql<{ status: RunStatus }[]>`select status from kos.runs where id = ${row.runId}`;
+  if (run === undefined || isFinalRunStatus(run.status)) return { done: true };
+  return { done: false, afterSeconds: 1, because: 'The run is not in Temporal yet.' };
+}

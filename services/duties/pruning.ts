@@ -1,0 +1,79 @@
+import type { Logger } from 'pino';
+import { workspaceSettingsSchema, type WorkspaceSettings } from '#schemas/settings.ts';
+import type { ArtifactStore } from '#services/artifacts/store.ts';
+import { sweepArtifacts } from '#services/artifacts/sweep.ts';
+import type { SystemDatabase } from '#services/database/connect.ts';
+import { idempotencyKeptHours } from '#services/idempotency/idempotency.ts';
+import { recordAudit } from '#services/records/record.ts';
+import { removeContents, removeRunRows } from '#services/runs/remove.ts';
+import { type Duty, repeat } from './repeat.ts';
+
+export interface PruningOptions {
+  system: SystemDatabase;
+  artifacts: ArtifactStore;
+  log: Logger;
+  now: () => number;
+}
+
+/** Small batches: no lock is held long, and a kill loses one batch's work. */
+const runsPerBatch = 50;
+const eventsPerBatch = 2_000;
+const idlePauseMs = 60_000;
+const busyPauseMs = 200;
+const sweepEveryMs = 6 * 3_600_000;
+
+/** Removes what its workspace keeps no longer: ended runs that nobody pinned, events of ended runs, idempotency keys, content without an owner. */
+export function startPruning(options: PruningOptions): Duty {
+  let sweptAt = options.now();
+  return repeat('pruning', options.log, async () => {
+    let more = false;
+    for (const workspace of await workspaces(options.system)) {
+      more = (await pruneRuns(options, workspace)) || more;
+      more = (await pruneEvents(options.system, workspace)) || more;
+    }
+    await options.system.sql`delete from kos.idempotency_keys where created_at < clock_timestamp() - make_interval(hours => ${idempotencyKeptHours})`;
+    if (options.now() - sweptAt > sweepEveryMs) {
+      sweptAt = options.now();
+      await sweepArtifacts(options);
+    }
+    return more ? busyPauseMs : idlePauseMs;
+  });
+}
+
+interface WorkspaceRetention {
+  workspaceId: string;
+  retention: WorkspaceSettings['retention'];
+}
+
+async function workspaces({ sql }: SystemDatabase): Promise<WorkspaceRetention[]> {
+  const rows = await sql<{ workspaceId: string; value: unknown }[]>`
+    select w.workspace_id as "workspaceId", s.value from kos.workspaces w left join kos.settings s on s.workspace_id = w.workspace_id`;
+  return rows.map((row) => ({ workspaceId: row.workspaceId, retention: workspaceSettingsSchema.parse(row.value ?? {}).retention }));
+}
+
+/** True: there may be more. */
+export async function pruneRuns(options: PruningOptions, { workspaceId, retention }: WorkspaceRetention): Promise<boolean> {
+  const { runIds, contents } = await options.system.sql.begin(async (sql) => {
+    const old = await sql<{ id: string }[]>`
+      select id from kos.runs where workspace_id = ${workspaceId} and finished_at < clock_timestamp() - make_interval(days => ${retention.runsDays})
+        and status in ('succeeded', 'failed', 'cancelled', 'terminated') and not pinned order by finished_at limit ${runsPerBatch} for update skip locked`;
+    const ids = old.map((row) => row.id);
+    if (ids.length === 0) return { runIds: ids, contents: [] };
+    const unnamed = await removeRunRows(sql, workspaceId, ids);
+    await recordAudit(sql, ids.map((id) => ({ workspaceId, actor: 'kos', action: 'run.prune', subject: id, data: { afterDays: retention.runsDays } })));
+    return { runIds: ids, contents: unnamed };
+  });
+  await removeContents(options, workspaceId, contents);
+  return runIds.length === runsPerBatch;
+}
+
+/** Events go earlier than their runs; those of open and pinned runs stay. */
+export async function pruneEvents({ sql }: SystemDatabase, { workspaceId, retention }: WorkspaceRetention): Promise<boolean> {
+  const removed = await sql`
+    delete from kos.events where id in (
+      select e.id from kos.events e left join kos.runs r on r.id = e.run_id
+      where e.workspace_id = ${workspaceId} and e.seq is not null and e.at < clock_timestamp() - make_interval(days => ${retention.eventsDays})
+        and (r.id is null or (r.status in ('succeeded', 'failed', 'cancelled', 'terminated') and not r.pinned))
+      limit ${eventsPerBatch})`;
+  return removed.count === eventsPerBatch;
+}

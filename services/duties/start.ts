@@ -1,0 +1,39 @@
+import { statfs } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import type { ArtifactStore } from '#services/artifacts/store.ts';
+import type { SystemDatabase } from '#services/database/connect.ts';
+import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
+import { startOutbox } from './outbox.ts';
+import { startPruning } from './pruning.ts';
+import { startReconciler } from './reconciler.ts';
+
+export interface Duties {
+  /** Something was written to the outbox: look there now. */
+  nudgeOutbox(): void;
+  stop(): Promise<void>;
+}
+
+export interface DutyDependencies {
+  system: SystemDatabase;
+  workflows: RunWorkflows;
+  artifacts: ArtifactStore;
+  home: string;
+  log: Logger;
+  now: () => number;
+}
+
+/** What keeps Postgres and Temporal in step. Several processes may run it: rows are leased, and locks make one reconciler of many. */
+export function startDuties(dependencies: DutyDependencies): Duties {
+  const freeBytes = async (): Promise<number> => {
+    const { bavail, bsize } = await statfs(dependencies.home);
+    return bavail * bsize;
+  };
+  const outbox = startOutbox({ ...dependencies, freeBytes });
+  const duties = [outbox, startReconciler(dependencies), startPruning(dependencies)];
+  return {
+    nudgeOutbox: () => outbox.nudge(),
+    stop: async () => {
+      await Promise.all(duties.map((duty) => duty.stop()));
+    },
+  };
+}

@@ -1,0 +1,95 @@
+import { KosError } from '#core/errors.ts';
+import { currentRules } from '#core/engine/decide.ts';
+import type { InputResult } from '#core/plan/validate-input.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
+import type { Origin, StartRun } from '#schemas/run.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import { type Database, jsonParameter, type Transaction, type TransactionSql } from '#services/database/connect.ts';
+import { newId } from '#services/ids.ts';
+import { recordAudit, recordEvents } from '#services/records/record.ts';
+
+export interface AcceptDependencies {
+  database: Database;
+  validateInput(schema: Json | null, input: Json | undefined): Promise<InputResult>;
+}
+
+export interface AcceptRequest {
+  workspaceId: string;
+  actor: string;
+  responsible: string;
+  origin: Origin;
+  request: StartRun;
+  /** Runs in the transaction that writes the run. */
+  alsoInTransaction?: (transaction: Transaction, runId: string) => Promise<void>;
+}
+
+interface PlanRow {
+  name: string;
+  version: number;
+  digest: string;
+  document: JsonObject;
+  shape: PlanShape;
+}
+
+/**
+ * Accepts a run: its row, event, audit entry, idempotency key and the order to start it stand in one transaction, or nothing does. Throws
+ * KosError `plan_not_found` (404), `input_invalid` (422, with pointers).
+ */
+export async function acceptRun(dependencies: AcceptDependencies, accept: AcceptRequest): Promise<{ runId: string }> {
+  const plan = await dependencies.database.inWorkspace(accept.workspaceId, ({ sql }) => findPlan(sql, accept.request.plan));
+  const input = await checkedInput(dependencies, plan, accept.request.input);
+  const runId = newId('run');
+  await dependencies.database.inWorkspace(accept.workspaceId, async (transaction) => {
+    await insertRun(transaction.sql, accept, plan, runId, input);
+    await accept.alsoInTransaction?.(transaction, runId);
+  });
+  return { runId };
+}
+
+async function findPlan(sql: TransactionSql, reference: string): Promise<PlanRow> {
+  const [name = '', version] = reference.split('@');
+  const [row] = await sql<PlanRow[]>`
+    select v.name, v.version, v.digest, v.document, v.shape from kos.plans p join kos.plan_versions v on v.workspace_id = p.workspace_id and v.name = p.name
+    where p.name = ${name} and not p.archived and v.version = ${version === undefined ? sql`p.latest_version` : Number(version)}`;
+  if (row !== undefined) return row;
+  throw new KosError({ code: 'plan_not_found', message: `There is no plan "${reference}" in this workspace.`, fix: 'See what there is: kai plan list. Save one: kai plan save FILE', status: 404 });
+}
+
+async function checkedInput(dependencies: AcceptDependencies, plan: PlanRow, given: JsonObject): Promise<JsonObject> {
+  const result = await dependencies.validateInput(plan.document.input ?? null, given);
+  if (result.ok) return result.input;
+  const first = result.faults[0];
+  throw new KosError({
+    code: 'input_invalid',
+    message: `The input does not fit plan ${plan.name}@${plan.version}: ${first === undefined ? 'it is invalid' : `${first.pointer || '/'} ${first.message}`}.`,
+    fix: `See what it takes: kai plan get ${plan.name}`,
+    status: 422,
+    details: result.faults.map((fault) => ({ ...fault, pointer: `/input${fault.pointer}` })),
+  });
+}
+
+async function insertRun(sql: TransactionSql, accept: AcceptRequest, plan: PlanRow, runId: string, input: JsonObject): Promise<void> {
+  const { workspaceId, actor, responsible, origin, request } = accept;
+  const labels = { ...((plan.document.labels as Record<string, string> | undefined) ?? {}), ...request.labels };
+  const deadline = plan.shape.timeoutMs === null ? sql`null::timestamptz` : sql`clock_timestamp() + make_interval(secs => ${plan.shape.timeoutMs / 1000})`;
+  await sql`
+    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, deadline_at)
+    values (${runId}, ${workspaceId}, ${plan.name}, ${plan.version}, ${plan.digest}, 'queued', ${jsonParameter(sql, input)}, ${sql.json(labels)}, ${actor}, ${responsible},
+      ${sql.json(origin)}, ${currentRules}, ${deadline})`;
+  await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json({ resume: false })})`;
+  await referToArtifacts(sql, workspaceId, runId, input);
+  const data = { plan: plan.name, version: plan.version, digest: plan.digest };
+  await recordEvents(sql, [{ workspaceId, runId, type: 'run.accepted', data }]);
+  await recordAudit(sql, [{ workspaceId, actor, action: 'run.accept', subject: runId, data: { ...data, origin } }]);
+}
+
+const artifactIds = /art_[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g;
+
+/** An artifact that the input names stays as long as this run. */
+async function referToArtifacts(sql: TransactionSql, workspaceId: string, runId: string, input: JsonObject): Promise<void> {
+  const named = [...new Set(JSON.stringify(input).match(artifactIds) ?? [])];
+  if (named.length === 0) return;
+  await sql`
+    insert into kos.artifact_references (workspace_id, artifact_id, run_id)
+    select ${workspaceId}, id, ${runId} from kos.artifacts where id in ${sql(named)} on conflict do nothing`;
+}

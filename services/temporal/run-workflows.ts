@@ -1,0 +1,138 @@
+import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
+import { defineSearchAttributeKey, TypedSearchAttributes, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import type { Sealing } from '#services/sealing/sealing.ts';
+import { makeRunWorkflowId, runsTaskQueue, workflowTypes, workspaceSearchAttribute } from '#workflows/ids.ts';
+import { cancelSignalName, type DecisionSignal, decisionSignalName } from '#workflows/messages.ts';
+import type { PlanRunInput } from '#workflows/plan-run-input.ts';
+import { createDataConverter } from './data-converter.ts';
+
+/** What Temporal knows of a run's newest execution. */
+export interface ExecutionFacts {
+  status: 'running' | 'completed' | 'failed' | 'cancelled' | 'terminated' | 'timed_out';
+  chain: string;
+  /** Of a failed one: its error's type and message. */
+  failure: { code: string; message: string } | null;
+  /** Attempts of the workflow task that is pending; above 1 it is failing. */
+  workflowTaskAttempt: number;
+}
+
+/** The door to Temporal for everything but workers: ids and sealed numbers go through it, data never. */
+export interface RunWorkflows {
+  /** `already`: an execution of this run exists; nothing was started. */
+  start(input: PlanRunInput, options: { resume: boolean }): Promise<'started' | 'already'>;
+  signalDecision(runId: string, signal: DecisionSignal): Promise<'taken' | 'gone'>;
+  signalCancel(runId: string): Promise<'taken' | 'gone'>;
+  describe(runId: string): Promise<ExecutionFacts | null>;
+  /** Workflow ids of one type that run, by visibility (a second or so behind). */
+  listRunning(type: keyof typeof workflowTypes): AsyncIterable<string>;
+  terminate(workflowId: string, reason: string): Promise<void>;
+  /** Workers that poll the queue for workflow tasks. */
+  countPollers(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface RunWorkflowsOptions {
+  address: string;
+  namespace: string;
+  sealing: Sealing;
+  /** Workflow tasks must be answered within this; a lost worker is noticed by it. */
+  workflowTaskTimeoutMs?: number;
+  taskQueue?: string;
+}
+
+const defaultWorkflowTaskTimeoutMs = 3_000;
+
+export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows {
+  const { namespace } = options;
+  const taskQueue = options.taskQueue ?? runsTaskQueue;
+  const connection = Connection.lazy({ address: options.address, connectTimeout: '3s' });
+  const client = new Client({ connection, namespace, dataConverter: createDataConverter({ sealing: options.sealing, namespace, refuse: 'throw' }) });
+  const workspaceKey = defineSearchAttributeKey(workspaceSearchAttribute, 'KEYWORD');
+
+  return {
+    async start(input, { resume }) {
+      try {
+        await client.workflow.start(workflowTypes.planRun, {
+          taskQueue,
+          workflowId: makeRunWorkflowId(input.runId),
+          args: [input],
+          workflowTaskTimeout: options.workflowTaskTimeoutMs ?? defaultWorkflowTaskTimeoutMs,
+          workflowIdReusePolicy: resume ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
+          workflowIdConflictPolicy: 'FAIL',
+          typedSearchAttributes: new TypedSearchAttributes([{ key: workspaceKey, value: input.workspaceId }]),
+        });
+        return 'started';
+      } catch (error) {
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return 'already';
+        throw error;
+      }
+    },
+    signalDecision: (runId, signal) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(decisionSignalName, signal)),
+    signalCancel: (runId) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(cancelSignalName)),
+    describe: (runId) => describeExecution(client, makeRunWorkflowId(runId)),
+    async *listRunning(type) {
+      for await (const execution of client.workflow.list({ query: `WorkflowType = '${workflowTypes[type]}' AND ExecutionStatus = 'Running'`, pageSize: 1000 })) yield execution.workflowId;
+    },
+    async terminate(workflowId, reason) {
+      await signalled(client.workflow.getHandle(workflowId).terminate(reason));
+    },
+    async countPollers() {
+      const { pollers } = await connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: taskQueue }, taskQueueType: 1 });
+      const freshSince = Date.now() / 1000 - pollerFreshForSeconds;
+      return (pollers ?? []).filter((poller) => Number(poller.lastAccessTime?.seconds ?? 0) > freshSince).length;
+    },
+    close: () => connection.close(),
+  };
+}
+
+/** A poll lasts at most 60 s on the server; a worker that lives has asked since. */
+const pollerFreshForSeconds = 65;
+
+async function signalled(sending: Promise<unknown>): Promise<'taken' | 'gone'> {
+  try {
+    await sending;
+    return 'taken';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return 'gone';
+    throw error;
+  }
+}
+
+const statuses: Record<string, ExecutionFacts['status']> = {
+  RUNNING: 'running',
+  COMPLETED: 'completed',
+  FAILED: 'failed',
+  CANCELLED: 'cancelled',
+  TERMINATED: 'terminated',
+  TIMED_OUT: 'timed_out',
+  CONTINUED_AS_NEW: 'running',
+};
+
+async function describeExecution(client: Client, workflowId: string): Promise<ExecutionFacts | null> {
+  try {
+    const handle = client.workflow.getHandle(workflowId);
+    const description = await handle.describe();
+    const status = statuses[description.status.name] ?? 'running';
+    return {
+      status,
+      chain: description.raw.workflowExecutionInfo?.firstRunId ?? description.runId,
+      failure: status === 'failed' ? await failureOf(client, workflowId, description.runId) : null,
+      workflowTaskAttempt: description.raw.pendingWorkflowTask?.attempt ?? 0,
+    };
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return null;
+    throw error;
+  }
+}
+
+/** The failure of a closed execution, from its last event. */
+async function failureOf(client: Client, workflowId: string, runId: string): Promise<{ code: string; message: string }> {
+  try {
+    await client.workflow.getHandle(workflowId, runId, { followRuns: false }).result();
+    return { code: 'workflow_failed', message: 'The workflow failed.' };
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    const type = cause instanceof Error && 'type' in cause && typeof cause.type === 'string' ? cause.type : 'workflow_failed';
+    return { code: type, message: cause instanceof Error ? cause.message : String(cause) };
+  }
+}

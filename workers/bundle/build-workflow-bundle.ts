@@ -1,0 +1,14 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
+import { failureConverterPath } from '#services/temporal/data-converter.ts';
+
+/** `node build-workflow-bundle.ts FILE`: writes the bundle whole or not at all, so that several processes may build at once. */
+const [, , file] = process.argv;
+if (file === undefined) throw new Error('usage: build-workflow-bundle.ts FILE');
+const workflowsPath = fileURLToPath(new URL('../../workflows/index.ts', import.meta.url));
+const { code } = await bundleWorkflowCode({ workflowsPath, failureConverterPath, logger: new DefaultLogger('WARN') });
+await mkdir(dirname(file), { recursive: true });
+await writeFile(`${file}.${process.pid}`, code);
+await rename(`${file}.${process.pid}`, file);

@@ -1,0 +1,68 @@
+import { Runtime, DefaultLogger, NativeConnection, Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { alive } from '#activities/alive.ts';
+import { createRunActivities } from '#activities/run/run-activities.ts';
+import type { RunActivityDependencies } from '#activities/run/dependencies.ts';
+import type { Sealing } from '#services/sealing/sealing.ts';
+import { createDataConverter } from '#services/temporal/data-converter.ts';
+import { refusedPayloadInterceptor } from '#services/temporal/data-converter-refusal.ts';
+import { runsTaskQueue } from '#workflows/ids.ts';
+
+export interface WorkerOptions {
+  address: string;
+  namespace: string;
+  sealing: Sealing;
+  /** Path of the workflow bundle. */
+  bundle: string;
+  dependencies: Omit<RunActivityDependencies, 'alive'>;
+  taskQueue?: string;
+  /** Workflows kept in memory; parked ones beyond are replayed when something happens. */
+  maxCachedWorkflows?: number;
+}
+
+export interface RunWorker {
+  /** Ends when the worker was shut down; rejects when it cannot go on. */
+  run(): Promise<void>;
+  shutdown(): void;
+  close(): Promise<void>;
+}
+
+/** Sends the SDK's own lines to our log. Once per process, before anything of the SDK. */
+export function installRuntime(log: Logger): void {
+  Runtime.install({
+    logger: new DefaultLogger('WARN', ({ level, message, meta }) => {
+      if (level === 'ERROR') log.error({ meta }, message);
+      else log.warn({ meta }, message);
+    }),
+    telemetryOptions: { logging: { forward: {}, filter: { core: 'ERROR', other: 'ERROR' } } },
+  });
+}
+
+/** Temporal's answers to a lost worker: sticky tasks move on after 1 s, heartbeats (see `alive`) are passed on twice a second. */
+export async function createRunWorker(options: WorkerOptions): Promise<RunWorker> {
+  const connection = await NativeConnection.connect({ address: options.address });
+  const worker = await Worker.create({
+    connection,
+    namespace: options.namespace,
+    taskQueue: options.taskQueue ?? runsTaskQueue,
+    workflowBundle: { codePath: options.bundle },
+    activities: createRunActivities({ ...options.dependencies, alive }),
+    dataConverter: createDataConverter({ sealing: options.sealing, namespace: options.namespace, refuse: 'marker' }),
+    interceptors: { activity: [refusedPayloadInterceptor] },
+    maxCachedWorkflows: options.maxCachedWorkflows ?? 200,
+    maxConcurrentActivityTaskExecutions: 100,
+    maxConcurrentWorkflowTaskExecutions: 20,
+    stickyQueueScheduleToStartTimeout: '1 s',
+    maxHeartbeatThrottleInterval: '500 ms',
+    defaultHeartbeatThrottleInterval: '500 ms',
+    shutdownGraceTime: '2 s',
+    shutdownForceTime: '4 s',
+  });
+  return {
+    run: () => worker.run(),
+    shutdown: () => {
+      if (worker.getState() === 'RUNNING') worker.shutdown();
+    },
+    close: () => connection.close(),
+  };
+}

@@ -1,0 +1,60 @@
+import { join } from 'node:path';
+import pino from 'pino';
+import { projectRoot, readConfiguration } from '#config';
+import { createArtifactStore } from '#services/artifacts/file-store.ts';
+import { connectDatabase } from '#services/database/connect.ts';
+import { endWithSupervisor, readPartFacts } from '#services/embedded/part.ts';
+import { createEvaluator } from '#services/expression/evaluator.ts';
+import { createModelService } from '#services/models/model-service.ts';
+import { createExecutablePlans, createRunFactsReader } from '#services/runs/executable-plans.ts';
+import { createSealing } from '#services/sealing/sealing.ts';
+import { createSecretService } from '#services/secrets/secrets.ts';
+import { createSettingsReader, toolSettings } from '#services/settings/settings.ts';
+import { builtinTools, createToolRegistry } from '#services/tools/registry.ts';
+import { ensureWorkflowBundle } from './bundle/workflow-bundle.ts';
+import { createRunWorker, installRuntime } from './create-worker.ts';
+
+/** The worker process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
+const configuration = readConfiguration(process.env);
+const facts = await readPartFacts(configuration.partFacts);
+const log = pino({ name: 'worker' });
+installRuntime(log);
+
+const keys = join(facts.home, 'keys');
+const [payloadSealing, secretSealing, bundle] = await Promise.all([
+  createSealing({ directory: keys, purpose: 'payload' }),
+  createSealing({ directory: keys, purpose: 'secret' }),
+  ensureWorkflowBundle(projectRoot),
+]);
+const database = connectDatabase(facts.database.app, { max: 12, applicationName: 'kos-worker' });
+const tools = createToolRegistry(builtinTools({ home: facts.home, egress: { forbiddenPorts: () => facts.ownPorts } }));
+const settings = createSettingsReader({ database, now: Date.now });
+const evaluator = createEvaluator();
+
+const worker = await createRunWorker({
+  ...facts.temporal,
+  sealing: payloadSealing,
+  bundle,
+  dependencies: {
+    database,
+    tools,
+    plans: createExecutablePlans({ database, tools }),
+    facts: createRunFactsReader({ database }),
+    evaluator,
+    models: createModelService({
+      openai: configuration.openai,
+      checkAnswer: async (schema, value) => {
+        const result = await evaluator.validateInput(schema, value);
+        return result.ok ? [] : result.faults;
+      },
+    }),
+    artifacts: createArtifactStore({ directory: join(facts.home, 'artifacts') }),
+    secrets: createSecretService({ database, sealing: secretSealing }),
+    toolSettings: async (workspaceId) => toolSettings(await settings.settingsFor(workspaceId), { home: facts.home, projectRoot }),
+  },
+});
+
+endWithSupervisor(async () => worker.shutdown(), 5_000);
+log.info('worker: polling');
+await worker.run();
+await Promise.all([worker.close(), evaluator.close(), database.close()]);
