@@ -35,7 +35,7 @@ try {
       configuration: { ...configuration, port: words.port ?? configuration.port },
       projectRoot,
       environment,
-      worker: { name: 'worker', file: join(projectRoot, 'workers', 'worker.ts'), nodeOptions: ['--max-semi-space-size=8'], graceMs: 3_000 },
+      worker: { name: 'worker', file: join(projectRoot, 'workers', 'worker.ts'), nodeOptions: ['--max-semi-space-size=8'], graceMs: 4_000 },
       api: { name: 'api', file: join(projectRoot, 'web', 'api', 'main.ts'), nodeOptions: ['--max-semi-space-size=8'], graceMs: 1_500 },
       prepareDatabase,
       print,

@@ -42,7 +42,7 @@ export async function readPartFacts(file: string | undefined): Promise<PartFacts
 
 /**
  * A part ends when the supervisor asks (SIGTERM) and when the supervisor is gone (its channel closes, even after SIGKILL). `stop` runs
- * once; after `graceMs` the process ends anyway. Ends with 0 after a clean stop, with 1 otherwise.
+ * once and lets go of what keeps the process alive: it then ends by itself, or after `graceMs` whatever is still open.
  */
 export function endWithSupervisor(stop: () => Promise<void>, graceMs: number): void {
   let ending = false;
@@ -51,7 +51,8 @@ export function endWithSupervisor(stop: () => Promise<void>, graceMs: number): v
     ending = true;
     setTimeout(() => process.exit(1), graceMs).unref();
     stop().then(
-      () => process.exit(0),
+      // Our own listener keeps the channel open, and the channel the process.
+      () => process.channel?.unref(),
       (error: unknown) => {
         console.error(error);
         process.exit(1);

@@ -50,6 +50,6 @@ export function postgresSettings(place: ListenPlace, durable: boolean): Record<s
 
 /** SIGINT is Postgres' fast shutdown (sessions are ended, a checkpoint is written), SIGQUIT the immediate one (recovery at the next start). */
 export const postgresStopSteps: StopStep[] = [
-  { signal: 'SIGINT', graceMs: 2_500 },
-  { signal: 'SIGQUIT', graceMs: 1_000 },
+  { signal: 'SIGINT', graceMs: 2_000 },
+  { signal: 'SIGQUIT', graceMs: 500 },
 ];
