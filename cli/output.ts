@@ -23,7 +23,8 @@ export interface Output {
 }
 
 export function createOutput(options: { json: boolean }): Output {
-  const terminal = { input: process.stdin.isTTY, data: process.stdout.isTTY, talk: process.stderr.isTTY };
+  // Node leaves `isTTY` undefined where there is no terminal, whatever its types say.
+  const terminal = { input: isTerminal(process.stdin), data: isTerminal(process.stdout), talk: isTerminal(process.stderr) };
   const talkColours = pc.createColors(terminal.talk && pc.isColorSupported);
   const writeData = (text: string): void => void process.stdout.write(`${text}\n`);
   const writeTalk = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -39,6 +40,8 @@ export function createOutput(options: { json: boolean }): Output {
     fault: (error) => writeTalk(options.json ? JSON.stringify(faultDocument(error)) : describeFault(error, talkColours)),
   };
 }
+
+const isTerminal = (stream: { isTTY?: boolean }): boolean => stream.isTTY === true;
 
 /** What people read: the message, where in their input it is, then the remedy. */
 function describeFault(error: KosError, colours: Colours): string {

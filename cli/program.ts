@@ -40,7 +40,7 @@ export async function buildProgram(words: readonly string[], invocation: Invocat
 async function addGroups(invocation: Invocation, isWanted: (group: Group) => boolean): Promise<Command> {
   const program = createProgram();
   for (const group of groups) {
-    const command = program.command(group.name).summary(group.summary).description(sentence(group.summary)).helpGroup(group.heading);
+    const command = program.command(group.name).summary(group.summary).description(sentence(group.summary)).helpGroup(group.heading).helpCommand(false);
     if (isWanted(group)) (await group.load())(command, invocation, () => addGroups(invocation, () => true));
   }
   return program;

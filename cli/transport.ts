@@ -41,7 +41,7 @@ export interface Transport {
 }
 
 /** Between tries. Short: a person waits; following a run has a patience of its own. */
-const retryDelaysMs = [150, 450, 1200];
+const retryDelaysMs = [100, 400];
 /** The longest `Retry-After` that a command sits out by itself. */
 const longestPauseMs = 10_000;
 /** A request that has not been answered (headers) by then is given up. */
@@ -80,7 +80,7 @@ const isRepeatable = (request: Request): boolean => (request.method !== 'POST' &
 /** Null: repeating would not help. */
 function pauseBeforeRetry(error: unknown, attempt: number): number | null {
   if (!(error instanceof KosError)) return null;
-  const fallbackMs = retryDelaysMs[attempt] ?? 1200;
+  const fallbackMs = retryDelaysMs[attempt] ?? 400;
   if (error.code === 'server_unreachable' || error.code === 'idempotency_in_flight') return fallbackMs;
   if (error.status !== 429 && error.status !== 502 && error.status !== 503) return null;
   const askedMs = error.extra['retryAfterMs'];
