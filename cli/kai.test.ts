@@ -1,0 +1,113 @@
+import { symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { launcher, makeHome, runKai } from '#tests/kai/run-kai.ts';
+
+describe('the launcher and the command line', () => {
+  test('prints its version, fast', async () => {
+    const home = await makeHome();
+    await runKai(['version'], { home });
+    const durations: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      const startedAt = performance.now();
+      const { code, stdout } = await runKai(['version'], { home });
+      durations.push(performance.now() - startedAt);
+      expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+    }
+    // The best of three: the machine may be busy with other tests.
+    expect(Math.min(...durations)).toBeLessThan(250);
+  });
+
+  test('works through a link, from any folder', async () => {
+    const home = await makeHome();
+    const link = join(home, 'kai');
+    await symlink(launcher, link);
+    const { code, stdout } = await runKai(['version', '--json'], { home, cwd: '/', command: [link] });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ version: expect.any(String), node: expect.stringMatching(/^2[4-9]\./) });
+  });
+
+  test('a wrong word is a usage error that suggests the right one', async () => {
+    const { code, stdout, stderr } = await runKai(['rnu', 'list'], { home: await makeHome() });
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toContain('Did you mean run?');
+  });
+
+  test.each([
+    [['run', 'start'], "missing required argument 'plan'"],
+    [['run', 'list', '--limit', '0'], 'whole number from 1 to 200'],
+    [['run', 'list', '--status', 'sleeping'], 'It is one of queued'],
+    [['run', 'watch', 'last', '--timeout', 'soon'], 'number of seconds'],
+    [['run', 'start', 'No_Plan'], 'is not the name of a plan'],
+    [['run', 'list', '--nonsense'], "unknown option '--nonsense'"],
+  ])('%j is a usage error', async (words, message) => {
+    const { code, stderr } = await runKai(words, { home: await makeHome() });
+    expect(stderr).toContain(message);
+    expect(code).toBe(2);
+  });
+
+  test('help goes to standard output and is no error', async () => {
+    const home = await makeHome();
+    const { code, stdout } = await runKai(['--help'], { home });
+    expect(code).toBe(0);
+    for (const word of ['run', 'approval', 'plan', 'artifact', 'status', 'doctor', 'settings', 'secret', 'demo', 'api', 'completion', 'version', 'up']) {
+      expect(stdout).toMatch(new RegExp(`^ {2}${word} `, 'm'));
+    }
+    const up = await runKai(['up', '--help'], { home });
+    expect(up).toMatchObject({ code: 0, stdout: expect.stringContaining('npm start') });
+  });
+
+  test('before the first start it says how to start', async () => {
+    const home = await makeHome();
+    const { code, stdout, stderr } = await runKai(['run', 'list'], { home });
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toBe(
+      `error: kOS has not been started here yet: ${join(home, 'cli.json')} does not exist.\nfix: Start it: npm start (or kai up). If it runs elsewhere, set KOS_HOME, or KOS_URL and KOS_API_KEY.\n`,
+    );
+  });
+
+  test('with no server it names the URL and the remedy; under --json as a document', async () => {
+    const home = await makeHome({ url: 'http://127.0.0.1:9', apiKey: 'kos_key' });
+    const plain = await runKai(['run', 'list'], { home });
+    expect(plain.code).toBe(1);
+    expect(plain.stderr).toMatch(/^error: No kOS answers at http:\/\/127\.0\.0\.1:9 \(.+\)\.\nfix: Start it: npm start \(or kai up\)/);
+    const json = await runKai(['--json', 'run', 'list'], { home });
+    expect(json.stdout).toBe('');
+    expect(JSON.parse(json.stderr)).toMatchObject({ error: { code: 'server_unreachable', retryable: true } });
+  });
+
+  test('a wrong environment names every wrong variable', async () => {
+    const { code, stderr } = await runKai(['run', 'list'], { home: await makeHome(), env: { KOS_PORT: 'many', KOS_URL: 'nowhere' } });
+    expect(code).toBe(1);
+    expect(stderr).toContain('KOS_PORT');
+    expect(stderr).toContain('KOS_URL');
+  });
+
+  test('no colour codes without a terminal', async () => {
+    const { stderr } = await runKai(['run', 'list'], { home: await makeHome(), env: { CI: '1', FORCE_COLOR: '1' } });
+    expect(stderr).not.toContain('\u001b');
+  });
+});
+
+describe('completion', () => {
+  test.each(['bash', 'zsh', 'fish'])('prints a script for %s', async (shell) => {
+    const { code, stdout } = await runKai(['completion', shell], { home: await makeHome() });
+    expect(code).toBe(0);
+    expect(stdout).toContain('completion words');
+  });
+
+  test.each([
+    [['ru'], ['run']],
+    [['run', 'st'], ['start']],
+    [['--json', 'plan', ''], ['validate', 'save', 'list', 'get']],
+    [['run', 'start', '--input-'], ['--input-file']],
+    [['settings', 'add', 'r'], ['roots']],
+    [['run', 'list', '--plan', 'triage', '--sta'], ['--status']],
+  ])('%j offers %j', async (words, candidates) => {
+    const { code, stdout, stderr } = await runKai(['completion', 'words', '--', ...words], { home: await makeHome() });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout.trimEnd().split('\n')).toEqual(candidates);
+  });
+});
