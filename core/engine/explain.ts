@@ -1,0 +1,160 @@
+import type { PlanShape } from '#schemas/shape.ts';
+import type { Outcome } from './outcome.ts';
+import { needsVerdict } from './readiness.ts';
+
+/** One step's row, its items summed up. */
+export interface StepFacts {
+  path: string;
+  status: string;
+  /** Null: the step has not ended. */
+  outcome: Outcome | null;
+  attempt: number;
+  startedAt: string | null;
+  waitingFor: { kind: string; ref: string | null; until: string | null; text: string } | null;
+  /** Of a `forEach` that has opened. */
+  items: { count: number; ended: number; running: number; retrying: number; failed: number } | null;
+}
+
+/** What is known of a run and of the parts that move it. */
+export interface RunFactsForExplain {
+  runId: string;
+  status: string;
+  final: boolean;
+  createdAt: string;
+  waitingFor: { kind: string; ref: string | null; until: string | null; text: string } | null;
+  cancelRequestedAt: string | null;
+  shape: PlanShape;
+  /** Ids of the plan's steps, by number. */
+  stepIds: string[];
+  /** By number; a step without a row has not begun. */
+  steps: (StepFacts | undefined)[];
+  /** Workers that poll; null: Temporal does not answer. */
+  pollers: number | null;
+  execution: 'running' | 'closed' | 'missing' | 'unreachable';
+  /** Attempts of the pending workflow task: above 1 it fails. */
+  workflowTaskAttempt: number;
+  /** The order to start that Temporal has not taken yet. */
+  pendingStart: { since: string; lastError: string | null } | null;
+}
+
+export type BlockKind = 'engine' | 'worker' | 'timer' | 'approval' | 'retry' | 'needs' | 'work' | 'items' | 'limit' | 'ending';
+
+/** Why something does not go on, since when, what ends that, and the command that helps (null: none is needed). */
+export interface Reason {
+  /** Null: the run as a whole. */
+  stepPath: string | null;
+  status: string;
+  blockedBy: { kind: BlockKind; ref: string | null; text: string };
+  since: string | null;
+  /** When it changes by itself; null: only by what `unblocks` says. */
+  until: string | null;
+  unblocks: string;
+  command: string | null;
+}
+
+export interface Explanation {
+  runId: string;
+  status: string;
+  reasons: Reason[];
+}
+
+/** At least one reason for every unfinished step, by the scheduler's own predicates; the run's own reasons stand first. */
+export function explain(facts: RunFactsForExplain): Explanation {
+  const { runId, status } = facts;
+  if (facts.final) return { runId, status, reasons: [] };
+  const steps = facts.stepIds.flatMap((id, step) => (facts.steps[step]?.outcome == null ? [explainStep(facts, step, id)] : []));
+  return { runId, status, reasons: [...explainEngine(facts), ...steps] };
+}
+
+/** Reasons that hold the whole run. */
+function explainEngine(facts: RunFactsForExplain): Reason[] {
+  const reasons: Reason[] = [];
+  const add = (kind: BlockKind, text: string, unblocks: string, command: string | null, since: string | null = null): void => {
+    reasons.push({ stepPath: null, status: facts.status, blockedBy: { kind, ref: null, text }, since, until: null, unblocks, command });
+  };
+  if (facts.cancelRequestedAt !== null) add('ending', 'The run is being cancelled.', 'What runs is stopped; then the run ends.', null, facts.cancelRequestedAt);
+  if (facts.execution === 'unreachable') add('engine', 'Temporal does not answer.', 'kOS tries again by itself; see whether Temporal runs.', 'kai doctor');
+  if (facts.pendingStart !== null) {
+    const because = facts.pendingStart.lastError === null ? '' : ` (${facts.pendingStart.lastError})`;
+    add('engine', `The run has not been started in Temporal yet${because}.`, 'kOS tries again by itself.', 'kai status', facts.pendingStart.since);
+  } else if (facts.execution === 'missing' || facts.execution === 'closed') {
+    add('engine', 'The run has no open execution in Temporal.', 'The reconciler mends this within 10 seconds.', 'kai status');
+  }
+  if (facts.pollers === 0) add('worker', 'No worker polls the queue.', 'A worker starts: the supervisor restarts a lost one by itself.', 'kai status');
+  if (facts.workflowTaskAttempt > 1) {
+    add('engine', `The run's workflow task fails (attempt ${facts.workflowTaskAttempt}).`, 'A worker whose code fits the history of the run.', 'kai doctor');
+  }
+  return reasons;
+}
+
+function explainStep(facts: RunFactsForExplain, step: number, id: string): Reason {
+  const row = facts.steps[step];
+  const base = { stepPath: id, status: row?.status ?? 'pending' };
+  if (row !== undefined && row.waitingFor !== null) return { ...base, ...explainWait(facts.runId, row, row.waitingFor) };
+  if (row?.items != null) return { ...base, ...explainItems(row, row.items) };
+  if (row?.status === 'running') return { ...base, ...explainWork(facts, step, row) };
+  return { ...base, ...explainPending(facts, step) };
+}
+
+type Explained = Omit<Reason, 'stepPath' | 'status'>;
+
+function explainWait(runId: string, row: StepFacts, wait: NonNullable<StepFacts['waitingFor']>): Explained {
+  const { ref, until, text } = wait;
+  const since = row.startedAt;
+  switch (wait.kind) {
+    case 'approval':
+      return { blockedBy: { kind: 'approval', ref, text }, since, until, unblocks: 'Somebody who may decides.', command: `kai approval approve ${ref ?? ''}` };
+    case 'timer':
+      return { blockedBy: { kind: 'timer', ref, text }, since, until, unblocks: 'It ends by itself.', command: null };
+    case 'retry':
+      return { blockedBy: { kind: 'retry', ref, text }, since, until, unblocks: 'The next attempt starts by itself.', command: `kai run logs ${runId}` };
+    default:
+      return { blockedBy: { kind: 'engine', ref, text }, since, until, unblocks: 'kOS goes on by itself.', command: `kai run logs ${runId}` };
+  }
+}
+
+function explainItems(row: StepFacts, items: NonNullable<StepFacts['items']>): Explained {
+  const { count, ended, running, retrying, failed } = items;
+  const text = `${ended} of ${count} items have ended (${failed} failed), ${running} run, ${retrying} wait for another attempt.`;
+  return { blockedBy: { kind: 'items', ref: null, text }, since: row.startedAt, until: null, unblocks: 'Its items end.', command: null };
+}
+
+function explainWork(facts: RunFactsForExplain, step: number, row: StepFacts): Explained {
+  const timeoutMs = facts.shape.steps[step]?.timeoutMs ?? 0;
+  const until = row.startedAt === null ? null : new Date(Date.parse(row.startedAt) + timeoutMs).toISOString();
+  const text = `It works (attempt ${row.attempt}); one attempt may take ${timeoutMs} ms.`;
+  return { blockedBy: { kind: 'work', ref: null, text }, since: row.startedAt, until, unblocks: 'It ends, or its time-out does.', command: `kai run logs ${facts.runId}` };
+}
+
+function explainPending(facts: RunFactsForExplain, step: number): Explained {
+  const shape = facts.shape.steps[step];
+  const verdict = shape === undefined ? { verdict: 'ready' as const } : needsVerdict(shape, (need) => facts.steps[need]?.outcome ?? null);
+  const nameOf = (need: number): string => facts.stepIds[need] ?? String(need);
+  switch (verdict.verdict) {
+    case 'blocked':
+      return blockedByNeeds(verdict.by.map(nameOf));
+    case 'never':
+      return { blockedBy: { kind: 'ending', ref: nameOf(verdict.because), text: `${nameOf(verdict.because)} failed: this step will not start.` }, since: null, until: null, unblocks: 'Nothing: the run is ending.', command: null };
+    case 'skip':
+      return { blockedBy: { kind: 'engine', ref: nameOf(verdict.because), text: `${nameOf(verdict.because)} was skipped: this step is about to be skipped.` }, since: null, until: null, unblocks: 'kOS goes on by itself.', command: null };
+    case 'ready':
+      return explainReady(facts);
+  }
+}
+
+const blockedByNeeds = (names: string[]): Explained => ({
+  blockedBy: { kind: 'needs', ref: names[0] ?? null, text: `It needs ${names.join(', ')}, which ${names.length === 1 ? 'has' : 'have'} not ended.` },
+  since: null,
+  until: null,
+  unblocks: `${names.join(', ')} ${names.length === 1 ? 'ends' : 'end'}.`,
+  command: null,
+});
+
+function explainReady(facts: RunFactsForExplain): Explained {
+  const working = facts.steps.reduce((sum, row) => sum + (row?.status === 'running' ? (row.items?.running ?? 1) : 0), 0);
+  if (working >= facts.shape.maxInFlight) {
+    const text = `${working} units of this run work at once, as many as its plan allows.`;
+    return { blockedBy: { kind: 'limit', ref: null, text }, since: null, until: null, unblocks: 'One of them ends.', command: null };
+  }
+  return { blockedBy: { kind: 'engine', ref: null, text: 'It is ready and about to start.' }, since: facts.createdAt, until: null, unblocks: 'A worker takes it up by itself.', command: 'kai status' };
+}

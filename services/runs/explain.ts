@@ -1,0 +1,108 @@
+import { explain, type Explanation, type RunFactsForExplain, type StepFacts } from '#core/engine/explain.ts';
+import { isFinalRunStatus, type RunStatus, type StepStatus, type WaitingFor } from '#schemas/run.ts';
+import type { JsonObject } from '#schemas/json.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import type { Transaction, TransactionSql } from '#services/database/connect.ts';
+import type { ExecutionFacts, RunWorkflows } from '#services/temporal/run-workflows.ts';
+import { outcomeOf } from './ledger/take-step.ts';
+import { runNotFound } from './read.ts';
+
+interface RunRow {
+  status: RunStatus;
+  createdAt: Date;
+  waitingFor: WaitingFor | null;
+  cancelRequestedAt: Date | null;
+  document: JsonObject;
+  shape: PlanShape;
+}
+
+interface StepRow {
+  step: number;
+  path: string;
+  status: StepStatus;
+  attempt: number;
+  startedAt: Date | null;
+  waitingFor: WaitingFor | null;
+  items: number | null;
+}
+
+/** Temporal is asked for this long at most: an explanation must come even when it does not answer. */
+const answerWithinMs = 2_000;
+
+/** Why a run does not go on. Throws KosError `run_not_found`. */
+export async function explainRun(workflows: RunWorkflows, transaction: Transaction, runId: string): Promise<Explanation> {
+  const { sql } = transaction;
+  const [run] = await sql<RunRow[]>`
+    select r.status, r.created_at as "createdAt", r.waiting_for as "waitingFor", r.cancel_requested_at as "cancelRequestedAt", v.document, v.shape
+    from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
+  if (run === undefined) throw runNotFound(runId);
+  const [steps, pendingStart, pollers, execution] = await Promise.all([
+    readSteps(sql, runId, run.shape),
+    readPendingStart(sql, runId),
+    answered(workflows.countPollers()),
+    answered(workflows.describe(runId).then((found) => found ?? 'missing')),
+  ]);
+  return explain({
+    runId,
+    status: run.status,
+    final: isFinalRunStatus(run.status),
+    createdAt: run.createdAt.toISOString(),
+    waitingFor: run.waitingFor,
+    cancelRequestedAt: run.cancelRequestedAt?.toISOString() ?? null,
+    shape: run.shape,
+    stepIds: Object.keys(run.document.steps as JsonObject),
+    steps,
+    pollers,
+    execution: executionState(execution),
+    workflowTaskAttempt: execution === null || execution === 'missing' ? 0 : execution.workflowTaskAttempt,
+    pendingStart,
+  });
+}
+
+/** Null: no answer in time. */
+async function answered<Answer>(asking: Promise<Answer>): Promise<Answer | null> {
+  const late = Promise.withResolvers<null>();
+  const timer = setTimeout(() => late.resolve(null), answerWithinMs);
+  try {
+    // An error of Temporal's is an answer here too: it says that Temporal cannot be asked.
+    return await Promise.race([asking.catch(() => null), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function executionState(execution: ExecutionFacts | 'missing' | null): RunFactsForExplain['execution'] {
+  if (execution === null) return 'unreachable';
+  if (execution === 'missing') return 'missing';
+  return execution.status === 'running' ? 'running' : 'closed';
+}
+
+async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): Promise<(StepFacts | undefined)[]> {
+  const rows = await sql<StepRow[]>`
+    select step, path, status, attempt, started_at as "startedAt", waiting_for as "waitingFor", (metadata->>'items')::int as items
+    from kos.steps where run_id = ${runId} and item is null`;
+  const counts = await sql<{ step: number; count: number; ended: number; running: number; retrying: number; failed: number }[]>`
+    select step, count(*)::int as count, count(*) filter (where status not in ('pending', 'running', 'retrying'))::int as ended,
+      count(*) filter (where status = 'running')::int as running, count(*) filter (where status = 'retrying')::int as retrying,
+      count(*) filter (where status in ('failed', 'uncertain'))::int as failed
+    from kos.steps where run_id = ${runId} and item is not null group by step`;
+  const facts: (StepFacts | undefined)[] = shape.steps.map(() => undefined);
+  for (const row of rows) {
+    facts[row.step] = {
+      path: row.path,
+      status: row.status,
+      outcome: outcomeOf(row.status, shape.steps[row.step]?.tolerated === true),
+      attempt: row.attempt,
+      startedAt: row.startedAt?.toISOString() ?? null,
+      waitingFor: row.waitingFor,
+      items: counts.find((count) => count.step === row.step) ?? null,
+    };
+  }
+  return facts;
+}
+
+async function readPendingStart(sql: TransactionSql, runId: string): Promise<RunFactsForExplain['pendingStart']> {
+  const [row] = await sql<{ since: Date; lastError: string | null }[]>`
+    select created_at as since, last_error as "lastError" from kos.outbox where run_id = ${runId} and kind = 'start' order by id limit 1`;
+  return row === undefined ? null : { since: row.since.toISOString(), lastError: row.lastError };
+}
