@@ -122,7 +122,8 @@ async function runInitdb(data: string, options: DataFolderOptions): Promise<void
 
 async function removeDrafts(home: string): Promise<void> {
   for (const name of await readdir(home)) {
-    if (name.startsWith(draftPrefix)) await rm(join(home, name), { recursive: true, force: true });
+    // Retries: an initdb whose starter was killed may still be writing there.
+    if (name.startsWith(draftPrefix)) await rm(join(home, name), { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 

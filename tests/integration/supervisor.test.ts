@@ -1,7 +1,7 @@
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openPool } from '#services/database/connect.ts';
 import { type PartFacts, readPartFacts } from '#services/embedded/part.ts';
 import { waitUntilGone } from '#services/embedded/process-identity.ts';
@@ -139,10 +139,10 @@ describe('a home through its life', () => {
 
 describe('a start that cannot be', () => {
   let home: string;
-  beforeAll(async () => {
+  beforeEach(async () => {
     home = await mkdtemp(join(tmpdir(), 'kos-supervisor-'));
   });
-  afterAll(() => rm(home, { recursive: true, force: true }));
+  afterEach(() => rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
 
   test('on a host that others reach, without https', async () => {
     const stack = launchTinyStack(home, { env: { KOS_HOST: '0.0.0.0' } });
@@ -157,6 +157,18 @@ describe('a start that cannot be', () => {
     expect(await runningParts(home)).toEqual([]);
   });
 
+  test('because it is killed on the way, again and again: the next one comes up', async () => {
+    for (const moment of ['postgres.initialising-', 'data', 'PG_VERSION', 'pg_control', 'kos-initialised.json']) {
+      const stack = launchTinyStack(home);
+      await expect.poll(() => filesBelow(home), { timeout: 20_000, interval: 2 }).toContainEqual(expect.stringContaining(moment));
+      stack.process.kill('SIGKILL');
+      await stack.ended;
+    }
+    const stack = launchTinyStack(home);
+    await stack.says(readyText);
+    await stopTinyStack(stack, home);
+  });
+
   test('because it is stopped on the way: leaves nothing running', async () => {
     const stack = launchTinyStack(home);
     await expect.poll(() => runningParts(home), { timeout: 20_000, interval: 5 }).toContain('postgres');
@@ -165,6 +177,16 @@ describe('a start that cannot be', () => {
     expect(await runningParts(home)).toEqual([]);
   });
 });
+
+async function filesBelow(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder, { recursive: true });
+  } catch (error) {
+    // Folders come and go while they are read.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
 
 const readFacts = (home: string): Promise<PartFacts> => readPartFacts(join(home, 'run', 'part-facts.json'));
 
