@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import pino from 'pino';
-import { projectRoot, readConfiguration } from '#config';
+import { environment, projectRoot, readConfiguration } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { connectDatabase } from '#services/database/connect.ts';
 import { endWithSupervisor, readPartFacts } from '#services/embedded/part.ts';
@@ -15,7 +15,7 @@ import { ensureWorkflowBundle } from './bundle/workflow-bundle.ts';
 import { createRunWorker, installRuntime } from './create-worker.ts';
 
 /** The worker process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
-const configuration = readConfiguration(process.env);
+const configuration = readConfiguration(environment);
 const facts = await readPartFacts(configuration.partFacts);
 const log = pino({ name: 'worker' });
 installRuntime(log);

@@ -56,8 +56,9 @@ const runTimedOut = (executable: ExecutablePlan): OutcomeError => ({
 
 async function cancelReason(sql: TransactionSql, runId: string): Promise<OutcomeError> {
   const [row] = await sql<{ by: string | null; reason: string | null }[]>`select cancel_requested_by as by, cancel_reason as reason from kos.runs where id = ${runId}`;
-  if (row?.by == null) return { code: 'cancelled', message: 'The run was cancelled in Temporal, outside kOS.', fix: null, stepPath: null };
-  return { code: 'cancelled', message: `The run was cancelled by ${row.by}${row.reason === null ? '.' : `: ${row.reason}`}`, fix: null, stepPath: null };
+  const by = row?.by ?? null;
+  if (row === undefined || by === null) return { code: 'cancelled', message: 'The run was cancelled in Temporal, outside kOS.', fix: null, stepPath: null };
+  return { code: 'cancelled', message: `The run was cancelled by ${by}${row.reason === null ? '.' : `: ${row.reason}`}`, fix: null, stepPath: null };
 }
 
 /** The plan's `output` decides: where it cannot be evaluated, the run has failed though its steps have not. */

@@ -72,8 +72,8 @@ async function performModelCall(dependencies: RunActivityDependencies, performan
   const request = asObject(performance.input);
   const startedAt = globalThis.performance.now();
   const result = await dependencies.models.call({
-    model: String(request.model),
-    prompt: String(request.prompt),
+    model: textOf(request, 'model'),
+    prompt: textOf(request, 'prompt'),
     signal: performance.signal,
     ...(typeof request.system === 'string' ? { system: request.system } : {}),
     ...(request.schema === undefined ? {} : { schema: request.schema }),
@@ -89,9 +89,9 @@ async function performModelCall(dependencies: RunActivityDependencies, performan
 
 async function performArtifact(dependencies: RunActivityDependencies, performance: Performance): Promise<Performed> {
   const request = asObject(performance.input);
-  const name = String(request.name);
+  const name = textOf(request, 'name');
   const isText = typeof request.content === 'string';
-  const content = isText ? String(request.content) : `${JSON.stringify(request.content, null, 2)}\n`;
+  const content = typeof request.content === 'string' ? request.content : `${JSON.stringify(request.content ?? null, null, 2)}\n`;
   const mediaType = typeof request.mediaType === 'string' ? request.mediaType : mediaTypeOf(name, isText);
   const stored = await dependencies.artifacts.putArtifact(performance.claim.workspaceId, Buffer.from(content));
   return { output: null, metadata: { sha256: stored.sha256 }, costMicros: 0, artifact: { name, mediaType, sha256: stored.sha256, sizeBytes: stored.sizeBytes } };
@@ -102,4 +102,11 @@ function mediaTypeOf(name: string, isText: boolean): string {
   if (name.endsWith('.csv')) return 'text/csv';
   if (name.endsWith('.json') || !isText) return 'application/json';
   return 'text/plain';
+}
+
+/** A field that must be text once its expressions are evaluated. */
+function textOf(input: JsonObject, field: string): string {
+  const value = input[field];
+  if (typeof value === 'string') return value;
+  throw new KosError({ code: 'step_input_invalid', message: `"${field}" must be text; its expressions gave ${JSON.stringify(value ?? null).slice(0, 200)}.`, fix: `Let "${field}" give text.`, status: 422 });
 }

@@ -157,11 +157,16 @@ async function endApproval(sql: TransactionSql, work: RunWork, compiled: Compile
   const expired = approval.status === 'expired';
   const error: OutcomeError = {
     code: expired ? 'approval_expired' : 'approval_denied',
-    message: expired ? `Nobody decided on ${compiled.id} in time.` : `${decision?.by ?? 'Somebody'} denied ${compiled.id}${decision?.reason == null ? '.' : `: ${decision.reason}`}`,
+    message: expired ? `Nobody decided on ${compiled.id} in time.` : deniedText(compiled, decision),
     fix: expired ? 'Start the run again, or raise expiresInMs of the approval.' : null,
     stepPath: compiled.id,
   };
   return { outcome: await endFailed(sql, work, compiled, step, error) };
+}
+
+function deniedText(compiled: CompiledStep, decision: { by: string; reason: string | null } | undefined): string {
+  const reason = decision?.reason ?? null;
+  return `${decision?.by ?? 'Somebody'} denied ${compiled.id}${reason === null ? '.' : `: ${reason}`}`;
 }
 
 async function endFailed(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, error: OutcomeError): Promise<'t' | 'f'> {

@@ -62,7 +62,7 @@ export interface Explanation {
 export function explain(facts: RunFactsForExplain): Explanation {
   const { runId, status } = facts;
   if (facts.final) return { runId, status, reasons: [] };
-  const steps = facts.stepIds.flatMap((id, step) => (facts.steps[step]?.outcome == null ? [explainStep(facts, step, id)] : []));
+  const steps = facts.stepIds.flatMap((id, step) => ((facts.steps[step]?.outcome ?? null) === null ? [explainStep(facts, step, id)] : []));
   return { runId, status, reasons: [...explainEngine(facts), ...steps] };
 }
 
@@ -91,7 +91,7 @@ function explainStep(facts: RunFactsForExplain, step: number, id: string): Reaso
   const row = facts.steps[step];
   const base = { stepPath: id, status: row?.status ?? 'pending' };
   if (row !== undefined && row.waitingFor !== null) return { ...base, ...explainWait(facts.runId, row, row.waitingFor) };
-  if (row?.items != null) return { ...base, ...explainItems(row, row.items) };
+  if (row !== undefined && row.items !== null) return { ...base, ...explainItems(row, row.items) };
   if (row?.status === 'running') return { ...base, ...explainWork(facts, step, row) };
   return { ...base, ...explainPending(facts, step) };
 }

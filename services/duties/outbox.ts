@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { z } from 'zod';
 import type { JsonObject } from '#schemas/json.ts';
 import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
@@ -39,6 +40,8 @@ const batch = 50;
 const idlePauseMs = 250;
 const lowDiskPauseSeconds = 5;
 
+const decisionSchema = z.object({ waitId: z.string(), version: z.int() });
+
 type Sent = { done: true } | { done: false; afterSeconds: number; because: string };
 
 /** Tells Temporal what was decided in Postgres, until it is taken. A nudge makes it look at once. */
@@ -72,31 +75,30 @@ async function send(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
     case 'start':
       return await sendStart(options, row);
     case 'decision': {
-      const { waitId, version } = row.payload;
       // A run that is gone from Temporal is resumed from Postgres, and finds the decision there.
-      await options.workflows.signalDecision(row.runId, { waitId: String(waitId), version: Number(version) });
+      await options.workflows.signalDecision(row.runId, decisionSchema.parse(row.payload));
       return { done: true };
     }
     case 'cancel':
       return await sendCancel(options, row);
     case 'terminate':
-      await options.workflows.terminate(row.runId, String(row.payload.reason ?? 'terminated'));
+      await options.workflows.terminate(row.runId, typeof row.payload.reason === 'string' ? row.payload.reason : 'terminated');
       return { done: true };
   }
 }
 
-async function sendStart({ system, workflows, freeBytes }: OutboxOptions, row: OutboxRow): Promise<Sent> {
-  const { sql } = system;
+async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
+  const { sql } = options.system;
   const [run] = await sql<StartRow[]>`
     select r.status, r.rules, r.generation, (extract(epoch from r.deadline_at) * 1000)::float8 as "deadlineMs", v.shape
     from kos.runs r left join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
     where r.id = ${row.runId}`;
   if (run === undefined || isFinalRunStatus(run.status)) return { done: true };
   const resume = row.payload.resume === true;
-  if (!resume && (await freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
+  if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
   const { rules, generation, deadlineMs } = run;
   const input = { runId: row.runId, workspaceId: row.workspaceId, rules, generation, shape: resume ? null : run.shape, deadlineMs, windows: [] };
-  await workflows.start(input, { resume });
+  await options.workflows.start(input, { resume });
   return { done: true };
 }
 

@@ -70,7 +70,7 @@ async function checkedInput(dependencies: AcceptDependencies, plan: PlanRow, giv
 
 async function insertRun(sql: TransactionSql, accept: AcceptRequest, plan: PlanRow, runId: string, input: JsonObject): Promise<void> {
   const { workspaceId, actor, responsible, origin, request } = accept;
-  const labels = { ...((plan.document.labels as Record<string, string> | undefined) ?? {}), ...request.labels };
+  const labels = { ...(plan.document.labels as Record<string, string> | undefined), ...request.labels };
   const deadline = plan.shape.timeoutMs === null ? sql`null::timestamptz` : sql`clock_timestamp() + make_interval(secs => ${plan.shape.timeoutMs / 1000})`;
   await sql`
     insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, deadline_at)

@@ -101,7 +101,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   const start = async (plan: string, input: JsonObject = {}): Promise<string> => {
     const request = { plan, input };
     const accepted = await acceptRun(
-      { database: rig.database, validateInput: evaluator.validateInput },
+      { database: rig.database, validateInput: (schema, given) => evaluator.validateInput(schema, given) },
       { workspaceId, actor: 'prn_test', responsible: 'prn_test', origin: { kind: 'api', id: null }, request },
     );
     runIds.push(accepted.runId);
