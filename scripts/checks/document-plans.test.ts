@@ -3,14 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { compilePlanText } from '#core/plan/compile.ts';
-import type { Json } from '#schemas/json.ts';
 import { createModelService } from '#services/models/model-service.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { listProjectFiles, projectRoot } from './project-files.ts';
 
 const tools = builtinTools({ home: tmpdir(), egress: { forbiddenPorts: () => [] } }).map((tool) => {
   const { inputSchema, outputSchema } = describeTool(tool);
-  return { name: tool.name, version: tool.version, effect: tool.effect, inputSchema: inputSchema as Json, outputSchema: outputSchema as Json };
+  return { name: tool.name, version: tool.version, effect: tool.effect, inputSchema, outputSchema };
 });
 const models = createModelService({ openai: { apiKey: undefined, baseUrl: undefined } })
   .list()

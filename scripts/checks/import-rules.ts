@@ -57,7 +57,7 @@ export const rooms: Room[] = [
     name: 'services',
     files: /^services\//,
     values: new RegExp(`^(schemas|core|services)/|^${workflowNames}`),
-    types: /^temporal\.config\.ts$/,
+    types: /^(temporal\.config\.ts$|workflows\/)/,
     why: 'services wrap the outside: they know neither activities nor workers, and receive the configuration instead of reading it',
   },
   {

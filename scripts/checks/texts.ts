@@ -3,9 +3,9 @@ import { homedir } from 'node:os';
 import { extname, join } from 'node:path';
 import { conclude, listProjectFiles, projectRoot } from './project-files.ts';
 
-/** What must stand in no file. Patterns are written so that they do not match their own source. */
+/** What must stand in no file. Patterns are written so that they do not match their own source; nobody’s home is called `me`, `you`, `user` or `kos`. */
 const faultPatterns: { pattern: RegExp; fault: string }[] = [
-  { pattern: /(?<![\w.$}])\/(?:home|Users)\/[a-z][\w-]*\//i, fault: 'a path of one person’s machine' },
+  { pattern: /(?<![\w.$}])\/(?:home|Users)\/(?!(?:me|you|user|kos)\/)[a-z][\w-]*\//i, fault: 'a path of one person’s machine' },
   { pattern: /(?<![\w.$}])\/root\/[\w.]/, fault: 'a path of one machine’s superuser' },
   { pattern: /\b[A-Z]:\\{1,2}Users\\{1,2}\w/, fault: 'a path of one person’s machine' },
   { pattern: /\b(?:https?:)?\/\/(?:registry|npm|artifactory|nexus|verdaccio|proxy)\.[\w-]+\.[\w.-]+/, fault: 'a package registry’s host' },
