@@ -4,13 +4,21 @@ import { decodeCursor, decodeNewestFirst, encodeCursor, newestFirstKey, pageOf }
 
 describe('cursors', () => {
   it('come back as they were', () => {
-    fc.assert(fc.property(fc.string(), fc.integer(), (text, number) => expect(decodeCursor(encodeCursor([text, number]), ['string', 'number'])).toEqual([text, number])));
+    fc.assert(
+      fc.property(fc.string(), fc.integer(), (text, number) => {
+        expect(decodeCursor(encodeCursor([text, number]), ['string', 'number'])).toEqual([text, number]);
+      }),
+    );
     const key = { createdAt: new Date('2031-02-03T04:05:06.789Z'), id: 'run_1' };
     expect(decodeNewestFirst(encodeCursor(newestFirstKey(key)))).toEqual(key);
   });
 
   it('refuse whatever the list did not give', () => {
-    fc.assert(fc.property(fc.string(), (text) => expect(() => decodeCursor(text, ['string', 'string'])).toThrow('The cursor is not one')));
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        expect(() => decodeCursor(text, ['string', 'string'])).toThrow('The cursor is not one');
+      }),
+    );
     expect(() => decodeNewestFirst(encodeCursor(['yesterday', 'run_1']))).toThrow('The cursor is not one');
     expect(() => decodeNewestFirst(encodeCursor(['2031-02-03T04:05:06.789Z']))).toThrow('The cursor is not one');
   });
