@@ -45,37 +45,37 @@ const onError = z.enum(['fail', 'continue']);
 const concurrency = z.int().min(1).max(planLimits.concurrency);
 
 const everyStep = {
-  /** Steps that must end first, besides those that expressions mention. */
-  needs: z.array(stepIdSchema).max(planLimits.steps).optional(),
-  when: condition.optional(),
-  /** `continue`: a failure lets dependants go on. */
-  onError: onError.optional(),
+  needs: z.array(stepIdSchema).max(planLimits.steps).optional().describe('Steps that must end first, besides those that expressions mention.'),
+  when: condition.optional().describe('One expression that gives a boolean; false skips the step.'),
+  onError: onError.optional().describe('continue: a failure lets dependants go on, and the output is null.'),
 };
 
 const workingStep = {
   ...everyStep,
-  /** A list, or one expression that gives a list: the step runs once for each item. */
-  forEach: z.union([templateText, z.array(jsonSchema)]).optional(),
-  /** Items at once. */
-  concurrency: concurrency.optional(),
-  retry: retrySchema.optional(),
-  /** Bound of one attempt. */
-  timeoutMs: durationMs.optional(),
+  forEach: z
+    .union([templateText, z.array(jsonSchema)])
+    .optional()
+    .describe('A list, or one expression that gives a list: the step runs once for each item, and sees it as item and index.'),
+  concurrency: concurrency.optional().describe('Items at once.'),
+  retry: retrySchema.optional().describe('How often, and how far apart, the step is tried.'),
+  timeoutMs: durationMs.optional().describe('Bound of one attempt, in milliseconds.'),
 };
 
-export const transformStepSchema = z.strictObject({ transform: jsonSchema, ...workingStep });
+export const transformStepSchema = z.strictObject({
+  transform: jsonSchema.describe('A value with expressions in it: its result is the output.'),
+  ...workingStep,
+});
 
 export const llmStepSchema = z.strictObject({
   llm: z.strictObject({
-    /** An alias (`fast`) or provider/name; may be an expression. */
-    model: z.string().min(1).max(1_000),
-    /** A Jinja template over `with`. */
-    prompt: z.string().min(1),
-    /** A Jinja template over `with`. */
-    system: z.string().optional(),
-    with: z.record(z.string().regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/, 'a prompt variable has only letters, digits and underscores'), jsonSchema).optional(),
-    /** JSON Schema of the wanted object; without it the output is text. */
-    schema: z.record(z.string(), jsonSchema).optional(),
+    model: z.string().min(1).max(1_000).describe('An alias such as fast, or provider/name; may be an expression.'),
+    prompt: z.string().min(1).describe('A Jinja template over the names of with.'),
+    system: z.string().optional().describe('A Jinja template over the names of with.'),
+    with: z
+      .record(z.string().regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/, 'a prompt variable has only letters, digits and underscores'), jsonSchema)
+      .optional()
+      .describe('What the prompt may use, by name.'),
+    schema: z.record(z.string(), jsonSchema).optional().describe('JSON Schema of the wanted object; without it the output is text.'),
     maxOutputTokens: z.int().min(1).max(1_000_000).optional(),
     temperature: z.number().min(0).max(2).optional(),
   }),
@@ -83,16 +83,15 @@ export const llmStepSchema = z.strictObject({
 });
 
 export const toolStepSchema = z.strictObject({
-  tool: z.string().min(1).max(200),
-  with: z.record(z.string(), jsonSchema).optional(),
+  tool: z.string().min(1).max(200).describe("The tool's name."),
+  with: z.record(z.string(), jsonSchema).optional().describe("The tool's input; may hold expressions."),
   ...workingStep,
 });
 
 export const artifactStepSchema = z.strictObject({
   artifact: z.strictObject({
-    name: z.string().min(1).max(1_000),
-    /** Text is stored as it is, anything else as JSON. */
-    content: jsonSchema,
+    name: z.string().min(1).max(1_000).describe('A file name; may hold expressions.'),
+    content: jsonSchema.describe('Text is stored as it is, anything else as JSON.'),
     mediaType: z.string().min(1).max(200).optional(),
   }),
   ...workingStep,
@@ -101,8 +100,7 @@ export const artifactStepSchema = z.strictObject({
 export const waitStepSchema = z.strictObject({
   wait: z.union([
     z.strictObject({ forMs: z.union([z.int().min(0).max(planLimits.longestWaitMs), templateText]) }),
-    /** An ISO 8601 instant with its offset (`2031-01-01T00:00:00Z`), or an expression that gives one. */
-    z.strictObject({ until: templateText }),
+    z.strictObject({ until: templateText.describe('An instant with its offset, as in 2031-01-31T09:00:00Z, or an expression that gives one.') }),
   ]),
   ...everyStep,
 });
@@ -111,18 +109,13 @@ export const roleNames = ['viewer', 'operator', 'approver', 'admin', 'owner'] as
 
 export const approvalStepSchema = z.strictObject({
   approval: z.strictObject({
-    /** Steps that run only after the decision, with the input that was shown. */
-    for: z.array(stepIdSchema).min(1).max(100).optional(),
+    for: z.array(stepIdSchema).min(1).max(100).optional().describe('Steps that run only after the decision, with the input that was shown.'),
     from: z.enum(roleNames.map((role) => `role:${role}` as const)).optional(),
-    /** Decisions needed. One, in this version of the language. */
-    required: z.literal(1).optional(),
-    expiresInMs: z.int().min(1_000).max(planLimits.longestWaitMs).optional(),
-    /** `continue`: a denial gives `output.approved = false` instead of a failure. */
-    onDeny: z.enum(['fail', 'continue']).optional(),
-    /** The person who answers for the run may not decide. */
-    fourEyes: z.boolean().optional(),
-    /** What the person who decides reads; may hold expressions. */
-    message: templateText.optional(),
+    required: z.literal(1).optional().describe('Decisions needed: one, in this version of the language.'),
+    expiresInMs: z.int().min(1_000).max(planLimits.longestWaitMs).optional().describe('Time to decide, in milliseconds; one week when it is not said.'),
+    onDeny: z.enum(['fail', 'continue']).optional().describe('continue: a denial gives output.approved = false instead of a failure.'),
+    fourEyes: z.boolean().optional().describe('The person who answers for the run may not decide.'),
+    message: templateText.optional().describe('What the person who decides reads; may hold expressions.'),
   }),
   ...everyStep,
 });
@@ -136,14 +129,7 @@ export const stepSchemas = {
   approval: approvalStepSchema,
 } as const;
 
-export const planStepSchema = z.union([
-  transformStepSchema,
-  llmStepSchema,
-  toolStepSchema,
-  artifactStepSchema,
-  waitStepSchema,
-  approvalStepSchema,
-]);
+export const planStepSchema = z.union([transformStepSchema, llmStepSchema, toolStepSchema, artifactStepSchema, waitStepSchema, approvalStepSchema]);
 
 export const planNameSchema = z
   .string()
@@ -152,21 +138,22 @@ export const planNameSchema = z
 
 /** Everything of a plan but its steps, which are checked one by one so that a fault names the step's own kind. */
 export const planHeaderSchema = z.strictObject({
-  plan: planNameSchema,
-  /** The author's own number; the number a saved plan gets is given when it is saved. */
-  version: z.int().min(1).optional(),
-  description: z.string().max(10_000).optional(),
-  /** JSON Schema (draft 2020-12) of the run's input, an object. */
-  input: z.record(z.string(), jsonSchema).optional(),
-  defaults: z.strictObject({ retry: retrySchema.optional(), timeoutMs: durationMs.optional(), onError: onError.optional(), concurrency: concurrency.optional() }).optional(),
-  output: jsonSchema.optional(),
-  /** `pure`: chains of pure steps run in one activity. */
-  fuse: z.enum(['none', 'pure']).optional(),
-  /** Units in flight at once. */
-  maxInFlight: z.int().min(1).max(planLimits.maxInFlight).optional(),
-  /** Bound of the whole run. */
-  timeoutMs: z.int().min(1).max(planLimits.longestWaitMs).optional(),
-  labels: z.record(z.string().regex(/^[a-zA-Z0-9_.-]{1,64}$/, 'a label name has at most 64 letters, digits, dots, underscores and hyphens'), z.string().max(256)).optional(),
+  plan: planNameSchema.describe("The plan's name."),
+  version: z.int().min(1).optional().describe("The author's own number; the version of a saved plan is given when it is saved."),
+  description: z.string().max(10_000).optional().describe('What the plan is for.'),
+  input: z.record(z.string(), jsonSchema).optional().describe("JSON Schema (draft 2020-12) of the run's input, an object. Without it the plan takes no input."),
+  defaults: z
+    .strictObject({ retry: retrySchema.optional(), timeoutMs: durationMs.optional(), onError: onError.optional(), concurrency: concurrency.optional() })
+    .optional()
+    .describe('What holds for every step that does not say otherwise.'),
+  output: jsonSchema.optional().describe("The run's output; may hold expressions."),
+  fuse: z.enum(['none', 'pure']).optional().describe('pure: chains of pure steps run in one activity. none: every step in its own.'),
+  maxInFlight: z.int().min(1).max(planLimits.maxInFlight).optional().describe('Steps and items in flight at once.'),
+  timeoutMs: z.int().min(1).max(planLimits.longestWaitMs).optional().describe('Bound of the whole run, in milliseconds.'),
+  labels: z
+    .record(z.string().regex(/^[a-zA-Z0-9_.-]{1,64}$/, 'a label name has at most 64 letters, digits, dots, underscores and hyphens'), z.string().max(256))
+    .optional()
+    .describe('Labels of every run of this plan.'),
   steps: z.record(z.string(), z.unknown()),
 });
 

@@ -27,7 +27,7 @@ export function editDistance(left: string, right: string, bound: number): number
     beforePrevious = previous;
     previous = current;
   }
-  return previous[b.length] ?? bound + 1;
+  return Math.min(previous[b.length] ?? bound + 1, bound + 1);
 }
 
 /** The known name that a wrong one most likely means; undefined when none is near enough to be a help. */

@@ -7,9 +7,9 @@ import type { Template } from './template.ts';
 
 /**
  * Work that may be done at once, in the caller's thread; more goes to a worker thread. One unit is about 0.1 µs (one step of the engine,
- * or one value that is converted), so this is about 2 ms at most.
+ * or one value that is converted), so this is about 5 ms at most.
  */
-const inlineWork = 20_000;
+const inlineWork = 50_000;
 /** Characters that weigh as much as one value. */
 const charactersPerUnit = 32;
 
@@ -34,10 +34,11 @@ export function estimateWork(expression: Expression, scope: Scope): number {
   return conversion + estimate(expression.ast, { scope, variables: new Map() }).work;
 }
 
-/** Bounds of one node: the work to evaluate it, the weight of its value, and the number of its elements. */
+/** Bounds of one node: the work to evaluate it, the weight of its value and of its heaviest element, and the number of its elements. */
 interface Estimate {
   work: number;
   weight: number;
+  element: number;
   count: number;
 }
 
@@ -47,8 +48,13 @@ interface Context {
   variables: ReadonlyMap<string, Estimate>;
 }
 
-const scalar: Estimate = { work: 1, weight: 1, count: 1 };
-const unbounded: Estimate = { work: Number.POSITIVE_INFINITY, weight: Number.POSITIVE_INFINITY, count: Number.POSITIVE_INFINITY };
+const scalar: Estimate = { work: 1, weight: 1, element: 1, count: 1 };
+const unbounded: Estimate = {
+  work: Number.POSITIVE_INFINITY,
+  weight: Number.POSITIVE_INFINITY,
+  element: Number.POSITIVE_INFINITY,
+  count: Number.POSITIVE_INFINITY,
+};
 
 function estimate(node: ASTNode, context: Context): Estimate {
   const chain = chainOf(node, new Set(context.variables.keys()));
@@ -69,7 +75,12 @@ function estimate(node: ASTNode, context: Context): Estimate {
     case '.':
     case '.?': {
       const object = estimate(node.args[0], context);
-      return { ...object, work: object.work + 1 };
+      return { ...object, element: object.weight, work: object.work + 1 };
+    }
+    case '[]':
+    case '[?]': {
+      const container = estimate(node.args[0], context);
+      return { ...weightOnly(container.element), work: container.work + estimate(node.args[1], context).work + 1 };
     }
     case 'call':
       return estimateCall(node.args[0], node.args[1], context);
@@ -81,13 +92,22 @@ function estimate(node: ASTNode, context: Context): Estimate {
 }
 
 function weightOnly(weight: number): Estimate {
-  return { work: 1, weight, count: weight };
+  return { work: 1, weight, element: weight, count: weight };
 }
 
 function estimateChain(chain: AccessChain, scope: Scope): Estimate {
   const value = valueAt(scope, [chain.root, ...chain.keys]);
-  const count = Array.isArray(value) ? value.length : typeof value === 'object' && value !== null ? Object.keys(value).length : 1;
-  return { work: 1, weight: weigh(value, inlineWork), count };
+  if (typeof value !== 'object' || value === null) return weightOnly(weigh(value, inlineWork));
+  const elements = Array.isArray(value) ? value : Object.values(value);
+  let weight = 1;
+  let heaviest = 1;
+  for (const element of elements) {
+    const own = weigh(element, inlineWork - weight);
+    heaviest = Math.max(heaviest, own);
+    weight += own;
+    if (weight > inlineWork) return { ...unbounded, work: 1 };
+  }
+  return { work: 1, weight, element: heaviest, count: elements.length };
 }
 
 function sumOf(nodes: ASTNode[], context: Context): Estimate {
@@ -99,7 +119,7 @@ function sumOf(nodes: ASTNode[], context: Context): Estimate {
     weight += part.weight;
   }
   // Comparing, concatenating and copying look at every part once.
-  return { work: work + weight, weight, count: weight };
+  return { work: work + weight, weight, element: weight, count: weight };
 }
 
 function estimateCall(name: string, parameters: ASTNode[], context: Context): Estimate {
@@ -107,35 +127,47 @@ function estimateCall(name: string, parameters: ASTNode[], context: Context): Es
     const bounds = parameters.map((parameter) => numberOf(parameter, context));
     const [first = 0, second = 0] = bounds;
     const length = bounds.length === 1 ? first : Math.abs(second - first);
-    return { work: 1 + length, weight: 1 + length, count: length };
+    return { work: 1 + length, weight: 1 + length, element: 1, count: length };
   }
   const whole = sumOf(parameters, context);
-  if (name === 'size') return { work: whole.work, weight: 1, count: 1 };
+  if (name === 'size') return { ...scalar, work: whole.work };
   // Cutting a text can make an element of every character; sorting looks at every element a few times.
-  if (name === 'split') return { work: whole.work * charactersPerUnit, weight: whole.weight * charactersPerUnit, count: whole.weight * charactersPerUnit };
+  if (name === 'split') {
+    const weight = whole.weight * charactersPerUnit;
+    return { work: whole.work * charactersPerUnit, weight, element: whole.weight, count: weight };
+  }
   return { ...whole, work: whole.work * (name.startsWith('sort') ? 8 : 2) };
 }
 
 function numberOf(node: ASTNode, context: Context): number {
   if (node.op === 'value' && typeof node.args === 'bigint') return Number(node.args);
+  const sized = sizeArgument(node);
+  if (sized !== undefined) return estimate(sized, context).count;
   const chain = chainOf(node, new Set(context.variables.keys()));
   const value = chain === undefined ? undefined : valueAt(context.scope, [chain.root, ...chain.keys]);
   return typeof value === 'number' ? value : Number.POSITIVE_INFINITY;
 }
 
+/** `x` of size(x) or x.size(). */
+function sizeArgument(node: ASTNode): ASTNode | undefined {
+  if (node.op === 'call' && node.args[0] === 'size') return node.args[1][0];
+  return node.op === 'rcall' && node.args[0] === 'size' ? node.args[1] : undefined;
+}
+
 function estimateLoop(node: ASTNode, loop: NonNullable<ReturnType<typeof loopOf>>, context: Context): Estimate {
   const receiver = estimate(loop.receiver, context);
-  const variables = new Map(context.variables).set(loop.variable, { work: 1, weight: receiver.weight, count: receiver.weight });
+  const variables = new Map(context.variables).set(loop.variable, { work: 1, weight: receiver.element, element: receiver.element, count: receiver.element });
   const parts = loop.body.map((part) => estimate(part, { ...context, variables }));
   const perElement = parts.reduce((work, part) => work + part.work, 1);
   const work = receiver.work + receiver.count * perElement;
-  if (node.op === 'rcall' && node.args[0] === 'map') {
-    // Parts of the elements weigh no more than the elements together.
-    const last = loop.body.at(-1);
-    const weight = last !== undefined && isPartOf(last, loop.variable) ? receiver.weight : receiver.count * (parts.at(-1)?.weight ?? 1);
-    return { work, weight, count: receiver.count };
-  }
-  return node.op === 'rcall' && node.args[0] === 'filter' ? { work, weight: receiver.weight, count: receiver.count } : { work, weight: 1, count: 1 };
+  const name = node.op === 'rcall' ? node.args[0] : '';
+  if (name === 'filter') return { ...receiver, work };
+  if (name !== 'map') return { ...scalar, work };
+  // Parts of the elements weigh no more than the elements together.
+  const last = loop.body.at(-1);
+  const element = parts.at(-1)?.weight ?? 1;
+  const weight = last !== undefined && isPartOf(last, loop.variable) ? receiver.weight : receiver.count * element;
+  return { work, weight, element, count: receiver.count };
 }
 
 function isPartOf(node: ASTNode, variable: string): boolean {

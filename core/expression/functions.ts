@@ -153,6 +153,7 @@ function registerMixedArithmetic(environment: Environment): void {
 }
 
 export function registerDialect(environment: Environment): void {
-  for (const [signature, handler] of dialectFunctions) environment.registerFunction(signature, handler as (...parameters: unknown[]) => unknown, { async: false });
+  for (const [signature, handler] of dialectFunctions)
+    environment.registerFunction(signature, handler as (...parameters: unknown[]) => unknown, { async: false });
   registerMixedArithmetic(environment);
 }

@@ -159,7 +159,8 @@ export class Inference {
     const types = parameters.map((parameter) => this.infer(parameter, variables));
     const signatures = methodSignatures(name);
     if (signatures.length === 0) {
-      const asFunction = functionSignatures(name).length > 0 ? `write it as a function: ${name}(${textOfPath(receiver)}${parameters.length > 0 ? ', …' : ''})` : undefined;
+      const asFunction =
+        functionSignatures(name).length > 0 ? `write it as a function: ${name}(${textOfPath(receiver)}${parameters.length > 0 ? ', …' : ''})` : undefined;
       return this.#fault(node, `there is no method "${name}"`, asFunction ?? didYouMean(name, methodNames()));
     }
     return this.#overload(node, name, signatures, receiverType, types) ?? dyn;
@@ -175,7 +176,11 @@ export class Inference {
     );
     if (fitting.length === 0) {
       const given = [...(receiver === null ? [] : [`${nameOf(receiver)}.`]), `${name}(${types.map(nameOf).join(', ')})`].join('');
-      return this.#fault(node, `${given} does not exist`, `it is ${signatures.map(({ text }) => text.replaceAll('<dyn>', '').replaceAll('<dyn, dyn>', '')).join(' or ')}`);
+      return this.#fault(
+        node,
+        `${given} does not exist`,
+        `it is ${signatures.map(({ text }) => text.replaceAll('<dyn>', '').replaceAll('<dyn, dyn>', '')).join(' or ')}`,
+      );
     }
     const result = fitting.map((signature) => signature.result).reduce(join);
     return isVague(result) ? undefined : result;
@@ -252,7 +257,8 @@ export class Inference {
   #membership([element, container]: [ASTNode, ASTNode], variables: Variables): StaticType {
     this.infer(element, variables);
     const type = this.infer(container, variables);
-    if (type.kind !== 'dyn' && type.kind !== 'list' && type.kind !== 'object') this.#fault(container, `in looks into a list or an object, and this is ${nameOf(type)}`);
+    if (type.kind !== 'dyn' && type.kind !== 'list' && type.kind !== 'object')
+      this.#fault(container, `in looks into a list or an object, and this is ${nameOf(type)}`);
     return boolType;
   }
 
@@ -260,7 +266,8 @@ export class Inference {
     const a = this.infer(left, variables);
     const b = this.infer(right, variables);
     if (a.kind === 'dyn' || b.kind === 'dyn') return dyn;
-    if (isNumeric(a) && isNumeric(b)) return operator === '%' && (a.kind === 'double' || b.kind === 'double') ? this.#fault(node, '% works on integers') : numericResult(a, b);
+    if (isNumeric(a) && isNumeric(b))
+      return operator === '%' && (a.kind === 'double' || b.kind === 'double') ? this.#fault(node, '% works on integers') : numericResult(a, b);
     if (operator === '+' && a.kind === b.kind && (a.kind === 'string' || a.kind === 'list' || a.kind === 'bytes')) return join(a, b);
     if (isTime(a) && isTime(b) && (operator === '+' || operator === '-')) return dyn;
     const text = operator === '+' && (a.kind === 'string' || b.kind === 'string');

@@ -58,10 +58,10 @@ function endOfExpression(text: string, position: number): number | undefined {
 function endOfString(text: string, start: number): number {
   const quote = text[start] as string;
   const delimiter = text.startsWith(quote.repeat(3), start) ? quote.repeat(3) : quote;
-  const raw = /(^|[^a-zA-Z0-9_])[bB]?[rR]$/.test(text.slice(Math.max(0, start - 3), start));
   let index = start + delimiter.length;
   while (index < text.length) {
-    if (text[index] === '\\' && !raw) index += 2;
+    // Raw strings (r"…") keep their backslashes, but these guard a quote all the same.
+    if (text[index] === '\\') index += 2;
     else if (text.startsWith(delimiter, index)) return index + delimiter.length;
     else index += 1;
   }

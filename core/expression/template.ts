@@ -90,7 +90,9 @@ function readNode(value: Json, pointer: string, reader: Reader, depth: number): 
     }
     return [key, readNode(member, memberPointer, reader, depth + 1)];
   });
-  return entries.every(([, node]) => isConstant(node)) && !entries.some(([key]) => key.includes('${')) ? constantOf(value, entries) : { kind: 'object', entries };
+  return entries.every(([, node]) => isConstant(node)) && !entries.some(([key]) => key.includes('${'))
+    ? constantOf(value, entries)
+    : { kind: 'object', entries };
 }
 
 /** `$${` inside a constant text has been read already, so a constant object is rebuilt when one of its members changed. */

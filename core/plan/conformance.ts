@@ -85,13 +85,20 @@ function checkObject(entries: [string, TemplateNode][], schema: JsonObject, cont
   const properties = isObject(schema['properties'] ?? null) ? (schema['properties'] as JsonObject) : {};
   const known = Object.keys(properties);
   const additional = schema['additionalProperties'];
-  const closed = additional === false || (additional === undefined && known.length > 0 && schema['patternProperties'] === undefined && schema['allOf'] === undefined);
+  const closed =
+    additional === false || (additional === undefined && known.length > 0 && schema['patternProperties'] === undefined && schema['allOf'] === undefined);
   const faults: ConformanceFault[] = [];
   for (const [key, member] of entries) {
     const memberPointer = `${pointer}/${escapePointer(key)}`;
     const memberSchema = Object.hasOwn(properties, key) ? properties[key] : undefined;
     if (memberSchema !== undefined) faults.push(...check(member, memberSchema, context, memberPointer, depth + 1));
-    else if (closed) faults.push({ pointer: memberPointer, message: `there is no field "${key}" here`, suggestion: didYouMean(key, known) ?? `known: ${known.join(', ')}`, part: 'key' });
+    else if (closed)
+      faults.push({
+        pointer: memberPointer,
+        message: `there is no field "${key}" here`,
+        suggestion: didYouMean(key, known) ?? `known: ${known.join(', ')}`,
+        part: 'key',
+      });
     else if (isObject(additional ?? null)) faults.push(...check(member, additional as Json, context, memberPointer, depth + 1));
   }
   const given = new Set(entries.map(([key]) => key));

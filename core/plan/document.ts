@@ -46,7 +46,8 @@ function keyFault(pointer: string, message: string, suggestion?: string): Docume
 function stepsFaults(steps: JsonObject): DocumentFault[] {
   const ids = Object.keys(steps);
   if (ids.length === 0) return [valueFault('/steps', 'a plan needs at least one step')];
-  if (ids.length > planLimits.steps) return [valueFault('/steps', `the plan has ${ids.length} steps; ${planLimits.steps} are allowed`, 'use forEach for steps that are alike')];
+  if (ids.length > planLimits.steps)
+    return [valueFault('/steps', `the plan has ${ids.length} steps; ${planLimits.steps} are allowed`, 'use forEach for steps that are alike')];
   const faults: DocumentFault[] = [];
   for (const id of ids) {
     const pointer = `/steps/${escapePointer(id)}`;
@@ -65,7 +66,9 @@ function stepFaults(id: string, step: Json, pointer: string): DocumentFault[] {
   const named = kinds.filter((kind) => Object.hasOwn(step, kind));
   const [kind, second] = named;
   if (kind === undefined) {
-    const suggestion = Object.keys(step).map((key) => didYouMean(key, kinds)).find((text) => text !== undefined);
+    const suggestion = Object.keys(step)
+      .map((key) => didYouMean(key, kinds))
+      .find((text) => text !== undefined);
     return [keyFault(pointer, `step "${id}" does not say what it does: it needs one of ${kinds.join(', ')}`, suggestion)];
   }
   if (second !== undefined) return [keyFault(`${pointer}/${second}`, `step "${id}" is both ${kind} and ${second}; a step does one thing`)];

@@ -89,7 +89,12 @@ function applyApprovals(steps: StepTemplates[], numbers: Map<string, number>, gr
     const gated = gatedSteps(step.definition, step, numbers, steps, graph, faults);
     for (const target of gated) graph.gates[target] ??= approval;
     for (const target of gated) {
-      refuseReadsOfGated(steps[target] as StepTemplates, step.id, gated.map((other) => (steps[other] as StepTemplates).id), faults);
+      refuseReadsOfGated(
+        steps[target] as StepTemplates,
+        step.id,
+        gated.map((other) => (steps[other] as StepTemplates).id),
+        faults,
+      );
       for (const need of written[target] ?? []) if (need !== approval && !gated.includes(need)) graph.needs[approval]?.add(need);
       graph.needs[target]?.add(approval);
     }
@@ -116,7 +121,10 @@ function gatedSteps(
     const other = graph.gates[target];
     if (gated.includes(target)) faults.add(pointer, `step "${id}" is named twice`);
     else if (!gateable.has(kind)) faults.add(pointer, `step "${id}" is of kind ${kind}; an approval can only stand before ${[...gateable].join(', ')}`);
-    else if (forEach !== null) faults.add(pointer, `step "${id}" has forEach; an approval can only stand before a step that runs once`, { suggestion: `let "${id}" need the approval by \`needs\` instead, and show the items in its message` });
+    else if (forEach !== null)
+      faults.add(pointer, `step "${id}" has forEach; an approval can only stand before a step that runs once`, {
+        suggestion: `let "${id}" need the approval by \`needs\` instead, and show the items in its message`,
+      });
     else if (other !== undefined) faults.add(pointer, `step "${id}" already waits for the approval "${steps[other]?.id ?? ''}"`);
     else gated.push(target);
   }
@@ -174,5 +182,8 @@ function reportCycle(steps: StepTemplates[], graph: PlanGraph, waiting: number[]
   const cycle = path.slice(seen.get(current));
   const names = [...cycle, current].map((number) => steps[number]?.id ?? '');
   const first = steps[current];
-  faults.add(`/steps/${first?.id ?? ''}`, `these steps wait for each other: ${names.join(' needs ')}`, { part: 'key', suggestion: 'take one of these needs away' });
+  faults.add(`/steps/${first?.id ?? ''}`, `these steps wait for each other: ${names.join(' needs ')}`, {
+    part: 'key',
+    suggestion: 'take one of these needs away',
+  });
 }

@@ -9,16 +9,60 @@ const types = ['string', 'number', 'integer', 'boolean', 'object', 'array', 'nul
 
 /** What each known keyword's value must be. Keywords of draft 2020-12 that say something about values. */
 const keywordForms: Record<string, 'schema' | 'schemas' | 'schemaMap' | 'number' | 'count' | 'text' | 'boolean' | 'names' | 'list' | 'pattern' | 'any'> = {
-  additionalProperties: 'schema', unevaluatedProperties: 'schema', unevaluatedItems: 'schema', items: 'schema', contains: 'schema', propertyNames: 'schema',
-  not: 'schema', if: 'schema', then: 'schema', else: 'schema',
-  allOf: 'schemas', anyOf: 'schemas', oneOf: 'schemas', prefixItems: 'schemas',
-  properties: 'schemaMap', patternProperties: 'schemaMap', $defs: 'schemaMap', definitions: 'schemaMap', dependentSchemas: 'schemaMap',
-  minimum: 'number', maximum: 'number', exclusiveMinimum: 'number', exclusiveMaximum: 'number', multipleOf: 'number',
-  minLength: 'count', maxLength: 'count', minItems: 'count', maxItems: 'count', minProperties: 'count', maxProperties: 'count', minContains: 'count', maxContains: 'count',
-  title: 'text', description: 'text', $comment: 'text', $schema: 'text', $id: 'text', $ref: 'text', $anchor: 'text', format: 'text', contentMediaType: 'text', contentEncoding: 'text',
-  uniqueItems: 'boolean', readOnly: 'boolean', writeOnly: 'boolean', deprecated: 'boolean',
-  required: 'names', enum: 'list', examples: 'list', pattern: 'pattern',
-  default: 'any', const: 'any', type: 'any', dependentRequired: 'any',
+  additionalProperties: 'schema',
+  unevaluatedProperties: 'schema',
+  unevaluatedItems: 'schema',
+  items: 'schema',
+  contains: 'schema',
+  propertyNames: 'schema',
+  not: 'schema',
+  if: 'schema',
+  then: 'schema',
+  else: 'schema',
+  allOf: 'schemas',
+  anyOf: 'schemas',
+  oneOf: 'schemas',
+  prefixItems: 'schemas',
+  properties: 'schemaMap',
+  patternProperties: 'schemaMap',
+  $defs: 'schemaMap',
+  definitions: 'schemaMap',
+  dependentSchemas: 'schemaMap',
+  minimum: 'number',
+  maximum: 'number',
+  exclusiveMinimum: 'number',
+  exclusiveMaximum: 'number',
+  multipleOf: 'number',
+  minLength: 'count',
+  maxLength: 'count',
+  minItems: 'count',
+  maxItems: 'count',
+  minProperties: 'count',
+  maxProperties: 'count',
+  minContains: 'count',
+  maxContains: 'count',
+  title: 'text',
+  description: 'text',
+  $comment: 'text',
+  $schema: 'text',
+  $id: 'text',
+  $ref: 'text',
+  $anchor: 'text',
+  format: 'text',
+  contentMediaType: 'text',
+  contentEncoding: 'text',
+  uniqueItems: 'boolean',
+  readOnly: 'boolean',
+  writeOnly: 'boolean',
+  deprecated: 'boolean',
+  required: 'names',
+  enum: 'list',
+  examples: 'list',
+  pattern: 'pattern',
+  default: 'any',
+  const: 'any',
+  type: 'any',
+  dependentRequired: 'any',
 };
 
 /** Nested schemas beyond this are refused: they would be deeper than any honest input. */
@@ -34,8 +78,10 @@ export function checkInputSchema(schema: Json, options: { anyType?: boolean } = 
   const faults: FaultDetail[] = [];
   checkSchema(schema, '', schema, faults, 0);
   if (options.anyType !== true && typeof schema === 'object' && schema !== null && !Array.isArray(schema)) {
-    const describesObject = schema['type'] === 'object' || (schema['type'] === undefined && (schema['properties'] !== undefined || schema['$ref'] !== undefined));
-    if (!describesObject) faults.push({ pointer: '/type', message: "a plan's input is an object", suggestion: 'write type: object, and what it holds under properties' });
+    const describesObject =
+      schema['type'] === 'object' || (schema['type'] === undefined && (schema['properties'] !== undefined || schema['$ref'] !== undefined));
+    if (!describesObject)
+      faults.push({ pointer: '/type', message: "a plan's input is an object", suggestion: 'write type: object, and what it holds under properties' });
   }
   return faults;
 }
@@ -139,5 +185,6 @@ function checkDefault(schema: { [key: string]: Json }, pointer: string, root: Js
   const value = schema['default'];
   if (value === undefined || JSON.stringify(schema).includes('"$ref"') || schema['pattern'] !== undefined) return;
   if (faults.some((fault) => fault.pointer.startsWith(pointer)) || root === undefined) return;
-  for (const fault of validateJson(schema, value)) faults.push({ pointer: `${pointer}/default${fault.pointer}`, message: `the default does not fit its own schema: ${fault.message}` });
+  for (const fault of validateJson(schema, value))
+    faults.push({ pointer: `${pointer}/default${fault.pointer}`, message: `the default does not fit its own schema: ${fault.message}` });
 }

@@ -32,7 +32,21 @@ export function validateJson(schema: Json, value: Json): FaultDetail[] {
 }
 
 /** Keywords that only report that something inside them failed, which is reported by itself. */
-const wrappers = new Set(['properties', 'items', 'prefixItems', 'additionalItems', 'allOf', 'anyOf', 'oneOf', '$ref', 'patternProperties', 'if', 'then', 'else', 'dependentSchemas']);
+const wrappers = new Set([
+  'properties',
+  'items',
+  'prefixItems',
+  'additionalItems',
+  'allOf',
+  'anyOf',
+  'oneOf',
+  '$ref',
+  'patternProperties',
+  'if',
+  'then',
+  'else',
+  'dependentSchemas',
+]);
 
 function faultsOf(errors: OutputUnit[]): FaultDetail[] {
   const leaves = errors.filter(({ keyword }) => !wrappers.has(keyword));
@@ -41,7 +55,12 @@ function faultsOf(errors: OutputUnit[]): FaultDetail[] {
   const faults: FaultDetail[] = [];
   for (const { instanceLocation, keyword, error } of chosen) {
     const pointer = decodeURIComponent(instanceLocation.replace(/^#/, ''));
-    const message = keyword === 'false' || keyword === 'additionalProperties' ? 'is not known to the schema' : lowerFirst(error.replace(/\.$/, '')).replaceAll('Instance', 'the value').replace(/^instance/, 'the value');
+    const message =
+      keyword === 'false' || keyword === 'additionalProperties'
+        ? 'is not known to the schema'
+        : lowerFirst(error.replace(/\.$/, ''))
+            .replaceAll('Instance', 'the value')
+            .replace(/^instance/, 'the value');
     if (seen.has(`${pointer} ${message}`)) continue;
     seen.add(`${pointer} ${message}`);
     faults.push({ pointer, message });

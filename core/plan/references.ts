@@ -44,7 +44,8 @@ function checkModelCall(step: StepTemplates, call: ModelCall, models: Set<string
     for (const { message, suggestion, word } of checkPrompt(template, variables)) faults.add(`${base}/${name}`, message, { suggestion, word });
   }
   if (call.schema !== undefined) {
-    for (const fault of checkInputSchema(call.schema, { anyType: true })) faults.add(`${base}/schema${fault.pointer}`, fault.message, { suggestion: fault.suggestion });
+    for (const fault of checkInputSchema(call.schema, { anyType: true }))
+      faults.add(`${base}/schema${fault.pointer}`, fault.message, { suggestion: fault.suggestion });
   }
 }
 

@@ -27,7 +27,11 @@ const deepestNesting = 100;
 export function readText(text: string, format: 'yaml' | 'json' = 'yaml'): ParsedText {
   const bytes = Buffer.byteLength(text);
   if (bytes > planLimits.textBytes) {
-    return refused(`the plan has ${bytes} bytes; ${planLimits.textBytes} are allowed`, { line: 1, column: 1 }, 'keep data out of the plan: read it with a tool, or pass it as input');
+    return refused(
+      `the plan has ${bytes} bytes; ${planLimits.textBytes} are allowed`,
+      { line: 1, column: 1 },
+      'keep data out of the plan: read it with a tool, or pass it as input',
+    );
   }
   if (format === 'json') {
     const fault = jsonFault(text);
@@ -58,9 +62,17 @@ function jsonFault(text: string): FaultDetail | undefined {
     return undefined;
   } catch (error) {
     const message = (error as Error).message;
-    const offset = Number(/position (\d+)/.exec(message)?.[1] ?? text.length);
+    const offset = Number(/position (\d+)/.exec(message)?.[1] ?? firstForeign(text));
     return { pointer: '', message: `not valid JSON: ${message}`, ...positionAt(text, Math.min(offset, text.length)) };
   }
+}
+
+/** Offset of the first thing that is no token of JSON, for messages that do not say where; the end when all are. */
+function firstForeign(text: string): number {
+  const token = /\s*(?:[{}[\],:]|"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/y;
+  let end = 0;
+  while (token.test(text)) end = token.lastIndex;
+  return end + (/^\s*/.exec(text.slice(end))?.[0].length ?? 0);
 }
 
 function compose(text: string): ParsedText {
@@ -73,7 +85,8 @@ function compose(text: string): ParsedText {
     uniqueKeys: false,
     prettyErrors: false,
     resolveKnownTags: false,
-    logLevel: 'silent',
+    // Silent, it would drop a second document without a word.
+    logLevel: 'error',
   });
   const at = (offset: number): Position => {
     const { line, col } = lines.linePos(Math.min(Math.max(0, offset), text.length));
@@ -224,5 +237,8 @@ function offsetInside(text: string, start: number, end: number, inside: { source
 
 export function pointerKeys(pointer: string): string[] {
   if (pointer === '') return [];
-  return pointer.slice(1).split('/').map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return pointer
+    .slice(1)
+    .split('/')
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
 }

@@ -68,7 +68,13 @@ function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticSco
     ['run', runType],
   ]);
   if (item === undefined) {
-    return { variables, absent: new Map([['item', `item ${absent}`], ['index', `index ${absent}`]]) };
+    return {
+      variables,
+      absent: new Map([
+        ['item', `item ${absent}`],
+        ['index', `index ${absent}`],
+      ]),
+    };
   }
   variables.set('item', item);
   variables.set('index', intType);
@@ -92,7 +98,8 @@ function expectType(template: Template, wanted: StaticType, pointer: string, nam
   const typed = checkTemplate(template, scopeOf(checker, absent));
   for (const fault of typed.faults) checker.faults.addTemplateFault(pointer, fault);
   if (typed.faults.length === 0 && template.expressions.length + (template.root.kind === 'constant' ? 1 : 0) > 0 && !couldBe(typed.type, wanted)) {
-    if (template.root.kind !== 'constant' || typeof template.root.value !== 'string') checker.faults.add(pointer, `${name} must be ${nameOf(wanted)}, and this is ${nameOf(typed.type)}`);
+    if (template.root.kind !== 'constant' || typeof template.root.value !== 'string')
+      checker.faults.add(pointer, `${name} must be ${nameOf(wanted)}, and this is ${nameOf(typed.type)}`);
   }
   return typed.type;
 }

@@ -17,10 +17,14 @@ export function isObject(value: Json | undefined): value is JsonObject {
  * this thread: where the schema may come from somebody else, call `validateInput` of `services/expression`, which bounds the time.
  */
 export function validateInput(schema: Json | null | undefined, input: Json | undefined): InputResult {
-  const given = input ?? {};
+  const given = input === undefined ? {} : input;
   if (!isObject(given)) return { ok: false, faults: [{ pointer: '', message: 'the input must be an object' }] };
   if (schema === null || schema === undefined) {
-    const faults = Object.keys(given).map((key) => ({ pointer: `/${escapePointer(key)}`, message: 'the plan takes no input', suggestion: 'declare it under `input` in the plan' }));
+    const faults = Object.keys(given).map((key) => ({
+      pointer: `/${escapePointer(key)}`,
+      message: 'the plan takes no input',
+      suggestion: 'declare it under `input` in the plan',
+    }));
     return faults.length === 0 ? { ok: true, input: given } : { ok: false, faults };
   }
   const filled = withDefaults(schema, given, schema, 0);

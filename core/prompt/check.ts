@@ -27,12 +27,23 @@ export function checkPrompt(text: string, variables: string[]): PromptFault[] {
   if (!parsed.ok) return [...misplaced, { message: `the template cannot be parsed: ${parsed.message}`, suggestion: undefined, word: undefined }];
   const known = new Set<string>([...variables, ...promptGlobals]);
   const reserved = variables.filter((name) => (promptGlobals as readonly string[]).includes(name) || name === 'loop');
-  const faults: PromptFault[] = [...misplaced, ...reserved.map((name) => ({ message: `"${name}" has a meaning of its own in templates`, suggestion: 'choose another name under `with`', word: undefined }))];
+  const faults: PromptFault[] = [
+    ...misplaced,
+    ...reserved.map((name) => ({
+      message: `"${name}" has a meaning of its own in templates`,
+      suggestion: 'choose another name under `with`',
+      word: undefined,
+    })),
+  ];
   const names = readNames(parsed.prompt.program);
   for (const name of names.declared) known.add(name);
   for (const name of names.used) {
     if (known.has(name)) continue;
-    faults.push({ message: `the template uses "${name}", which \`with\` does not give it`, suggestion: didYouMean(name, variables) ?? `add it: with: { ${name}: … }`, word: name });
+    faults.push({
+      message: `the template uses "${name}", which \`with\` does not give it`,
+      suggestion: didYouMean(name, variables) ?? `add it: with: { ${name}: … }`,
+      word: name,
+    });
   }
   for (const name of names.filters) {
     if (!filters.has(name)) faults.push({ message: `there is no filter "${name}"`, suggestion: didYouMean(name, filters), word: name });
@@ -112,7 +123,13 @@ function expressionInPrompt(text: string): PromptFault[] {
     const parsed = parseExpression(piece.source);
     if (!parsed.ok || parsed.expression.paths.length === 0) continue;
     const name = parsed.expression.chain?.keys.findLast((key) => typeof key === 'string') ?? 'value';
-    return [{ message: `\${${piece.source}} is not evaluated in a prompt`, suggestion: `give it by name: with: { ${name}: "\${${piece.source}}" }, and write {{ ${name} }}`, word: `\${${piece.source}}` }];
+    return [
+      {
+        message: `\${${piece.source}} is not evaluated in a prompt`,
+        suggestion: `give it by name: with: { ${name}: "\${${piece.source}}" }, and write {{ ${name} }}`,
+        word: `\${${piece.source}}`,
+      },
+    ];
   }
   return [];
 }

@@ -60,7 +60,9 @@ function hasPattern(schema: Json): boolean {
   if (typeof schema !== 'object' || schema === null) return false;
   const known = withPattern.get(schema);
   if (known !== undefined) return known;
-  const found = Object.entries(schema).some(([key, member]) => (key === 'pattern' && typeof member === 'string') || key === 'patternProperties' || hasPattern(member as Json));
+  const found = Object.entries(schema).some(
+    ([key, member]) => (key === 'pattern' && typeof member === 'string') || key === 'patternProperties' || hasPattern(member as Json),
+  );
   withPattern.set(schema, found);
   return found;
 }

@@ -49,7 +49,9 @@ export class ThreadPool {
   async close(): Promise<void> {
     this.#closed = true;
     for (const task of this.#waiting.splice(0)) {
-      task.reject(new KosError({ code: 'evaluator_closed', message: `${task.what} was not evaluated: the evaluator is closing.`, status: 503, retryable: true }));
+      task.reject(
+        new KosError({ code: 'evaluator_closed', message: `${task.what} was not evaluated: the evaluator is closing.`, status: 503, retryable: true }),
+      );
     }
     await Promise.all([...this.#all].map((thread) => thread.end()));
   }
@@ -194,7 +196,10 @@ class Thread {
   /** Infinity when the thread does not even answer this. */
   async #cpuUsageMs(): Promise<number> {
     const deadline = new Promise<number>((resolve) => setTimeout(() => resolve(Number.POSITIVE_INFINITY), this.#options.budgetMs).unref());
-    const usage = (this.#worker as unknown as MeteredWorker).cpuUsage().then(({ user, system }) => (user + system) / 1_000, () => Number.POSITIVE_INFINITY);
+    const usage = (this.#worker as unknown as MeteredWorker).cpuUsage().then(
+      ({ user, system }) => (user + system) / 1_000,
+      () => Number.POSITIVE_INFINITY,
+    );
     return Promise.race([usage, deadline]);
   }
 }
