@@ -51,8 +51,10 @@ async function startedOnLinux(pid: number): Promise<string | null> {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
     // The command name (field 2) stands in parentheses and may itself hold spaces and parentheses: count from the last one.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const [state, startTicks] = [fields[0], fields[19]];
-    if (state === 'Z' || state === 'X' || startTicks === undefined) return null;
+    const [state, threads, startTicks] = [fields[0], Number(fields[17]), fields[19]];
+    // A killed process whose first thread has ended shows as a zombie while its other threads still hold files and sockets.
+    const isOver = state === 'X' || (state === 'Z' && threads <= 1);
+    if (isOver || startTicks === undefined) return null;
     return `${await bootId()}:${startTicks}`;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -80,6 +82,21 @@ describe('a home through its life', () => {
     await stack.says(`${part} runs again`);
     expect((await partProcess(home, part)).pid).not.toBe(before.pid);
     await expect.poll(() => answersReady(home), { timeout: 20_000, interval: 50 }).toBe(true);
+  });
+
+  test('when another program takes the port of a dead Temporal, it moves and worker and API follow', async () => {
+    const before = (await readFacts(home)).temporal.address;
+    const [temporal, worker, api] = await Promise.all([partProcess(home, 'temporal'), partProcess(home, 'worker'), partProcess(home, 'api')]);
+    process.kill(temporal.pid, 'SIGKILL');
+    await waitUntilGone(temporal, 5_000);
+    const other = createServer().listen(Number(before.split(':')[1]), '127.0.0.1');
+    await once(other, 'listening');
+    await stack.says('Temporal had to take another port');
+    await expect.poll(async () => (await readFacts(home)).temporal.address, { timeout: 20_000 }).not.toBe(before);
+    for (const program of [worker, api]) expect(await waitUntilGone(program, 10_000)).toBe(true);
+    await expect.poll(() => runningParts(home), { timeout: 20_000 }).toEqual([...partNames]);
+    await expect.poll(() => answersReady(home), { timeout: 20_000, interval: 50 }).toBe(true);
+    other.close();
   });
 
   test('SIGKILL of the supervisor: its programs end by themselves, the next start sweeps its servers', async () => {
