@@ -44,9 +44,8 @@ export async function* followEvents(transport: Transport, options: FollowOptions
           lastEventId = item.position;
           continue;
         }
-        if (item.kind === 'connected' && lostAt !== null) yield item;
+        if (item.kind !== 'connected' || lostAt !== null) yield item;
         [failures, lostAt] = [0, null];
-        yield item;
       }
     } catch (thrown) {
       if (options.signal.aborted) return;
@@ -100,10 +99,7 @@ async function* chunksOrIdle(reader: ReadableStreamDefaultReader<string>, idleMs
   let lastByteAt = Date.now();
   let pending = reader.read();
   for (;;) {
-    const timer = new AbortController();
-    const idle = delay(idleMs, null, { signal: timer.signal }).catch(() => null);
-    const outcome = await Promise.race([pending, idle]);
-    timer.abort();
+    const outcome = await withinIdleTime(pending, idleMs);
     if (outcome === null) {
       if (Date.now() - lastByteAt > silenceLimitMs) {
         throw new KosError({ code: 'stream_silent', message: 'The stream of events fell silent.', status: 503, retryable: true });
@@ -115,6 +111,16 @@ async function* chunksOrIdle(reader: ReadableStreamDefaultReader<string>, idleMs
     lastByteAt = Date.now();
     yield outcome.value;
     pending = reader.read();
+  }
+}
+
+/** Null: not yet. Leaves no timer behind, which would hold the process. */
+async function withinIdleTime<Value>(pending: Promise<Value>, idleMs: number): Promise<Value | null> {
+  const timer = new AbortController();
+  try {
+    return await Promise.race([pending, delay(idleMs, null, { signal: timer.signal })]);
+  } finally {
+    timer.abort();
   }
 }
 

@@ -8,7 +8,7 @@ import { readPartRecord } from '../installation/home-facts.ts';
 import type { Invocation } from '../invocation.ts';
 import { followRun } from '../run/follow.ts';
 import { tellOutcome } from '../run/outcome.ts';
-import { endedItems, type StepTree } from '../run/step-tree.ts';
+import { endedItems, splitItemPath, type StepTree } from '../run/step-tree.ts';
 import { createProgress } from '../run/start.ts';
 import { describeDuration } from '../times.ts';
 import { newIdempotencyKey } from '../transport.ts';
@@ -51,8 +51,8 @@ export async function demonstrateCrash(invocation: Invocation, items: number): P
     invocation.exitCode = await tellOutcome(invocation, outcome, { runId: started.id, timeoutMs: null, data: 'none' });
     return;
   }
-  const traces = await countTraces(join(home, 'workspace', plan, started.id), items);
-  report(invocation, { runId: started.id, items, crash, traces, attempts: await countAttempts(invocation, started.id) });
+  const traces = await countTraces(join(home, 'workspace', plan, started.id), started.id, items);
+  report(invocation, { runId: started.id, items, crash, traces, work: await countWork(invocation, started.id) });
 }
 
 const itemsDone = (tree: StepTree): number => Math.max(0, ...[...tree.steps.values()].map((line) => (line.items === null ? 0 : endedItems(line.items))));
@@ -83,39 +83,52 @@ function noteWork(crash: Crash, event: KosEvent): void {
   if (crash.workAgainAt === null && event.type.startsWith('step.') && at > crash.at) crash.workAgainAt = at;
 }
 
-/** Attempts of all items together: a lost worker costs none, so they are as many as there are items. */
-async function countAttempts({ client }: Invocation, runId: string): Promise<number> {
-  const ofItems = (steps: Step[]): number => steps.filter((step) => step.path.endsWith(']')).reduce((sum, step) => sum + step.attempt, 0);
-  let attempts = 0;
+interface WorkCount {
+  /** Of all items together. A lost worker costs no attempt, so they are as many as there are items. */
+  attempts: number;
+  /** Items whose effect was asked for again after the kill and was found done. */
+  foundDone: number;
+}
+
+async function countWork({ client }: Invocation, runId: string): Promise<WorkCount> {
+  const count: WorkCount = { attempts: 0, foundDone: 0 };
   let cursor: string | undefined;
   for (;;) {
     const page = await client.runs.steps(runId, { limit: 200, cursor });
-    attempts += ofItems(page.items);
-    if (page.nextCursor === null) return attempts;
+    for (const step of page.items.filter((candidate) => splitItemPath(candidate.path).item !== null)) {
+      count.attempts += step.attempt;
+      if (foundDone(step)) count.foundDone += 1;
+    }
+    if (page.nextCursor === null) return count;
     cursor = page.nextCursor;
   }
 }
+
+/** `fs.create` says `created: false` when what it was to make was there already. */
+const foundDone = ({ output }: Step): boolean => typeof output === 'object' && output !== null && !Array.isArray(output) && output['created'] === false;
 
 interface Report {
   runId: string;
   items: number;
   crash: Crash | null;
   traces: TraceCount;
-  attempts: number;
+  work: WorkCount;
 }
 
-function report(invocation: Invocation, { runId, items, crash, traces, attempts }: Report): void {
+function report(invocation: Invocation, { runId, items, crash, traces, work }: Report): void {
   const { output } = invocation;
   const exact = crash !== null && traces.exact === items && traces.foreign === 0;
   const silenceMs = crash?.workAgainAt == null ? null : crash.workAgainAt - crash.at;
   invocation.exitCode = exact ? exitCodes.ok : exitCodes.error;
   if (output.json) {
-    output.document({ runId, items, killedPid: crash?.pid ?? null, doneWhenKilled: crash?.done ?? null, silenceMs, attempts, ...traces, ok: exact });
+    output.document({ runId, items, killedPid: crash?.pid ?? null, doneWhenKilled: crash?.done ?? null, silenceMs, ...work, ...traces, ok: exact });
     return;
   }
   const { green, red } = output.dataColours;
-  const silence = silenceMs === null ? '' : ` ${describeDuration(silenceMs)} after the kill, work went on.`;
-  output.data(`${items} items, ${attempts} attempts: ${traces.exact} effects exactly once, ${traces.missing} missing, ${traces.doubled} doubled.${silence}`);
+  const also = traces.foreign === 0 ? '' : `, ${traces.foreign} files that belong to no item`;
+  output.data(`${items} items: ${traces.exact} have left exactly one trace, ${traces.missing} none, ${traces.doubled} several${also}.`);
+  output.data(`${work.attempts} attempts; ${work.foundDone} effects were asked for again after the kill, and found done.`);
+  if (silenceMs !== null) output.data(`Work went on ${describeDuration(silenceMs)} after the kill.`);
   if (crash === null) output.data(red('The run was over before the worker could be killed: try more items (--items 1000).'));
   else output.data(exact ? green('Nothing was lost, nothing was done twice.') : red('The effects are not exact. This must not happen: please report it.'));
 }

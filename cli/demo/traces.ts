@@ -9,34 +9,40 @@ export interface TraceCount {
   missing: number;
   /** Items with more than one. */
   doubled: number;
-  /** Traces that belong to no item. */
+  /** Files that are no whole trace of an item of this run. */
   foreign: number;
 }
 
-/** A trace is a line in a file of the run's folder; its number (of the file's name, or of the line) is the item's index. */
-export async function countTraces(folder: string, items: number): Promise<TraceCount> {
-  const traces = new Map<number, number>();
+/** Each trace is a file that names its run and its item's index inside, as `examples/fan-out.plan.yaml` writes it; names of files prove nothing. */
+export async function countTraces(folder: string, runId: string, items: number): Promise<TraceCount> {
+  const found = new Array<number>(items).fill(0);
   let foreign = 0;
-  for (const name of await listFiles(folder)) {
-    const item = Number(/(\d+)(?=\D*$)/.exec(name)?.[1] ?? Number.NaN);
-    const lines = (await readFile(join(folder, name), 'utf8')).split('\n').filter((line) => line !== '').length;
-    if (Number.isInteger(item) && item < items) traces.set(item, (traces.get(item) ?? 0) + lines);
+  for (const name of await listNames(folder)) {
+    const index = await readIndex(join(folder, name), runId);
+    if (index !== null && index < items) found[index] = (found[index] ?? 0) + 1;
     else foreign += 1;
   }
-  const counts = Array.from({ length: items }, (_, item) => traces.get(item) ?? 0);
-  return {
-    exact: counts.filter((count) => count === 1).length,
-    missing: counts.filter((count) => count === 0).length,
-    doubled: counts.filter((count) => count > 1).length,
-    foreign,
-  };
+  const howMany = (is: (count: number) => boolean): number => found.filter(is).length;
+  return { exact: howMany((count) => count === 1), missing: howMany((count) => count === 0), doubled: howMany((count) => count > 1), foreign };
 }
 
-async function listFiles(folder: string): Promise<string[]> {
+async function listNames(folder: string): Promise<string[]> {
   try {
-    return (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => entry.name);
+    return await readdir(folder);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Null: not a whole trace of that run. */
+async function readIndex(path: string, runId: string): Promise<number | null> {
+  try {
+    const trace: unknown = JSON.parse(await readFile(path, 'utf8'));
+    if (typeof trace !== 'object' || trace === null || !('run' in trace) || trace.run !== runId || !('index' in trace)) return null;
+    return typeof trace.index === 'number' && Number.isInteger(trace.index) && trace.index >= 0 ? trace.index : null;
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'EISDIR') return null;
     throw error;
   }
 }
