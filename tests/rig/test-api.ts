@@ -63,8 +63,25 @@ export interface Answer {
   status: number;
   headers: Headers;
   text: string;
-  // Tests read what they expect to be there.
-  body: Record<string, never> & { [name: string]: any };
+  body: AnswerBody;
+}
+
+/** Of answers' bodies, what tests look into; what is not there in one answer is for its test to notice. */
+export interface AnswerBody {
+  [name: string]: unknown;
+  id: string;
+  status: string | number;
+  code: string;
+  fix: string;
+  items: AnswerBody[];
+  path: string;
+  nextCursor: string | null;
+  permissions: string[];
+  errors: { pointer: string; message: string }[];
+  input: object;
+  output: unknown;
+  /** Of the API's description. */
+  paths: Record<string, Record<string, { operationId: string; responses: object; requestBody: { content: Record<string, { schema: { properties: Record<string, { type: string }> } }> } }>>;
 }
 
 const environment: PlanEnvironment = {
@@ -99,10 +116,11 @@ export async function makeTestApi(): Promise<TestApi> {
     acceptRun: ({ workspaceId, actor, origin, request, alsoInTransaction }) =>
       database.inWorkspace(workspaceId, async (transaction) => {
         const runId = await insertRun(transaction, { workspaceId, startedBy: actor, origin, input: request.input, labels: request.labels ?? {} });
-        await alsoInTransaction(transaction, runId);
+        await alsoInTransaction?.(transaction, runId);
         return { runId };
       }),
     explainRun: async (_transaction, runId) => ({ runId, status: 'queued', reasons: [] }),
+    planSchemaUrl: 'https://kos.example/plan.schema.json',
     health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: async () => 1 }, Date.now),
     metrics: createMetrics(system, listener.watching),
     listTools: () => [],
@@ -175,5 +193,5 @@ async function callApi(url: string, ownerKey: string, method: string, path: stri
   });
   const text = await response.text();
   const isJson = (response.headers.get('content-type') ?? '').includes('json');
-  return { status: response.status, headers: response.headers, text, body: isJson && text !== '' ? JSON.parse(text) : {} };
+  return { status: response.status, headers: response.headers, text, body: (isJson && text !== '' ? JSON.parse(text) : {}) as AnswerBody };
 }

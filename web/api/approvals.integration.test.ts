@@ -43,7 +43,7 @@ describe('a decision', () => {
   it('is one transaction: approval, wait, event, audit entry, and what Temporal is told', async () => {
     const { approvalId, waitId } = await ask();
     const answer = await decide(approvalId, 'approve');
-    expect([answer.status, answer.body['status']]).toEqual([200, 'approved']);
+    expect([answer.status, answer.body.status]).toEqual([200, 'approved']);
     expect(answer.body['decisions']).toEqual([{ by: approver.principalId, decision: 'approve', reason: 'because', at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z$/) }]);
     expect(await stateOf(waitId, approvalId)).toEqual({
       wait: { status: 'settled', version: 2, closed: true },
@@ -60,9 +60,9 @@ describe('a decision', () => {
       const answers = await Promise.all(Array.from({ length: 50 }, (_, index) => decide(approvalId, index % 2 === 0 ? 'approve' : 'deny')));
       const won = answers.filter(({ status }) => status === 200);
       expect(won).toHaveLength(1);
-      for (const lost of answers.filter(({ status }) => status !== 200)) expect([lost.status, lost.body['code']]).toEqual([409, 'approval_decided']);
+      for (const lost of answers.filter(({ status }) => status !== 200)) expect([lost.status, lost.body.code]).toEqual([409, 'approval_decided']);
       const state = await stateOf(waitId, approvalId);
-      expect([state.approval, state.outbox.length, state.events, state.audit, state.wait['version']]).toEqual([won[0]!.body['status'], 1, 1, 1, 2]);
+      expect([state.approval, state.outbox.length, state.events, state.audit, state.wait['version']]).toEqual([won[0]!.body.status, 1, 1, 1, 2]);
     }
   });
 
@@ -70,7 +70,7 @@ describe('a decision', () => {
     const { approvalId } = await ask();
     const first = await decide(approvalId, 'deny', { key: 'again' });
     const again = await decide(approvalId, 'deny', { key: 'again' });
-    expect([first.status, again.status, again.body['status'], again.headers.get('idempotency-replayed')]).toEqual([200, 200, 'denied', 'true']);
+    expect([first.status, again.status, again.body.status, again.headers.get('idempotency-replayed')]).toEqual([200, 200, 'denied', 'true']);
     // The same key on another approval is another request.
     const other = await ask();
     expect((await decide(other.approvalId, 'deny', { key: 'again' })).headers.get('idempotency-replayed')).toBeNull();
@@ -86,9 +86,9 @@ describe('a decision', () => {
   it('comes too late by the database’s clock, whether or not the expiry was recorded', async () => {
     const { approvalId } = await ask({ expiresInMs: -1 });
     expect((await decide(approvalId, 'approve')).body).toMatchObject({ status: 409, code: 'approval_expired' });
-    expect((await api.call('GET', `/v1/approvals/${approvalId}`)).body['status']).toBe('expired');
+    expect((await api.call('GET', `/v1/approvals/${approvalId}`)).body.status).toBe('expired');
     const expired = await api.call('GET', '/v1/approvals?status=expired&limit=200');
-    expect(expired.body['items'].map(({ id }: { id: string }) => id)).toContain(approvalId);
+    expect(expired.body.items.map(({ id }) => id)).toContain(approvalId);
   });
 
   it('is refused where the wait is over: decided, voided with its run', async () => {
@@ -125,7 +125,7 @@ describe('a decision', () => {
 describe('approvals', () => {
   it('are listed by status and run', async () => {
     const { approvalId, runId } = await ask();
-    const list = async (query: string) => (await api.call('GET', `/v1/approvals?${query}`)).body['items'].map(({ id }: { id: string }) => id) as string[];
+    const list = async (query: string) => (await api.call('GET', `/v1/approvals?${query}`)).body.items.map(({ id }) => id);
     expect(await list(`run=${runId}`)).toEqual([approvalId]);
     expect(await list(`run=${runId}&status=open`)).toEqual([approvalId]);
     expect(await list(`run=${runId}&status=approved`)).toEqual([]);

@@ -92,10 +92,10 @@ describe('pages of events', () => {
     const runId = await makeRun();
     for (let count = 0; count < 5; count += 1) await record(runId, 'step.started', { count });
     const page = (after: string | null) => api.call('GET', `/v1/runs/${runId}/events?limit=4${after === null ? '' : `&after=${after}`}`, { headers: { accept: 'application/json' } });
-    await expect.poll(async () => (await api.call('GET', `/v1/runs/${runId}/events`)).body['items'].length).toBe(6);
+    await expect.poll(async () => (await api.call('GET', `/v1/runs/${runId}/events`)).body.items.length).toBe(6);
     const first = await page(null);
-    const second = await page(first.body['nextCursor']);
-    expect([first.body['items'].length, second.body['items'].length, second.body['nextCursor'], second.body['reset']]).toEqual([4, 2, null, false]);
+    const second = await page(first.body.nextCursor);
+    expect([first.body.items.length, second.body.items.length, second.body.nextCursor, second.body['reset']]).toEqual([4, 2, null, false]);
     expect((await page('abc123-9')).body['reset']).toBe(true);
   });
 
@@ -103,9 +103,9 @@ describe('pages of events', () => {
     const runId = await makeRun();
     await record(runId, 'step.retrying', { stepPath: 'fetch', attempt: 2, error: { code: 'http_500', message: 'The server answered 500.' } });
     await record(runId, 'approval.decided', { stepPath: 'signOff', decision: 'approve' });
-    await expect.poll(async () => (await api.call('GET', `/v1/runs/${runId}/logs`)).body['items'].length).toBe(3);
+    await expect.poll(async () => (await api.call('GET', `/v1/runs/${runId}/logs`)).body.items.length).toBe(3);
     const { items } = (await api.call('GET', `/v1/runs/${runId}/logs`)).body;
-    expect(items.map(({ level, text, stepPath }: { level: string; text: string; stepPath: string | null }) => [level, text, stepPath])).toEqual([
+    expect(items.map(({ level, text, stepPath }) => [level, text, stepPath])).toEqual([
       ['info', 'run accepted', null],
       ['warn', 'fetch retrying (attempt 2): The server answered 500.', 'fetch'],
       ['info', 'approval decided: approved at signOff', 'signOff'],

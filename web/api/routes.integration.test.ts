@@ -26,7 +26,7 @@ describe('every route', () => {
     for (const route of api.routes) {
       const answer = await api.call(route.method.toUpperCase(), addressOf(route), { apiKey: null });
       if ('public' in route.access) expect([200, 503], route.path).toContain(answer.status);
-      else expect([answer.status, answer.body['code']], `${route.method} ${route.path}`).toEqual([401, 'credential_missing']);
+      else expect([answer.status, answer.body.code], `${route.method} ${route.path}`).toEqual([401, 'credential_missing']);
     }
   });
 
@@ -36,8 +36,8 @@ describe('every route', () => {
       const { permission } = route.access;
       const without = await api.makeKey({ roles: ['owner'], scopes: permissions.filter((other) => other !== permission) });
       const refused = await api.call(route.method.toUpperCase(), addressOf(route), { apiKey: without.apiKey });
-      expect([refused.status, refused.body['code'], refused.body['permission']], `${route.method} ${route.path}`).toEqual([403, 'permission_missing', permission]);
-      expect(refused.body['fix']).toContain('owner');
+      expect([refused.status, refused.body.code, refused.body['permission']], `${route.method} ${route.path}`).toEqual([403, 'permission_missing', permission]);
+      expect(refused.body.fix).toContain('owner');
       const only = await api.makeKey({ roles: ['owner'], scopes: [permission] });
       const admitted = await api.call(route.method.toUpperCase(), addressOf(route), { apiKey: only.apiKey });
       expect([401, 403, 500], `${route.method} ${route.path}`).not.toContain(admitted.status);
@@ -56,13 +56,13 @@ describe('every route', () => {
     const { body } = await api.call('GET', '/v1/openapi.json');
     expect(body['openapi']).toBe('3.1.0');
     for (const route of api.routes) {
-      const described = body['paths'][route.path][route.method];
-      expect(described['x-permission'], route.path).toBe('public' in route.access ? undefined : route.access.permission);
+      const described = body.paths[route.path]![route.method]!;
+      expect((described as { 'x-permission'?: string })['x-permission'], route.path).toBe('public' in route.access ? undefined : route.access.permission);
       expect(Object.keys(described.responses).length).toBeGreaterThan(0);
     }
-    const ids = Object.values(body['paths'] as Record<string, Record<string, { operationId: string }>>).flatMap((path) => Object.values(path).map(({ operationId }) => operationId));
+    const ids = Object.values(body.paths).flatMap((path) => Object.values(path).map(({ operationId }) => operationId));
     expect(new Set(ids).size).toBe(ids.length);
-    expect(body['paths']['/v1/runs'].post.requestBody.content['application/json'].schema.properties.plan.type).toBe('string');
+    expect(body.paths['/v1/runs']!['post']!.requestBody.content['application/json']!.schema.properties['plan']!.type).toBe('string');
   });
 });
 
@@ -75,7 +75,7 @@ describe('keys', () => {
     await api.rig.system.sql`update kos.memberships set disabled = true where principal_id = ${disabled.principalId}`;
     for (const apiKey of [revoked.apiKey, expired.apiKey, disabled.apiKey, `${api.apiKey}x`, api.apiKey.slice(0, -1), 'kos_', 'x'.repeat(600)]) {
       const answer = await api.call('GET', '/v1/me', { apiKey });
-      expect([answer.status, answer.body['code']]).toEqual([401, 'credential_refused']);
+      expect([answer.status, answer.body.code]).toEqual([401, 'credential_refused']);
       expect(answer.headers.get('www-authenticate')).toContain('Bearer');
       expect(answer.text).not.toContain(apiKey.slice(4, 30) || 'nothing');
     }
@@ -86,9 +86,9 @@ describe('keys', () => {
   it('say who they are', async () => {
     const { body } = await api.call('GET', '/v1/me');
     expect(body).toMatchObject({ workspace: { id: api.owner.workspaceId, slug: 'default' }, roles: ['owner'] });
-    expect(body['permissions']).toContain('approvals:decide');
+    expect(body.permissions).toContain('approvals:decide');
     const plain = await api.makeKey({ roles: ['owner'] });
-    expect((await api.call('GET', '/v1/me', { apiKey: plain.apiKey })).body['permissions']).not.toContain('approvals:decide');
+    expect((await api.call('GET', '/v1/me', { apiKey: plain.apiKey })).body.permissions).not.toContain('approvals:decide');
   });
 
   it('see nothing of another workspace: 404 as if it did not exist', async () => {
@@ -102,10 +102,10 @@ describe('keys', () => {
       ['DELETE', `/v1/runs/${runId}`],
       ['POST', `/v1/runs/${runId}/pin`],
     ] as const) {
-      expect([method, path, (await api.call(method, path)).body['code']]).toEqual([method, path, 'run_not_found']);
+      expect([method, path, (await api.call(method, path)).body.code]).toEqual([method, path, 'run_not_found']);
     }
     expect((await api.call('POST', `/v1/runs/${runId}/cancel`, { body: {}, headers: { 'idempotency-key': 'k' } })).status).toBe(404);
-    expect((await api.call('GET', '/v1/runs')).body['items'].map((run: { id: string }) => run.id)).not.toContain(runId);
+    expect((await api.call('GET', '/v1/runs')).body.items.map((run) => run.id)).not.toContain(runId);
   });
 });
 
@@ -140,7 +140,7 @@ describe('problems', () => {
 
   it('name each fault with its pointer', async () => {
     const { body } = await api.call('PUT', '/v1/secrets/token', { body: { value: '', hosts: ['not a host'], colour: 1 } });
-    expect(body['errors'].map((fault: { pointer: string }) => fault.pointer).toSorted()).toEqual(['/colour', '/hosts/0', '/value']);
+    expect(body.errors.map((fault) => fault.pointer).toSorted()).toEqual(['/colour', '/hosts/0', '/value']);
   });
 
   it('carry the caller’s trace', async () => {

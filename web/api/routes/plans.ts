@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { withLanguageServerLine } from '#core/plan/language-server.ts';
 import { faultDetailSchema } from '#schemas/fault.ts';
 import { planSummarySchema, planVersionSchema } from '#schemas/plan-version.ts';
 import { listPlans, listPlanVersions, readPlanVersion } from '#services/plans/read.ts';
@@ -24,8 +25,9 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     responses: { 201: planVersionSchema, 200: planVersionSchema },
     handler: async ({ principal, body }) => {
       const plan = checkPlan(dependencies.compile, body.source, body.format);
+      const source = body.format === 'yaml' ? withLanguageServerLine(body.source, dependencies.planSchemaUrl) : body.source;
       const saved = await inWorkspaceOf(dependencies, principal, (transaction) =>
-        savePlan(transaction, { workspaceId: principal.workspaceId, actor: principal.principalId, source: body.source, plan }),
+        savePlan(transaction, { workspaceId: principal.workspaceId, actor: principal.principalId, source, plan }),
       );
       return json(saved.version, saved.created ? 201 : 200, { Location: `/v1/plans/${saved.version.name}/versions/${saved.version.version}` });
     },

@@ -73,7 +73,7 @@ export const runRecordRoutes = (dependencies: ApiDependencies): Route[] => [
     params: idParams('run'),
     responses: { 200: z.looseObject({ runId: z.string(), status: z.string() }) },
     handler: async ({ principal, params }) =>
-      json(await inWorkspaceOf(dependencies, principal, (transaction) => dependencies.explainRun(transaction, params.id, dependencies.now()))),
+      json(await inWorkspaceOf(dependencies, principal, (transaction) => dependencies.explainRun(transaction, params.id))),
   }),
 ];
 

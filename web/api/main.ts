@@ -1,0 +1,95 @@
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import pino from 'pino';
+import { environment, projectRoot, readConfiguration } from '#config';
+import { createArtifactStore } from '#services/artifacts/file-store.ts';
+import { createAuthenticator } from '#services/credentials/authenticate.ts';
+import { connectDatabase, connectSystemDatabase } from '#services/database/connect.ts';
+import { startDuties } from '#services/duties/start.ts';
+import { endWithSupervisor, readPartFacts } from '#services/embedded/part.ts';
+import { startEventListener } from '#services/events/listener.ts';
+import { startSequencer } from '#services/events/sequencer.ts';
+import { createEvaluator } from '#services/expression/evaluator.ts';
+import { openSigningIdentity } from '#services/identity/signing-key.ts';
+import { saveExamples } from '#services/installation/examples.ts';
+import { openInstallation } from '#services/installation/installation.ts';
+import { ensureOwnerKey, writeCliFile } from '#services/installation/owner-key.ts';
+import { createModelService } from '#services/models/model-service.ts';
+import { createPlanCompiler } from '#services/plans/compiler.ts';
+import { acceptRun } from '#services/runs/accept.ts';
+import { explainRun } from '#services/runs/explain.ts';
+import { createSealing } from '#services/sealing/sealing.ts';
+import { createSecretService } from '#services/secrets/secrets.ts';
+import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
+import { builtinTools, describeTool } from '#services/tools/registry.ts';
+import { makeApp, makeServer } from './app.ts';
+import { makeHostCheck } from './guard.ts';
+import { createHealthProbe } from './health.ts';
+import { createMetrics } from './metrics.ts';
+import { makeRoutes } from './routes/index.ts';
+
+/** The API process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
+const configuration = readConfiguration(environment);
+const facts = await readPartFacts(configuration.partFacts);
+const { home, publicUrl } = facts;
+const log = pino({ name: 'api' });
+const keys = join(home, 'keys');
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+const planSchemaUrl = pathToFileURL(join(projectRoot, 'schemas', 'plan.schema.json')).href;
+
+const database = connectDatabase(facts.database.app, { max: 8, applicationName: 'kos-api' });
+const system = connectSystemDatabase(facts.database.system, { max: 5, applicationName: 'kos-api-system' });
+const [payloadSealing, secretSealing] = await Promise.all([createSealing({ directory: keys, purpose: 'payload' }), createSealing({ directory: keys, purpose: 'secret' })]);
+const { owner, signer } = await openInstallation(system, openSigningIdentity({ directory: keys }));
+const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
+const workflows = connectRunWorkflows({ ...facts.temporal, sealing: payloadSealing });
+const evaluator = createEvaluator();
+const tools = builtinTools({ home, egress: { forbiddenPorts: () => facts.ownPorts } }).map(describeTool);
+const models = createModelService({ openai: configuration.openai }).list();
+const compile = createPlanCompiler({ tools, models: models.map(({ name }) => name) });
+await saveExamples({ database, compile, log }, owner, { folder: join(projectRoot, 'examples'), planSchemaUrl });
+
+const listener = await startEventListener({ address: facts.database.app, system, log });
+const sequencer = startSequencer({ system, signer, log, now: Date.now });
+const duties = startDuties({ system, workflows, artifacts, home, log, now: Date.now });
+
+const routes = makeRoutes({
+  database,
+  system,
+  listener,
+  artifacts,
+  secrets: createSecretService({ database, sealing: secretSealing }),
+  compile,
+  acceptRun: (request) => acceptRun({ database, validateInput: evaluator.validateInput }, request),
+  explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
+  health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: () => workflows.countPollers() }, Date.now),
+  metrics: createMetrics(system, listener.watching),
+  listTools: () => tools,
+  listModels: () => models,
+  nudgeOutbox: () => {
+    duties.nudgeOutbox();
+    sequencer.nudge();
+  },
+  publicUrl,
+  version,
+  places: { home, projectRoot },
+  planSchemaUrl,
+  log,
+  now: () => new Date(),
+});
+const authenticator = createAuthenticator({ system, now: Date.now });
+const server = makeServer(makeApp(routes, { database, system, authenticator, checkHost: makeHostCheck({ publicUrl, port: facts.port }), log }));
+server.listen(facts.port, facts.host);
+await once(server, 'listening');
+await writeCliFile(home, { url: publicUrl, apiKey: await ensureOwnerKey(system, owner, home) });
+log.info({ url: publicUrl }, 'api: listening');
+
+endWithSupervisor(async () => {
+  server.close();
+  // Streams end here and come back to the next process with their position.
+  server.closeAllConnections();
+  await Promise.all([duties.stop(), sequencer.stop(), listener.close()]);
+  await Promise.all([evaluator.close(), workflows.close(), database.close(), system.close()]);
+}, 3_000);
