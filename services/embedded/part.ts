@@ -61,6 +61,8 @@ export function endWithSupervisor(stop: () => Promise<void>, graceMs: number): v
   };
   process.on('SIGTERM', end);
   process.on('SIGINT', end);
-  // Without a channel somebody started the part by hand, for a debugger say: then only signals end it.
-  if (process.channel !== undefined) process.once('disconnect', end);
+  // False: the supervisor died while we were starting, before anybody listened. Undefined: there never was one (started by hand, for a
+  // debugger say), and only signals end the part.
+  if (process.connected === false) end();
+  else if (process.connected) process.once('disconnect', end);
 }
