@@ -39,7 +39,6 @@ export const retrySchema = z.strictObject({
   maximumDelayMs: z.int().min(0).max(planLimits.longestMs).optional(),
   backoffCoefficient: z.number().min(1).max(100).optional(),
 });
-export type RetryDefinition = z.infer<typeof retrySchema>;
 
 const onError = z.enum(['fail', 'continue']);
 const concurrency = z.int().min(1).max(planLimits.concurrency);
@@ -161,10 +160,6 @@ export const planSchema = planHeaderSchema.extend({
   steps: z.record(stepIdSchema, planStepSchema),
 });
 
-export type TransformStep = z.infer<typeof transformStepSchema>;
-export type LlmStep = z.infer<typeof llmStepSchema>;
-export type ToolStep = z.infer<typeof toolStepSchema>;
-export type ArtifactStep = z.infer<typeof artifactStepSchema>;
 export type WaitStep = z.infer<typeof waitStepSchema>;
 export type ApprovalStep = z.infer<typeof approvalStepSchema>;
 export type PlanStep = z.infer<typeof planStepSchema>;

@@ -15,7 +15,7 @@ export interface StaticScope {
 export interface TypedTemplate {
   type: StaticType;
   faults: TemplateFault[];
-  typeOf(expression: Expression): StaticType;
+  typeOf: (expression: Expression) => StaticType;
 }
 
 /** Checks every expression of a template against what is known of its variables; finds the type of the whole. */

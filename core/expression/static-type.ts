@@ -135,18 +135,12 @@ export function resolveReference(reference: string, root: Json | undefined): Jso
 }
 
 export function typeOfJson(value: Json): StaticType {
-  switch (typeof value) {
-    case 'string':
-      return stringType;
-    case 'boolean':
-      return boolType;
-    case 'number':
-      return Number.isSafeInteger(value) ? intType : doubleType;
-    case 'object':
-      if (value === null) return nullType;
-      if (Array.isArray(value)) return listOf(value.length === 0 ? dyn : value.slice(0, 100).map(typeOfJson).reduce(join));
-      return { kind: 'object', fields: new Map(Object.entries(value).map(([key, member]) => [key, typeOfJson(member)])), rest: null };
-  }
+  if (value === null) return nullType;
+  if (typeof value === 'string') return stringType;
+  if (typeof value === 'boolean') return boolType;
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? intType : doubleType;
+  if (Array.isArray(value)) return listOf(value.length === 0 ? dyn : value.slice(0, 100).map(typeOfJson).reduce(join));
+  return { kind: 'object', fields: new Map(Object.entries(value).map(([key, member]) => [key, typeOfJson(member)])), rest: null };
 }
 
 /** Reads a type as the engine writes it in a signature: `list<string>`, `map<string, list<dyn>>`, `google.protobuf.Timestamp`. */

@@ -101,7 +101,7 @@ function faultsOfIssue(issue: Issue, schema: z.ZodType, base: string): DocumentF
     case 'invalid_union': {
       const nearest = issue.errors.toSorted((a, b) => a.length - b.length)[0];
       if (nearest === undefined || nearest.length === 0) return [valueFault(pointer, 'no form that is allowed here')];
-      return nearest.flatMap((inner) => faultsOfIssue({ ...inner, path: [...issue.path, ...inner.path] } as Issue, schema, base));
+      return nearest.flatMap((inner) => faultsOfIssue({ ...inner, path: [...issue.path, ...inner.path] }, schema, base));
     }
     case 'invalid_key':
       return [keyFault(pointer, issue.issues[0]?.message ?? issue.message)];

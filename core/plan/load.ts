@@ -48,7 +48,7 @@ export function assemble(plan: Plan, document: JsonObject, templates: StepTempla
     document,
     digest: digestOf(document),
     steps: templates.map((step, number) => assembleStep(plan, step, number, gatedBy.get(step.id) ?? null)),
-    inputSchema: (plan.input as JsonObject | undefined) ?? null,
+    inputSchema: plan.input ?? null,
     output,
     outputReads: [...output.steps],
     labels: plan.labels ?? {},

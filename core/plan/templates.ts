@@ -37,7 +37,7 @@ function inputOf(step: PlanStep): { value: Json; pointer: string } {
   if ('llm' in step) return { value: { model: step.llm.model, with: step.llm.with ?? {} }, pointer: '/llm' };
   if ('tool' in step) return { value: step.with ?? {}, pointer: '/with' };
   if ('artifact' in step) return { value: step.artifact as Json, pointer: '/artifact' };
-  if ('wait' in step) return { value: step.wait as Json, pointer: '/wait' };
+  if ('wait' in step) return { value: step.wait, pointer: '/wait' };
   const { message } = step.approval;
   return { value: message === undefined ? {} : { message }, pointer: '/approval' };
 }

@@ -14,7 +14,6 @@ import {
 } from '#core/expression/static-type.ts';
 import type { Template } from '#core/expression/template.ts';
 import type { Plan } from '#schemas/plan.ts';
-import type { Json } from '#schemas/json.ts';
 import type { PlanEnvironment, ToolDescriptor } from './compiled.ts';
 import { checkConformance } from './conformance.ts';
 import type { FaultList } from './fault-list.ts';
@@ -50,7 +49,7 @@ export function checkTypes(
     tools: new Map(environment.tools.map((tool) => [tool.name, tool])),
     toolTypes: new Map(),
     stepTypes: new Map(),
-    input: plan.input === undefined ? objectOf({}) : typeFromSchema(plan.input as Json),
+    input: plan.input === undefined ? objectOf({}) : typeFromSchema(plan.input),
   };
   for (const number of order) {
     const step = steps[number];
@@ -133,7 +132,7 @@ function checkInput(step: StepTemplates, typed: TypedTemplate, checker: Checker)
 function outputTypeOf(step: StepTemplates, typed: TypedTemplate, checker: Checker): StaticType {
   const { definition } = step;
   if ('transform' in definition) return typed.type;
-  if ('llm' in definition) return definition.llm.schema === undefined ? stringType : typeFromSchema(definition.llm.schema as Json);
+  if ('llm' in definition) return definition.llm.schema === undefined ? stringType : typeFromSchema(definition.llm.schema);
   if ('tool' in definition) return toolOutputType(definition.tool, checker);
   if ('artifact' in definition) return artifactType;
   return 'approval' in definition ? approvalType : waitType;

@@ -61,7 +61,7 @@ function hasPattern(schema: Json): boolean {
   const known = withPattern.get(schema);
   if (known !== undefined) return known;
   const found = Object.entries(schema).some(
-    ([key, member]) => (key === 'pattern' && typeof member === 'string') || key === 'patternProperties' || hasPattern(member as Json),
+    ([key, member]) => (key === 'pattern' && typeof member === 'string') || key === 'patternProperties' || hasPattern(member),
   );
   withPattern.set(schema, found);
   return found;

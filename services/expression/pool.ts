@@ -41,7 +41,7 @@ export class ThreadPool {
         reject(new KosError({ code: 'evaluator_closed', message: `${what} was not evaluated: the evaluator is closed.`, status: 503, retryable: true }));
         return;
       }
-      this.#waiting.push({ job, what, resolve: resolve as (value: unknown) => void, reject });
+      this.#waiting.push({ job, what, resolve: resolve, reject });
       this.#assign();
     });
   }
