@@ -39,6 +39,17 @@ export function installRuntime(log: Logger): void {
 }
 
 /** Temporal's answers to a lost worker: sticky tasks move on after 1 s, heartbeats (see `alive`) are passed on twice a second. */
+export const workerTuning = {
+  maxCachedWorkflows: 200,
+  maxConcurrentActivityTaskExecutions: 100,
+  maxConcurrentWorkflowTaskExecutions: 20,
+  stickyQueueScheduleToStartTimeout: '1 s',
+  maxHeartbeatThrottleInterval: '500 ms',
+  defaultHeartbeatThrottleInterval: '500 ms',
+  shutdownGraceTime: '2 s',
+  shutdownForceTime: '4 s',
+} as const;
+
 export async function createRunWorker(options: WorkerOptions): Promise<RunWorker> {
   const connection = await NativeConnection.connect({ address: options.address });
   const worker = await Worker.create({
@@ -49,14 +60,8 @@ export async function createRunWorker(options: WorkerOptions): Promise<RunWorker
     activities: createRunActivities({ ...options.dependencies, alive }),
     dataConverter: createDataConverter({ sealing: options.sealing, namespace: options.namespace, refuse: 'marker' }),
     interceptors: { activity: [refusedPayloadInterceptor] },
-    maxCachedWorkflows: options.maxCachedWorkflows ?? 200,
-    maxConcurrentActivityTaskExecutions: 100,
-    maxConcurrentWorkflowTaskExecutions: 20,
-    stickyQueueScheduleToStartTimeout: '1 s',
-    maxHeartbeatThrottleInterval: '500 ms',
-    defaultHeartbeatThrottleInterval: '500 ms',
-    shutdownGraceTime: '2 s',
-    shutdownForceTime: '4 s',
+    ...workerTuning,
+    maxCachedWorkflows: options.maxCachedWorkflows ?? workerTuning.maxCachedWorkflows,
   });
   return {
     run: () => worker.run(),

@@ -1,0 +1,21 @@
+import { proxyActivities } from '@temporalio/workflow';
+
+/** What somebody would write by hand for the same work: the floor of every ratio. */
+interface Activities {
+  noop(payload: string): Promise<string>;
+}
+
+const { noop } = proxyActivities<Activities>({ startToCloseTimeout: '1 minute' });
+
+/** `count` no-op activities in a row, each given what the one before gave. */
+export async function linear(count: number, payload: string): Promise<string> {
+  let result = payload;
+  for (let step = 0; step < count; step += 1) result = await noop(result);
+  return result;
+}
+
+/** `count` no-op activities at once. */
+export async function fanOut(count: number, payload: string): Promise<number> {
+  const results = await Promise.all(Array.from({ length: count }, () => noop(payload)));
+  return results.length;
+}
