@@ -25,6 +25,7 @@ describe('what may run at once', () => {
 
   it.each<[string, Json]>([
     ['${sum(input.list)}', { list: many }],
+    ['all: ${input.list}', { list: many }],
     ['${input.text.matches("a+")}', few],
     ['${range(input.count)}', { count: 90_000 }],
     ['${range(input.count * 1000)}', few],

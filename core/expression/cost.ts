@@ -17,8 +17,9 @@ const charactersPerUnit = 32;
 export function isCheap(template: Template, scope: Scope): boolean {
   if (template.simple) return true;
   let work = 0;
-  for (const { expression } of template.expressions) {
+  for (const { expression, inText } of template.expressions) {
     if (expression.chain === undefined) work += estimateWork(expression, scope);
+    else if (inText) work += weigh(valueAt(scope, [expression.chain.root, ...expression.chain.keys]), inlineWork);
     if (work > inlineWork) return false;
   }
   return true;

@@ -21,6 +21,8 @@ export interface LocatedExpression {
   pointer: string;
   /** Offset of the expression's source in that text. */
   offset: number;
+  /** There is other text around it, so its value is turned into text. */
+  inText: boolean;
 }
 
 /** JSON with `${…}` in its texts, parsed once. */
@@ -29,7 +31,7 @@ export interface Template {
   source: Json;
   root: TemplateNode;
   expressions: LocatedExpression[];
-  /** Every expression only follows literal keys: evaluation is a few look-ups. */
+  /** Every expression stands alone and only follows literal keys: evaluation is a few look-ups. */
   simple: boolean;
   steps: ReadonlySet<string>;
   /** The data its expressions read, as keys from a root. */
@@ -46,7 +48,7 @@ export function readTemplate(source: Json): { template: Template; faults: Templa
     source,
     root,
     expressions,
-    simple: distinct.every((expression) => expression.chain !== undefined),
+    simple: expressions.every(({ expression, inText }) => expression.chain !== undefined && !inText),
     steps: new Set(distinct.flatMap((expression) => expression.steps)),
     paths: distinct.length === 1 ? (distinct[0]?.paths ?? []) : outermostPaths(distinct.flatMap((expression) => expression.paths)),
   };
@@ -129,7 +131,7 @@ function readText(text: string, pointer: string, reader: Reader): TemplateNode {
       refuseMoreExpressions(reader, pointer, piece);
     } else {
       parts.push(parsed.expression);
-      reader.expressions.push({ expression: parsed.expression, pointer, offset: piece.offset });
+      reader.expressions.push({ expression: parsed.expression, pointer, offset: piece.offset, inText: scanned.pieces.length > 1 });
     }
   }
   return nodeOfParts(parts);

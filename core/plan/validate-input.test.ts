@@ -93,6 +93,13 @@ describe('input schemas', () => {
   });
 });
 
+it('an input schema cannot keep its check busy with a pattern', () => {
+  const trap: Json = { type: 'object', properties: { a: { type: 'string', pattern: '^(a+)+$' } }, default: { a: `${'a'.repeat(60)}!` } };
+  const started = performance.now();
+  expect(checkInputSchema(trap)).toEqual([]);
+  expect(performance.now() - started).toBeLessThan(200);
+});
+
 describe('input from a command line', () => {
   const typed: Json = {
     type: 'object',
