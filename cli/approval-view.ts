@@ -24,7 +24,8 @@ export function describeApproval(approval: Approval, colours: Colours, now: numb
 
 function describeDecisions(approval: Approval, now: number): string | null {
   const decisions = approval.decisions.map(
-    (decision) => `${visibleLine(decision.by)}: ${decision.decision} ${describeInstant(decision.at, now)}${decision.reason === null ? '' : ` (${visibleLine(decision.reason)})`}`,
+    (decision) =>
+      `${visibleLine(decision.by)}: ${decision.decision} ${describeInstant(decision.at, now)}${decision.reason === null ? '' : ` (${visibleLine(decision.reason)})`}`,
   );
   return decisions.length === 0 ? null : decisions.join('\n');
 }

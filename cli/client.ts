@@ -1,5 +1,5 @@
-import type { FaultDetail } from '#core/errors.ts';
-import { KosError } from '#core/errors.ts';
+import type { Explanation } from '#core/engine/explain.ts';
+import { type FaultDetail, KosError } from '#core/errors.ts';
 import type { Approval, DecideApproval } from '#schemas/approval.ts';
 import type { Artifact } from '#schemas/artifact.ts';
 import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
@@ -47,21 +47,6 @@ export interface ShownSettings extends WorkspaceSettings {
   builtInRoots: WorkspaceSettings['roots'];
 }
 
-/** Why each unfinished step does not go on (`core/engine/explain`). */
-export interface Explanation {
-  runId: string;
-  status: string;
-  reasons: {
-    stepPath: string | null;
-    status: string;
-    blockedBy: { kind: string; ref: string | null; text: string };
-    since: string | null;
-    until: string | null;
-    unblocks: string;
-    command: string | null;
-  }[];
-}
-
 export interface Started {
   id: string;
   status: string;
@@ -89,7 +74,8 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
     plans: {
       list: (query: Query) => get<Page<PlanSummary>>('/v1/plans', query),
       /** Its newest version, or the one named. */
-      get: (name: string, version: number | null) => get<PlanVersion>(version === null ? `/v1/plans/${segment(name)}` : `/v1/plans/${segment(name)}/versions/${version}`),
+      get: (name: string, version: number | null) =>
+        get<PlanVersion>(version === null ? `/v1/plans/${segment(name)}` : `/v1/plans/${segment(name)}/versions/${version}`),
       validate: (text: PlanText) => readJson<PlanVerdict>(transport, { method: 'POST', path: '/v1/plans/validate', repeatable: true, ...planBody(text) }),
       /** A version is its content, so saving twice is saving once. */
       save: (text: PlanText) => readJson<PlanVersion>(transport, { method: 'POST', path: '/v1/plans', repeatable: true, ...planBody(text) }),
@@ -119,7 +105,8 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
     },
     secrets: {
       list: (query: Query) => get<Page<SecretDescription>>('/v1/secrets', query),
-      set: (name: string, body: { value: string; hosts: string[] }) => readJson<SecretDescription>(transport, { method: 'PUT', path: `/v1/secrets/${segment(name)}`, json: body }),
+      set: (name: string, body: { value: string; hosts: string[] }) =>
+        readJson<SecretDescription>(transport, { method: 'PUT', path: `/v1/secrets/${segment(name)}`, json: body }),
       remove: (name: string) => remove(`/v1/secrets/${segment(name)}`),
     },
     settings: {

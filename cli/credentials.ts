@@ -48,7 +48,11 @@ async function readKeyFile(path: string): Promise<KeyFile | null> {
   }
   const parsed = fileSchema.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
-  throw new KosError({ code: 'key_file_broken', message: `${path} is not the key file that a start writes.`, fix: 'Restart kOS, it rewrites the file: npm start' });
+  throw new KosError({
+    code: 'key_file_broken',
+    message: `${path} is not the key file that a start writes.`,
+    fix: 'Restart kOS, it rewrites the file: npm start',
+  });
 }
 
 function parseJson(text: string): unknown {

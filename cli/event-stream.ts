@@ -125,7 +125,11 @@ async function withinIdleTime<Value>(pending: Promise<Value>, idleMs: number): P
 }
 
 /** The position counts only once the event before it has been handed on, so it follows its event. */
-function readMessage(message: { event?: string | undefined; id?: string | undefined; data: string }): (ServerMessage | { kind: 'position'; position: string | null })[] {
+function readMessage(message: {
+  event?: string | undefined;
+  id?: string | undefined;
+  data: string;
+}): (ServerMessage | { kind: 'position'; position: string | null })[] {
   if (message.event === 'reset') return [{ kind: 'reset' }, { kind: 'position', position: null }];
   const position = message.id === undefined ? [] : [{ kind: 'position' as const, position: message.id }];
   const event = parseEvent(message.data);

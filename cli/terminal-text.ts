@@ -16,7 +16,10 @@ export function visibleText(text: string): string {
 }
 
 /** One line, whatever was in it; for table cells and lists. */
-export const visibleLine = (text: string): string => visibleText(text).replace(/\s*\n\s*/g, ' ⏎ ').replaceAll('\t', ' ');
+export const visibleLine = (text: string): string =>
+  visibleText(text)
+    .replace(/\s*\n\s*/g, ' ⏎ ')
+    .replaceAll('\t', ' ');
 
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 /** East Asian wide and emoji take two columns; close enough for tables, no dependency. */

@@ -75,7 +75,8 @@ async function sendWithRetries(current: () => Promise<Credentials>, request: Req
 }
 
 /** GET, PUT and DELETE say the same thing twice; POST only under an idempotency key. */
-const isRepeatable = (request: Request): boolean => (request.method !== 'POST' && request.method !== 'PATCH') || request.idempotencyKey !== undefined || request.repeatable === true;
+const isRepeatable = (request: Request): boolean =>
+  (request.method !== 'POST' && request.method !== 'PATCH') || request.idempotencyKey !== undefined || request.repeatable === true;
 
 /** Null: repeating would not help. */
 function pauseBeforeRetry(error: unknown, attempt: number): number | null {
@@ -136,7 +137,9 @@ function requestInit(credentials: Credentials, request: Request): RequestInit {
 function unreachable(url: string, error: unknown, timedOut: boolean): KosError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-  const reason = timedOut ? `no answer within ${answerTimeoutMs / 1000} s` : (reasons[code ?? ''] ?? code ?? (cause instanceof Error ? cause.message : 'no connection'));
+  const reason = timedOut
+    ? `no answer within ${answerTimeoutMs / 1000} s`
+    : (reasons[code ?? ''] ?? code ?? (cause instanceof Error ? cause.message : 'no connection'));
   return new KosError({
     code: 'server_unreachable',
     message: `No kOS answers at ${url} (${reason}).`,
@@ -188,7 +191,7 @@ function parseProblem(contentType: string, text: string): Record<string, unknown
   if (!/json/.test(contentType)) return null;
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && 'code' in value ? (value as Record<string, unknown>) : null;
+    return typeof value === 'object' && value !== null && 'code' in value ? { ...value } : null;
   } catch {
     return null; // not JSON although it says so: not kOS
   }

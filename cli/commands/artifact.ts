@@ -42,7 +42,8 @@ async function list(invocation: Invocation, options: ListOptions & { run?: strin
 }
 
 async function fetchContent({ output, client }: Invocation, given: string, options: { output?: string; force?: boolean }): Promise<void> {
-  if (output.json && options.output === undefined) throw usageFault('An artifact is bytes, not a JSON document.', 'Write it into a file with -o, or leave --json away.');
+  if (output.json && options.output === undefined)
+    throw usageFault('An artifact is bytes, not a JSON document.', 'Write it into a file with -o, or leave --json away.');
   const id = await resolveArtifactId(client, given);
   const response = await client.artifacts.content(id);
   const body = response.body === null ? Readable.from([]) : Readable.fromWeb(response.body);
@@ -59,7 +60,11 @@ async function fetchContent({ output, client }: Invocation, given: string, optio
   const bytes = Buffer.concat(await body.toArray());
   const text = textOf(bytes);
   if (text === null) {
-    throw new KosError({ code: 'binary_on_terminal', message: `${id} is not text (${response.headers.get('content-type') ?? 'no type'}, ${describeBytes(bytes.length)}).`, fix: `kai artifact get ${id} -o FILE` });
+    throw new KosError({
+      code: 'binary_on_terminal',
+      message: `${id} is not text (${response.headers.get('content-type') ?? 'no type'}, ${describeBytes(bytes.length)}).`,
+      fix: `kai artifact get ${id} -o FILE`,
+    });
   }
   output.data(visibleText(text).trimEnd());
 }

@@ -59,8 +59,12 @@ async function complete(invocation: Invocation, program: Command, words: string[
 }
 
 async function candidatesFor(invocation: Invocation, program: Command, command: Command, positional: number, current: string): Promise<string[]> {
-  if (current.startsWith('-')) return [...command.options, ...program.options].filter((option: Option) => !option.hidden).map((option) => option.long ?? option.short ?? '');
-  const subcommands = command.createHelp().visibleCommands(command).map((sub) => sub.name());
+  if (current.startsWith('-'))
+    return [...command.options, ...program.options].filter((option: Option) => !option.hidden).map((option) => option.long ?? option.short ?? '');
+  const subcommands = command
+    .createHelp()
+    .visibleCommands(command)
+    .map((sub) => sub.name());
   if (subcommands.length > 0 && positional === 0) return subcommands;
   const argument = command.registeredArguments[Math.min(positional, command.registeredArguments.length - 1)];
   return argument === undefined ? [] : await valuesOf(invocation, command, argument);

@@ -5,7 +5,9 @@ export function defineDemo(demo: Command, invocation: Invocation): void {
   demo
     .command('crash')
     .summary('kill the worker in the middle of a fan-out, then count the effects')
-    .description('Starts the plan fan-out, kills the worker (SIGKILL) when half of the items are done, waits for the end and counts what each item has left behind: none may be missing, none doubled.')
+    .description(
+      'Starts the plan fan-out, kills the worker (SIGKILL) when half of the items are done, waits for the end and counts what each item has left behind: none may be missing, none doubled.',
+    )
     .option('--items <count>', 'how many items', parseCount, 100)
     .action(async (options: { items: number }) => {
       const { demonstrateCrash } = await import('../demo/crash.ts');

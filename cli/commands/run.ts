@@ -109,7 +109,8 @@ const longestTimeoutSeconds = 2_000_000;
 
 function parseSeconds(text: string): number {
   const seconds = Number(text);
-  if (text.trim() === '' || !(seconds > 0 && seconds <= longestTimeoutSeconds)) throw new InvalidArgumentError(`It must be a number of seconds from 0 to ${longestTimeoutSeconds}.`);
+  if (text.trim() === '' || !(seconds > 0 && seconds <= longestTimeoutSeconds))
+    throw new InvalidArgumentError(`It must be a number of seconds from 0 to ${longestTimeoutSeconds}.`);
   return seconds;
 }
 

@@ -35,7 +35,8 @@ export function defineSecret(secret: Command, invocation: Invocation): void {
 }
 
 async function set({ output, client }: Invocation, name: string, hosts: string[]): Promise<void> {
-  if (hosts.length === 0) throw usageFault('A secret is bound to the hosts that may receive it, and none is given.', `kai secret set ${name} --host api.example.com`);
+  if (hosts.length === 0)
+    throw usageFault('A secret is bound to the hosts that may receive it, and none is given.', `kai secret set ${name} --host api.example.com`);
   const value = await readSecret(name, output.terminal.input && output.terminal.talk);
   if (value === '') throw usageFault('The value is empty.', `printf %s "$VALUE" | kai secret set ${name} --host ${hosts[0] ?? 'HOST'}`);
   const stored = await client.secrets.set(name, { value, hosts });

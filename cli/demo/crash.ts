@@ -118,7 +118,7 @@ interface Report {
 function report(invocation: Invocation, { runId, items, crash, traces, work }: Report): void {
   const { output } = invocation;
   const exact = crash !== null && traces.exact === items && traces.foreign === 0;
-  const silenceMs = crash?.workAgainAt == null ? null : crash.workAgainAt - crash.at;
+  const silenceMs = crash === null || crash.workAgainAt === null ? null : crash.workAgainAt - crash.at;
   invocation.exitCode = exact ? exitCodes.ok : exitCodes.error;
   if (output.json) {
     output.document({ runId, items, killedPid: crash?.pid ?? null, doneWhenKilled: crash?.done ?? null, silenceMs, ...work, ...traces, ok: exact });

@@ -23,7 +23,19 @@ const warning = (name: string, text: string, fix: string): Finding => ({ name, v
 const fault = (name: string, text: string, fix: string): Finding => ({ name, verdict: 'fault', text, fix });
 
 /** Every check of `kai doctor`, in the order in which one would look. None changes anything. */
-export const checks: readonly Check[] = [checkNode, checkHome, checkKeyFile, checkDisk, checkTemporalProgram, checkModels, checkProcesses, checkPort, checkReady, checkClock, checkKey];
+export const checks: readonly Check[] = [
+  checkNode,
+  checkHome,
+  checkKeyFile,
+  checkDisk,
+  checkTemporalProgram,
+  checkModels,
+  checkProcesses,
+  checkPort,
+  checkReady,
+  checkClock,
+  checkKey,
+];
 
 const neededNode = 24;
 
@@ -41,8 +53,10 @@ async function checkHome({ home }: Configuration): Promise<Finding> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return warning('home', `${home} does not exist yet`, 'npm start makes it.');
     return fault('home', `${home} cannot be read: ${(error as Error).message}`, 'Run kai as the user who started kOS, or set KOS_HOME.');
   }
-  if (!(await mayUse(home))) return fault('home', `${home} cannot be written by this user`, 'Run kai and npm start as the user it belongs to, or set KOS_HOME.');
-  if (process.platform !== 'win32' && (mode & 0o077) !== 0) return warning('home', `${home} is open to other users (mode ${(mode & 0o777).toString(8)})`, `chmod 700 ${home}`);
+  if (!(await mayUse(home)))
+    return fault('home', `${home} cannot be written by this user`, 'Run kai and npm start as the user it belongs to, or set KOS_HOME.');
+  if (process.platform !== 'win32' && (mode & 0o077) !== 0)
+    return warning('home', `${home} is open to other users (mode ${(mode & 0o777).toString(8)})`, `chmod 700 ${home}`);
   return ok('home', home);
 }
 
@@ -76,7 +90,9 @@ async function checkDisk({ home }: Configuration): Promise<Finding> {
   const place = (await mayUse(home)) ? home : projectRoot;
   const { bavail, bsize } = await statfs(place);
   const text = `${describeBytes(bavail * bsize)} free where ${place} lies`;
-  return bavail * bsize >= neededFreeBytes ? ok('disk', text) : fault('disk', `${text}: new runs wait until there is 1 GB`, 'Free some space, or shorten retention: kai settings set retention.runsDays 30');
+  return bavail * bsize >= neededFreeBytes
+    ? ok('disk', text)
+    : fault('disk', `${text}: new runs wait until there is 1 GB`, 'Free some space, or shorten retention: kai settings set retention.runsDays 30');
 }
 
 async function checkTemporalProgram(configuration: Configuration): Promise<Finding> {
@@ -87,7 +103,11 @@ async function checkTemporalProgram(configuration: Configuration): Promise<Findi
     const path = join(folder, program);
     if (await isExecutable(path)) return ok('temporal', path);
   }
-  return warning('temporal', 'there is no Temporal program on PATH or in the cache folder yet', 'npm start fetches or builds it, once per machine; or set TEMPORAL_ADDRESS.');
+  return warning(
+    'temporal',
+    'there is no Temporal program on PATH or in the cache folder yet',
+    'npm start fetches or builds it, once per machine; or set TEMPORAL_ADDRESS.',
+  );
 }
 
 const isExecutable = async (path: string): Promise<boolean> =>
@@ -111,7 +131,9 @@ async function checkProcesses({ home, cli }: Configuration): Promise<Finding> {
     return warning('processes', `kOS is not running on ${home}.${left}`, 'npm start (or kai up)');
   }
   const gone = parts.filter((part) => !part.running).map((part) => part.name);
-  return gone.length === 0 ? ok('processes', describe) : warning('processes', `${describe}; gone: ${gone.join(', ')}`, `The supervisor starts them again; if it does not, look in ${join(home, 'logs')}.`);
+  return gone.length === 0
+    ? ok('processes', describe)
+    : warning('processes', `${describe}; gone: ${gone.join(', ')}`, `The supervisor starts them again; if it does not, look in ${join(home, 'logs')}.`);
 }
 
 async function checkPort(configuration: Configuration): Promise<Finding> {
@@ -119,14 +141,20 @@ async function checkPort(configuration: Configuration): Promise<Finding> {
   const runs = (await readPartProcesses(home)).some((part) => part.running && part.name === 'supervisor');
   if (port === 0) return ok('port', 'any free one (KOS_PORT is 0)');
   if (await isPortFree(port, host)) return ok('port', runs ? `${host}:${port} is free: kOS was started on another port` : `${host}:${port} is free`);
-  return runs ? ok('port', `${host}:${port} is taken, as it should be`) : warning('port', `another program holds ${host}:${port}`, 'Stop it, or start on another port: npm start -- --port 0');
+  return runs
+    ? ok('port', `${host}:${port} is taken, as it should be`)
+    : warning('port', `another program holds ${host}:${port}`, 'Stop it, or start on another port: npm start -- --port 0');
 }
 
 async function checkReady(_configuration: Configuration, client: Client): Promise<Finding> {
   try {
     const { ready, parts } = await client.ready();
-    const words = Object.entries(parts).map(([name, status]) => `${name} ${status}`).join(', ');
-    return ready ? ok('server', `${await client.transport.address()} is ready: ${words}`) : fault('server', `not ready: ${words}`, 'The supervisor starts parts that are down again; see logs/ in KOS_HOME.');
+    const words = Object.entries(parts)
+      .map(([name, status]) => `${name} ${status}`)
+      .join(', ');
+    return ready
+      ? ok('server', `${await client.transport.address()} is ready: ${words}`)
+      : fault('server', `not ready: ${words}`, 'The supervisor starts parts that are down again; see logs/ in KOS_HOME.');
   } catch (thrown) {
     const error = asKosError(thrown);
     return fault('server', error.message, error.fix ?? 'npm start');
@@ -159,4 +187,3 @@ async function checkKey(_configuration: Configuration, client: Client): Promise<
     return fault('key', error.message, error.fix ?? 'Restart kOS: every start makes sure that the owner has a key.');
   }
 }
-

@@ -13,14 +13,27 @@ export async function showStatus(invocation: Invocation): Promise<void> {
   const { home } = await invocation.configuration();
   const processes = await readPartProcesses(home);
   const readiness = await client.ready().catch((error: unknown) => {
-    throw stillStarting(error, processes.some((part) => part.name === 'supervisor' && part.running));
+    throw stillStarting(
+      error,
+      processes.some((part) => part.name === 'supervisor' && part.running),
+    );
   });
   const [me, overview] = await Promise.all([client.me(), client.overview()]);
   const url = await client.transport.address();
   invocation.exitCode = readiness.ready ? exitCodes.ok : exitCodes.error;
   if (output.json) {
     const { runs, openApprovals } = overview;
-    output.document({ ready: readiness.ready, url, version: me.version, home, parts: readiness.parts, processes, workspace: me.workspace, runs, openApprovals });
+    output.document({
+      ready: readiness.ready,
+      url,
+      version: me.version,
+      home,
+      parts: readiness.parts,
+      processes,
+      workspace: me.workspace,
+      runs,
+      openApprovals,
+    });
     return;
   }
   const { green, red } = output.dataColours;
@@ -28,7 +41,12 @@ export async function showStatus(invocation: Invocation): Promise<void> {
   output.data(
     describeFields([
       ['kOS', `${word} at ${url}, version ${me.version}`],
-      ['parts', Object.entries(readiness.parts).map(([name, status]) => `${name} ${status === 'ok' ? status : red(status)}`).join(', ')],
+      [
+        'parts',
+        Object.entries(readiness.parts)
+          .map(([name, status]) => `${name} ${status === 'ok' ? status : red(status)}`)
+          .join(', '),
+      ],
       ['home', home],
       ['signed in', describeIdentity(me)],
       ['runs', describeRuns(overview.runs, invocation)],
@@ -58,5 +76,12 @@ function describeApprovals({ openApprovals }: Overview): string {
 /** Nobody answers yet, but a start is under way: another start would be the wrong advice. */
 function stillStarting(error: unknown, supervisorRuns: boolean): unknown {
   if (!supervisorRuns || !(error instanceof KosError) || (error.code !== 'server_unreachable' && error.code !== 'never_started')) return error;
-  return new KosError({ code: 'still_starting', message: `${error.message.replace(/\.$/, '')}, but its supervisor runs: it is starting, or has lost a part.`, fix: 'Wait a moment. What it does: kai doctor', status: 503, retryable: true, cause: error });
+  return new KosError({
+    code: 'still_starting',
+    message: `${error.message.replace(/\.$/, '')}, but its supervisor runs: it is starting, or has lost a part.`,
+    fix: 'Wait a moment. What it does: kai doctor',
+    status: 503,
+    retryable: true,
+    cause: error,
+  });
 }

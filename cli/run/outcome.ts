@@ -31,7 +31,9 @@ export async function tellOutcome(invocation: Invocation, outcome: FollowOutcome
       return exitCodes.humanNeeded;
     }
     case 'timed_out':
-      output.say(`${runId} has not ended within ${describeDuration(options.timeoutMs ?? 0)}. It goes on; come back: kai run watch ${runId}. What holds it up: kai run why ${runId}`);
+      output.say(
+        `${runId} has not ended within ${describeDuration(options.timeoutMs ?? 0)}. It goes on; come back: kai run watch ${runId}. What holds it up: kai run why ${runId}`,
+      );
       return exitCodes.waitTimedOut;
     case 'detached':
       output.say(`Left ${runId}; it goes on. Come back: kai run watch ${runId}. Stop it: kai run cancel ${runId}`);

@@ -1,5 +1,5 @@
+import type { Explanation } from '#core/engine/explain.ts';
 import type { Run } from '#schemas/run.ts';
-import type { Explanation } from '../client.ts';
 import type { Invocation } from '../invocation.ts';
 import { describeFields, showValue } from '../show-value.ts';
 import { describeCost, paintOfStatus } from '../status-words.ts';
@@ -19,7 +19,9 @@ export async function showRun({ client, output }: Invocation, run: Run): Promise
   const tree = await readTree(client, run);
   output.data(describeFields(fieldsOfRun(run, now, paintOfStatus(run.status, colours))));
   output.data('');
-  output.data(renderTree(tree, { title: `${run.plan.name}@${run.plan.version}`, colours, columns: output.terminal.data ? process.stdout.columns : 200, rows: null, now }));
+  output.data(
+    renderTree(tree, { title: `${run.plan.name}@${run.plan.version}`, colours, columns: output.terminal.data ? process.stdout.columns : 200, rows: null, now }),
+  );
   if (run.output !== null) output.say(colours.dim(`\nIts result: kai run result ${run.id}`));
 }
 
@@ -30,11 +32,24 @@ function fieldsOfRun(run: Run, now: number, paint: (text: string) => string): (r
     ['run', run.id],
     ['plan', `${run.plan.name}@${run.plan.version}`],
     ['status', paint(run.status)],
-    ['waits for', waitingFor === null ? null : `${visibleLine(waitingFor.text)}${waitingFor.until === null ? '' : `, until ${describeInstant(waitingFor.until, now)}`}`],
-    ['error', error === null ? null : `${error.stepPath === null ? '' : `step ${visibleLine(error.stepPath)}: `}${visibleText(error.message)} (${visibleLine(error.code)})`],
+    [
+      'waits for',
+      waitingFor === null ? null : `${visibleLine(waitingFor.text)}${waitingFor.until === null ? '' : `, until ${describeInstant(waitingFor.until, now)}`}`,
+    ],
+    [
+      'error',
+      error === null
+        ? null
+        : `${error.stepPath === null ? '' : `step ${visibleLine(error.stepPath)}: `}${visibleText(error.message)} (${visibleLine(error.code)})`,
+    ],
     ['fix', error?.fix === null || error === null ? null : visibleLine(error.fix)],
     ['input', visibleLine(JSON.stringify(run.input))],
-    ['labels', Object.entries(run.labels).map(([name, value]) => `${name}=${visibleLine(value)}`).join(' ')],
+    [
+      'labels',
+      Object.entries(run.labels)
+        .map(([name, value]) => `${name}=${visibleLine(value)}`)
+        .join(' '),
+    ],
     ['started by', `${run.startedBy} (${run.origin.kind})`],
     ['created', describeInstant(run.createdAt, now)],
     [run.finishedAt === null ? 'runs for' : 'took', run.startedAt === null ? null : describeDuration(end - Date.parse(run.startedAt))],
@@ -89,7 +104,9 @@ export function showExplanation({ output }: Invocation, explanation: Explanation
     const until = reason.until === null ? null : `until ${describeInstant(reason.until, now)}`;
     const times = [since, until].filter((time) => time !== null).join(', ');
     output.data('');
-    output.data(`${colours.bold(reason.stepPath === null ? 'the run' : visibleLine(reason.stepPath))} ${visibleLine(reason.status)}: ${visibleLine(reason.blockedBy.text)}${times === '' ? '' : ` (${times})`}`);
+    output.data(
+      `${colours.bold(reason.stepPath === null ? 'the run' : visibleLine(reason.stepPath))} ${visibleLine(reason.status)}: ${visibleLine(reason.blockedBy.text)}${times === '' ? '' : ` (${times})`}`,
+    );
     output.data(`  ${visibleText(reason.unblocks)}`);
     if (reason.command !== null) output.data(`  ${colours.green(visibleLine(reason.command))}`);
   }

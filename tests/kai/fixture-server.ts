@@ -26,8 +26,6 @@ export interface FixtureServer {
   url: string;
   apiKey: string;
   received: ReceivedRequest[];
-  /** Requests nobody had an answer for: none in a test that went as meant. */
-  unexpected: string[];
   /** Another answer from now on. */
   on(route: string, handler: Handler): void;
   /** Sends to every open stream. */
@@ -35,6 +33,8 @@ export interface FixtureServer {
   /** Closes every connection and stops listening; `start` again on the same port. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Stops for good; throws when there was a request that the test had no answer to. */
+  close(): Promise<void>;
 }
 
 /** Speaks the API's shapes over real HTTP, route by route (`GET /v1/runs/{id}`) as the test says; anything else is a 500 that names itself. */
@@ -50,13 +50,21 @@ export async function startFixtureServer(routes: Record<string, Handler>): Promi
     const request = { method: incoming.method ?? '', path: url.pathname, query: url.searchParams, headers: incoming.headers, body: await text(incoming) };
     received.push(request);
     if (request.headers.authorization !== `Bearer ${apiKey}`) {
-      send(response, { status: 401, json: problem({ status: 401, code: 'credential_rejected', detail: 'The key is not known.', fix: 'Restart kOS.' }) }, streams);
+      send(
+        response,
+        { status: 401, json: problem({ status: 401, code: 'credential_rejected', detail: 'The key is not known.', fix: 'Restart kOS.' }) },
+        streams,
+      );
       return;
     }
     const handler = [...handlers].find(([route]) => matches(route, request))?.[1];
     if (handler === undefined) {
       unexpected.push(`${request.method} ${request.path}`);
-      send(response, { status: 500, json: problem({ status: 500, code: 'fixture_unprepared', detail: `The test has no answer to ${request.method} ${request.path}.` }) }, streams);
+      send(
+        response,
+        { status: 500, json: problem({ status: 500, code: 'fixture_unprepared', detail: `The test has no answer to ${request.method} ${request.path}.` }) },
+        streams,
+      );
       return;
     }
     send(response, await handler(request), streams);
@@ -69,27 +77,32 @@ export async function startFixtureServer(routes: Record<string, Handler>): Promi
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     ({ port } = server.address() as AddressInfo);
   };
+  const stop = (): Promise<void> =>
+    new Promise((resolve) => {
+      streams.clear();
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
   await start();
   return {
     url: `http://127.0.0.1:${port}`,
     apiKey,
     received,
-    unexpected,
     on: (route, handler) => void handlers.set(route, handler),
     emit: (event) => {
       for (const stream of streams) stream.write(formatEvent(event));
     },
-    stop: () =>
-      new Promise((resolve) => {
-        streams.clear();
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    stop,
     start,
+    close: async () => {
+      await stop();
+      if (unexpected.length > 0) throw new Error(`The test had no answer to ${unexpected.join(', ')}.`);
+    },
   };
 }
 
-const matches = (route: string, request: ReceivedRequest): boolean => new RegExp(`^${route.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`).test(`${request.method} ${request.path}`);
+const matches = (route: string, request: ReceivedRequest): boolean =>
+  new RegExp(`^${route.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`).test(`${request.method} ${request.path}`);
 
 function send(response: ServerResponse, reply: Reply, streams: Set<ServerResponse>): void {
   if ('broken' in reply) {
@@ -103,7 +116,9 @@ function send(response: ServerResponse, reply: Reply, streams: Set<ServerRespons
     response.writeHead(reply.status ?? 200, reply.headers).end(reply.bytes);
   } else {
     const status = reply.status ?? 200;
-    response.writeHead(status, { 'content-type': status < 400 ? 'application/json' : 'application/problem+json', ...reply.headers }).end(JSON.stringify(reply.json));
+    response
+      .writeHead(status, { 'content-type': status < 400 ? 'application/json' : 'application/problem+json', ...reply.headers })
+      .end(JSON.stringify(reply.json));
   }
 }
 
