@@ -36,6 +36,11 @@ function handOver(node) {
   }
   // On a terminal Ctrl-C reaches the child by itself; a SIGINT sent to this process alone is passed on (a second one changes nothing there).
   process.on('SIGINT', () => child.kill('SIGINT'));
+  // npm's own end reaches us only as the loss of our parent (see supervisor.ts).
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.env['npm_lifecycle_event'] !== undefined && process.ppid !== parent) child.kill('SIGTERM');
+  }, 250).unref();
   return new Promise((resolve) => {
     child.on('error', (error) => {
       console.error(`Node 24 could not be started from ${node}: ${error.message}`);

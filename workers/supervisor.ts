@@ -13,6 +13,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     end.abort();
   });
 }
+// npm hands a SIGTERM to the shell between us, which ends without a word: that our parent is gone is all we hear of it. Started without npm,
+// a parent that goes (a shell that put us in the background) means nothing.
+if (environment['npm_lifecycle_event'] !== undefined) {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) end.abort();
+  }, 250).unref();
+}
 // Whoever reads our output may go first (`npm start | head`): kOS goes on, and the logs have what is said.
 let heard = true;
 for (const stream of [process.stdout, process.stderr]) {

@@ -43,10 +43,7 @@ const worker = await createRunWorker({
     evaluator,
     models: createModelService({
       openai: configuration.openai,
-      checkAnswer: async (schema, value) => {
-        const result = await evaluator.validateInput(schema, value);
-        return result.ok ? [] : result.faults;
-      },
+      checkAnswer: evaluator.validateJson,
     }),
     artifacts: createArtifactStore({ directory: join(facts.home, 'artifacts') }),
     secrets: createSecretService({ database, sealing: secretSealing }),

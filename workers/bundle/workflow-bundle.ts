@@ -24,7 +24,11 @@ export async function ensureWorkflowBundle(projectRoot: string): Promise<string>
 async function digestOfSources(projectRoot: string): Promise<string> {
   const hash = createHash('sha256');
   for (const source of sources) {
-    for (const file of await filesOf(join(projectRoot, source))) hash.update(file.slice(projectRoot.length)).update('\0').update(await readFile(file));
+    for (const file of await filesOf(join(projectRoot, source)))
+      hash
+        .update(file.slice(projectRoot.length))
+        .update('\0')
+        .update(await readFile(file));
   }
   return hash.digest('hex').slice(0, 16);
 }

@@ -30,8 +30,9 @@ export async function runFirstExample(options: FirstRunOptions): Promise<void> {
     cwd: options.projectRoot,
     env: { ...options.environment, KOS_HOME: options.home },
     onLine: (line, stream) => {
+      // Its progress is for the log, its result for us.
       if (stream === 'stdout') output.push(line);
-      options.onLine(line);
+      else options.onLine(line);
     },
   });
   options.signal.addEventListener('abort', () => void child.stop([{ signal: 'SIGTERM', graceMs: 500 }]));
