@@ -87,9 +87,21 @@ function estimate(node: ASTNode, context: Context): Estimate {
       return estimateCall(node.args[0], node.args[1], context);
     case 'rcall':
       return node.args[0] === 'matches' ? unbounded : estimateCall(node.args[0], [node.args[1], ...node.args[2]], context);
+    case '+': {
+      const sum = sumOf(node.args, context);
+      // Joining texts copies nothing.
+      return isText(node) ? { ...sum, work: sum.work - sum.weight } : sum;
+    }
     default:
       return sumOf(childrenOf(node), context);
   }
+}
+
+/** Surely text, if it is anything: then so is every sum it is part of. */
+function isText(node: ASTNode): boolean {
+  if (node.op === 'value') return typeof node.args === 'string';
+  if (node.op === 'call') return ['string', 'join', 'toJson'].includes(node.args[0]);
+  return node.op === '+' && node.args.some(isText);
 }
 
 function weightOnly(weight: number): Estimate {
@@ -133,10 +145,7 @@ function estimateCall(name: string, parameters: ASTNode[], context: Context): Es
   const whole = sumOf(parameters, context);
   if (name === 'size') return { ...scalar, work: whole.work };
   // Cutting a text can make an element of every character; sorting looks at every element a few times.
-  if (name === 'split') {
-    const weight = whole.weight * charactersPerUnit;
-    return { work: whole.work * charactersPerUnit, weight, element: whole.weight, count: weight };
-  }
+  if (name === 'split') return estimateSplit(parameters, whole);
   return { ...whole, work: whole.work * (name.startsWith('sort') ? 8 : 2) };
 }
 
@@ -147,6 +156,15 @@ function numberOf(node: ASTNode, context: Context): number {
   const chain = chainOf(node, new Set(context.variables.keys()));
   const value = chain === undefined ? undefined : valueAt(context.scope, [chain.root, ...chain.keys]);
   return typeof value === 'number' ? value : Number.POSITIVE_INFINITY;
+}
+
+/** Pieces of a text that weighs one unit, for a separator that is written out; where it may be empty, every character is a piece. */
+const usualPieces = 4;
+
+function estimateSplit([, separator]: ASTNode[], { work, weight }: Estimate): Estimate {
+  const written = separator?.op === 'value' && typeof separator.args === 'string' && separator.args !== '';
+  const factor = written ? usualPieces : charactersPerUnit;
+  return { work: work * factor, weight: weight * factor, element: weight, count: weight * factor };
 }
 
 /** `x` of size(x) or x.size(). */

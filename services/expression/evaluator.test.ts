@@ -69,6 +69,8 @@ describe('evaluator', () => {
   it('holds input against patterns under the same budget', async () => {
     const schema = { type: 'object', properties: { name: { type: 'string', pattern: '^(a+)+$' } } };
     expect(await evaluator.validateInput(schema, { name: 'aaa' })).toEqual({ ok: true, input: { name: 'aaa' } });
+    expect(await evaluator.validateJson({ type: 'array', items: { type: 'integer' } }, [1, 'x'])).toMatchObject([{ pointer: '/1' }]);
+    expect(await evaluator.validateJson({ type: 'string', pattern: '^a+$' }, 'aab')).toMatchObject([{ pointer: '' }]);
     await expect(evaluator.validateInput(schema, { name: `${'a'.repeat(60)}!` })).rejects.toMatchObject({ code: 'expression_budget' });
   });
 

@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os';
+import type { FaultDetail } from '#core/errors.ts';
 import { isCheap, readPart, weigh } from '#core/expression/cost.ts';
 import type { Scope } from '#core/expression/scope.ts';
 import { evaluateTemplate, type Template } from '#core/expression/template.ts';
+import { validateJson } from '#core/plan/json-schema.ts';
 import { type InputResult, validateInput } from '#core/plan/validate-input.ts';
 import { renderPrompt } from '#core/prompt/render.ts';
 import { parsePrompt } from '#core/prompt/syntax.ts';
@@ -19,6 +21,8 @@ export interface Evaluator {
   renderPrompt(prompt: string, variables: { [name: string]: Json }): Promise<string>;
   /** As `validateInput` of `core/plan`, with the schema's patterns under the budget. */
   validateInput(schema: Json | null, input: Json | undefined): Promise<InputResult>;
+  /** As `validateJson` of `core/plan`: any value, no defaults; patterns under the budget. */
+  validateJson(schema: Json, value: Json): Promise<FaultDetail[]>;
   /** Ends the threads; what still runs is rejected. */
   close(): Promise<void>;
 }
@@ -43,6 +47,10 @@ export function createEvaluator(options: Partial<PoolOptions> = {}): Evaluator {
     async validateInput(schema, input) {
       const cheap = schema === null || input === undefined || (!hasPattern(schema) && weigh(input, inlineInputWeight) <= inlineInputWeight);
       return cheap ? validateInput(schema, input) : pool.run({ kind: 'validate', schema, input }, 'The input');
+    },
+    async validateJson(schema, value) {
+      const cheap = !hasPattern(schema) && weigh(value, inlineInputWeight) <= inlineInputWeight;
+      return cheap ? validateJson(schema, value) : pool.run({ kind: 'check', schema, value }, 'The value');
     },
     close: () => pool.close(),
   };

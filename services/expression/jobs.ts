@@ -1,3 +1,4 @@
+import type { FaultDetail } from '#core/errors.ts';
 import type { Scope } from '#core/expression/scope.ts';
 import type { InputResult } from '#core/plan/validate-input.ts';
 import type { Json } from '#schemas/json.ts';
@@ -6,12 +7,14 @@ import type { Json } from '#schemas/json.ts';
 export type Job =
   | { kind: 'evaluate'; source: Json; scope: Scope }
   | { kind: 'render'; prompt: string; variables: { [name: string]: Json } }
-  | { kind: 'validate'; schema: Json; input: Json };
+  | { kind: 'validate'; schema: Json; input: Json }
+  | { kind: 'check'; schema: Json; value: Json };
 
 export interface JobResults {
   evaluate: Json;
   render: string;
   validate: InputResult;
+  check: FaultDetail[];
 }
 
 /** What it answers. `ready` is sent once, when the thread can take its first job; times are the thread's processor time so far. */

@@ -1,6 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { KosError } from '#core/errors.ts';
 import { evaluateTemplate, parseTemplate } from '#core/expression/template.ts';
+import { validateJson } from '#core/plan/json-schema.ts';
 import { validateInput } from '#core/plan/validate-input.ts';
 import { renderPrompt } from '#core/prompt/render.ts';
 import type { Answer, Job } from './jobs.ts';
@@ -14,6 +15,8 @@ function work(job: Job): unknown {
       return renderPrompt(job.prompt, job.variables);
     case 'validate':
       return validateInput(job.schema, job.input);
+    case 'check':
+      return validateJson(job.schema, job.value);
   }
 }
 
