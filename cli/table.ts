@@ -42,10 +42,10 @@ export function renderTable(headings: string[], rows: (string | Cell)[][], optio
 
 /** Takes columns from the widest until the row fits. The first column is an id or a name: people copy it, so it is never cut. */
 function fitWidths(widths: number[], width: number | null): void {
-  if (width === null) return;
+  if (width === null || widths.length < 2) return;
   const total = (): number => widths.reduce((sum, columns) => sum + columns, 0) + gap.length * (widths.length - 1);
   while (total() > width) {
-    const widest = widths.reduce((best, columns, index) => (index > 0 && columns > (widths[best] ?? 0) ? index : best), widths.length > 1 ? 1 : 0);
+    const widest = widths.reduce((best, columns, index) => (index > 1 && columns > (widths[best] ?? 0) ? index : best), 1);
     const columns = widths[widest] ?? 0;
     if (columns <= narrowest) return;
     widths[widest] = columns - 1;
