@@ -13,7 +13,7 @@ export async function waitUntilReady(address: ListenAddress, timeoutMs: number, 
   while (!signal.aborted && performance.now() < deadline) {
     last = await askReady(address);
     if (last.ready) return last;
-    await sleep(40);
+    await sleep(100);
   }
   return last;
 }
