@@ -12,19 +12,19 @@ import { type PoolOptions, ThreadPool } from './pool.ts';
 
 /**
  * Evaluates what users wrote. Cheap work is done at once, in the caller's thread; all else in a worker thread with a budget of processor time
- * and memory, so that the caller's event loop (and with it every heartbeat) goes on.
+ * and memory, so that the caller's event loop (and with it every heartbeat) goes on. Each function may be handed on by itself.
  */
 export interface Evaluator {
   /** Throws `KosError`: `expression_failed`, `expression_result`, `expression_budget`. */
-  evaluate(template: Template, scope: Scope): Promise<Json>;
+  evaluate: (template: Template, scope: Scope) => Promise<Json>;
   /** Renders a Jinja prompt. Throws `KosError`: `prompt_failed`, `expression_budget`. */
-  renderPrompt(prompt: string, variables: { [name: string]: Json }): Promise<string>;
+  renderPrompt: (prompt: string, variables: { [name: string]: Json }) => Promise<string>;
   /** As `validateInput` of `core/plan`, with the schema's patterns under the budget. */
-  validateInput(schema: Json | null, input: Json | undefined): Promise<InputResult>;
+  validateInput: (schema: Json | null, input: Json | undefined) => Promise<InputResult>;
   /** As `validateJson` of `core/plan`: any value, no defaults; patterns under the budget. */
-  validateJson(schema: Json, value: Json): Promise<FaultDetail[]>;
+  validateJson: (schema: Json, value: Json) => Promise<FaultDetail[]>;
   /** Ends the threads; what still runs is rejected. */
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /** Values and text that a plain prompt may be given and still be rendered at once, about 2 ms. */
