@@ -66,7 +66,7 @@ describe('the sequencer', () => {
   it('loses and doubles no event of 20 writers, for readers that resume at random, with three sequencers at once', async () => {
     const runId = newId('run');
     const [writers, each] = [20, 40];
-    const sequencers = [1, 2, 3].map(() => startSequencer({ system: rig.system, signer, log, now: Date.now }));
+    const sequencers = [1, 2, 3].map(() => startSequencer({ system: rig.system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now }));
     const readers = Array.from({ length: 5 }, () => readResuming(runId, writers * each, Math.random));
     await Promise.all(
       Array.from({ length: writers }, async (_, writer) => {
@@ -100,7 +100,7 @@ describe('the sequencer', () => {
   });
 
   it('tells who watches a run soon after the commit', async () => {
-    const sequencer = startSequencer({ system: rig.system, signer, log, now: Date.now });
+    const sequencer = startSequencer({ system: rig.system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
     const delays: number[] = [];
     const runId = newId('run');
     for (let count = 0; count < 20; count += 1) {
@@ -122,7 +122,7 @@ describe('the sequencer', () => {
   });
 
   it('goes on after its connections were cut', async () => {
-    const sequencer = startSequencer({ system: rig.system, signer, log, now: Date.now });
+    const sequencer = startSequencer({ system: rig.system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
     const runId = newId('run');
     await record(runId, { writer: 0, count: 0 });
     await rig.system.sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename = 'kos_system'`;

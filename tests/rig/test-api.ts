@@ -104,7 +104,7 @@ export async function makeTestApi(): Promise<TestApi> {
   const { database, system } = rig;
   const { owner, signer } = await openInstallation(system, signingIdentity(Buffer.alloc(32, 5)));
   const listener = await startEventListener({ address: rig.addresses.app, system, log });
-  const sequencer = startSequencer({ system, signer, log, now: Date.now });
+  const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
   const home = await mkdtemp(join(tmpdir(), 'kos-test-api-'));
   const dependencies: ApiDependencies = {
     database,

@@ -62,15 +62,15 @@ function refuseOtherMethods(app: Express, routes: readonly Route[]): void {
   }
 }
 
-/** One line for each request that changes something or fails; reads are logged at debug. Never a header, a body or a query. */
+/** One line for each request that changes something or fails; reads, and who asks whether all is ready, at debug. Never a header, a body or a query. */
 function logRequests({ log }: PipelineDependencies) {
   return (request: Request, response: Response, next: NextFunction): void => {
     const startedAt = performance.now();
     response.once('close', () => {
-      const isQuiet = request.method === 'GET' && response.statusCode < 400;
+      const isQuiet = request.path === '/readyz' || (request.method === 'GET' && response.statusCode < 400);
       const line = { method: request.method, path: request.path, status: response.statusCode, ms: Math.round(performance.now() - startedAt), traceId: response.locals['traceId'] };
-      if (response.statusCode >= 500) log.error(line, 'request');
-      else log[isQuiet ? 'debug' : 'info'](line, 'request');
+      if (isQuiet) log.debug(line, 'request');
+      else log[response.statusCode >= 500 ? 'error' : 'info'](line, 'request');
     });
     next();
   };

@@ -52,7 +52,7 @@ const compile = createPlanCompiler({ tools, models: models.map(({ name }) => nam
 await saveExamples({ database, compile, log }, owner, { folder: join(projectRoot, 'examples'), planSchemaUrl });
 
 const listener = await startEventListener({ address: facts.database.app, system, log });
-const sequencer = startSequencer({ system, signer, log, now: Date.now });
+const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
 const duties = startDuties({ system, workflows, artifacts, home, log, now: Date.now });
 
 const routes = makeRoutes({

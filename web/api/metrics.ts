@@ -1,10 +1,29 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Gauge, Registry } from 'prom-client';
 import { runStatuses } from '#schemas/run.ts';
 import type { SystemDatabase } from '#services/database/connect.ts';
-import { readFigures } from '#services/installation/figures.ts';
+import { type Figures, readFigures } from '#services/installation/figures.ts';
+
+export type MetricsReader = () => Promise<{ text: string; mediaType: string }>;
+
+interface Shown {
+  registry: Registry;
+  show: (figures: Figures, streams: number) => void;
+}
 
 /** Figures are read from the database when they are asked for: they hold for the installation, whichever process answers. */
-export function createMetrics(system: SystemDatabase, watchers: () => number): () => Promise<{ text: string; mediaType: string }> {
+export function createMetrics(system: SystemDatabase, watchers: () => number): MetricsReader {
+  let gauges: Promise<Shown> | undefined;
+  return async () => {
+    gauges ??= makeGauges();
+    const { registry, show } = await gauges;
+    show(await readFigures(system), watchers());
+    return { text: await registry.metrics(), mediaType: registry.contentType };
+  };
+}
+
+/** Loaded at the first question: most installations never ask, and the process's own figures cost memory from when they are collected. */
+async function makeGauges(): Promise<Shown> {
+  const { collectDefaultMetrics, Gauge, Registry } = await import('prom-client');
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
@@ -13,15 +32,16 @@ export function createMetrics(system: SystemDatabase, watchers: () => number): (
   const outboxAge = gauge('kos_outbox_oldest_seconds', 'Age of the oldest of them');
   const sequencerLag = gauge('kos_sequencer_lag_events', 'Committed events without a number');
   const openApprovals = gauge('kos_open_approvals', 'Approvals that wait for a decision');
-  const streams = gauge('kos_event_streams', 'Clients that watch a run through this process');
-  return async () => {
-    const figures = await readFigures(system);
-    for (const status of runStatuses) runs.set({ status }, figures.runs[status] ?? 0);
-    outboxDepth.set(figures.outboxDepth);
-    outboxAge.set(figures.outboxOldestSeconds);
-    sequencerLag.set(figures.unnumberedEvents);
-    openApprovals.set(figures.openApprovals);
-    streams.set(watchers());
-    return { text: await registry.metrics(), mediaType: registry.contentType };
+  const eventStreams = gauge('kos_event_streams', 'Clients that watch a run through this process');
+  return {
+    registry,
+    show: (figures, streams) => {
+      for (const status of runStatuses) runs.set({ status }, figures.runs[status] ?? 0);
+      outboxDepth.set(figures.outboxDepth);
+      outboxAge.set(figures.outboxOldestSeconds);
+      sequencerLag.set(figures.unnumberedEvents);
+      openApprovals.set(figures.openApprovals);
+      eventStreams.set(streams);
+    },
   };
 }
