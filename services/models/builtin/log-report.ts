@@ -8,7 +8,7 @@ export function describeCluster(cluster: LogCluster): string {
   const evidence = [cluster.template, ...cluster.examples].join('\n');
   const level = levelNamed(cluster.level ?? '') ?? levelInText(evidence);
   const components = componentsOf(cluster);
-  const rules = matchingRules(evidence);
+  const rules = rulesFor(cluster);
   const sentences = [
     `${headOf(level, cluster.count)}: \`${shorten(cluster.template, 200)}\`${spanOf(cluster)}${filesOf(cluster)}.`,
     exampleOf(cluster),
@@ -17,6 +17,14 @@ export function describeCluster(cluster: LogCluster): string {
     rules.length === 0 ? noRule(level) : '',
   ];
   return sentences.filter((sentence) => sentence !== '').join(' ');
+}
+
+/** By what all lines of the kind have in common: one odd example among many (`triggers for ca-certificates`) explains nothing of the rest. */
+function rulesFor({ template, examples }: LogCluster): ReturnType<typeof matchingRules> {
+  const common = matchingRules(template);
+  if (common.length > 0) return common;
+  const [first, ...others] = examples.map(matchingRules);
+  return (first ?? []).filter((rule) => others.every((rules) => rules.includes(rule)));
 }
 
 /** A raw stretch of log: how much there is of what, then the gravest and most frequent kinds of message. */
