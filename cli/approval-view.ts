@@ -5,21 +5,29 @@ import { describeFields } from './show-value.ts';
 import { visibleLine, visibleText } from './terminal-text.ts';
 import { describeInstant } from './times.ts';
 
-/** All that a decision is about: what will be done with which input, and the digest that the decision names. Nothing is cut. */
+/**
+ * All that a decision is about: what will be done with which input, and the digest that the decision names. Nothing is cut; the arguments, which may be
+ * long, come first, so that the question stands under what sums them up.
+ */
 export function describeApproval(approval: Approval, colours: Colours, now: number): string {
+  return [...describeArguments(approval, colours), '', summarizeApproval(approval, now)].join('\n');
+}
+
+/** Everything but the arguments. */
+export function summarizeApproval(approval: Approval, now: number): string {
   const fields = describeFields([
     ['approval', approval.id],
     ['run', approval.runId],
     ['step', approval.stepPath],
+    ['for', approval.arguments.map((argument) => `${visibleLine(argument.stepPath)} (${visibleLine(argument.tool ?? argument.kind)})`).join(', ')],
     ['status', approval.status],
-    ['decided by', describeDecisions(approval, now)],
-    ['may decide', `${approval.from}${approval.fourEyes ? ', but not who answers for the run' : ''}`],
+    ['decided', describeDecisions(approval, now)],
+    ['decides', `${approval.from}${approval.fourEyes ? ', but not who answers for the run' : ''}`],
     ['asked', describeInstant(approval.createdAt, now)],
     [approval.status === 'open' ? 'expires' : 'expiry', approval.expiresAt === null ? 'never' : describeInstant(approval.expiresAt, now)],
     ['digest', approval.argumentsDigest],
   ]);
-  const message = approval.message === null ? [] : ['', visibleText(approval.message)];
-  return [fields, ...message, '', ...describeArguments(approval, colours)].join('\n');
+  return approval.message === null ? fields : `${fields}\n\n${visibleText(approval.message)}`;
 }
 
 function describeDecisions(approval: Approval, now: number): string | null {

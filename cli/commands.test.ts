@@ -483,6 +483,6 @@ test('run why names the wait and the command that helps', async () => {
   };
   const { stdout } = await kai(['run', 'why', runId], { 'GET /v1/runs/{id}/explain': () => ({ json: { runId, status: 'waiting', reasons: [reason] } }) });
   expect(stdout).toBe(
-    `${runId} is waiting.\n\nsignOff waiting: waits for a decision (since 1 min ago)\n  Somebody with role:approver decides.\n  kai approval approve ${approvalId}\n`,
+    `${runId} is waiting.\n\nsignOff waiting: waits for a decision (for 1 min)\n  Somebody with role:approver decides.\n  kai approval approve ${approvalId}\n`,
   );
 });

@@ -201,7 +201,7 @@ describe('run start --wait', () => {
     kai.kill(signal);
     const { code, stderr } = await kai.finished;
     expect(code).toBe(130);
-    expect(stderr).toContain(`Left ${runId}; it goes on. Come back: kai run watch ${runId}. Stop it: kai run cancel ${runId}`);
+    expect(stderr).toContain(`Left ${runId}; it goes on.\n  come back: kai run watch ${runId}\n  stop it:   kai run cancel ${runId}\n`);
     expect(server.received.some((request) => request.path.endsWith('/cancel'))).toBe(false);
   });
 });
@@ -216,7 +216,9 @@ describe('at an approval', () => {
   test('without a terminal it is exit code 8 with the id as data, and what is asked', async () => {
     const { code, stdout, stderr } = await runKai(['run', 'start', 'triage', '--wait'], { home });
     expect({ code, stdout }).toEqual({ code: 8, stdout: `${approvalId}\n` });
-    expect(stderr).toContain('# Report');
+    expect(stderr).toContain('report (artifact)');
+    expect(stderr).toContain('Is the report right?');
+    expect(stderr).toContain('a'.repeat(64));
     expect(stderr).toContain(`kai approval approve ${approvalId}`);
   });
 

@@ -24,7 +24,9 @@ describe('texts of strangers', () => {
     expect(columnsOf('世界')).toBe(4);
     expect(columnsOf('\u001b[31mred\u001b[39m')).toBe(3);
     expect(cutToColumns('世界平和', 5)).toBe('世界…');
-    fc.assert(fc.property(fc.string({ unit: 'grapheme' }), fc.integer({ min: 2, max: 40 }), (text, columns) => columnsOf(cutToColumns(text, columns)) <= columns));
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.integer({ min: 2, max: 40 }), (text, columns) => columnsOf(cutToColumns(text, columns)) <= columns),
+    );
   });
 });
 
@@ -64,7 +66,9 @@ describe('times and sizes', () => {
     const now = Date.parse('2026-01-01T12:00:00Z');
     expect(describeInstant('2026-01-01T11:59:59.500Z', now)).toBe('just now');
     expect(describeInstant('2026-01-01T11:57:00Z', now)).toBe('3 min ago');
-    expect(describeInstant('2026-01-03T13:00:00Z', now)).toBe('in 2 d');
+    expect(describeInstant('2026-01-03T13:00:00Z', now)).toBe('in 2 d 1 h');
+    expect(describeInstant('2026-01-06T13:00:00Z', now)).toBe('in 5 d');
+    expect(describeInstant('2026-01-01T11:58:20Z', now)).toBe('1 min ago');
     expect(describeInstant('no instant', now)).toBe('no instant');
   });
 

@@ -24,7 +24,7 @@ export function describeDuration(durationMs: number): string {
   return `${whole} s`;
 }
 
-/** "3 min ago", "in 2 h"; the larger unit alone, the difference matters more than the seconds. */
+/** "3 min ago", "in 1 h 40 min"; never with seconds beside minutes. */
 export function describeInstant(iso: string, now: number): string {
   const differenceMs = Date.parse(iso) - now;
   if (Number.isNaN(differenceMs)) return iso;
@@ -37,7 +37,10 @@ function describeRoughly(durationMs: number): string | null {
   const seconds = Math.round(durationMs / 1000);
   if (seconds < 2) return null;
   const unit = units.find((candidate) => seconds >= candidate.seconds);
-  return unit === undefined ? `${seconds} s` : `${Math.floor(seconds / unit.seconds)} ${unit.name}`;
+  if (unit === undefined) return `${seconds} s`;
+  const whole = Math.floor(seconds / unit.seconds);
+  // "1 d" for 47 hours would mislead: small numbers of a unit are told with the next smaller one.
+  return whole < 3 ? describeDuration(Math.floor(seconds / 60) * 60_000) : `${whole} ${unit.name}`;
 }
 
 /** Local wall-clock time of day, for lines of a log. */

@@ -7,7 +7,7 @@ import { askForDecision, sendDecision } from '../decide.ts';
 import { followEvents } from '../event-stream.ts';
 import type { Invocation } from '../invocation.ts';
 import type { Progress } from './progress.ts';
-import { applyEvent, applyStep, createStepTree, type StepTree } from './step-tree.ts';
+import { applyEvent, applyItemTotal, applyStep, createStepTree, openedItems, type StepTree } from './step-tree.ts';
 
 export type FollowOutcome =
   | { kind: 'ended'; run: Run }
@@ -74,6 +74,7 @@ async function followOpenRun(invocation: Invocation, following: Following): Prom
     switch (item.kind) {
       case 'event': {
         applyEvent(tree, item.event);
+        await learnItems(client, runId, tree, item.event);
         progress.event(item.event, tree);
         await options.onEvent?.(item.event, tree, progress);
         const outcome = await outcomeAfterEvent(invocation, following, item.event);
@@ -97,6 +98,17 @@ async function followOpenRun(invocation: Invocation, following: Following): Prom
     }
   }
   return null;
+}
+
+async function learnItems(client: Client, runId: string, tree: StepTree, event: KosEvent): Promise<void> {
+  const path = openedItems(tree, event);
+  if (path === null) return;
+  try {
+    for (const step of (await client.runs.steps(runId, { path })).items) applyItemTotal(tree, step);
+  } catch (error) {
+    // The total is an ornament: without it the counts alone are shown.
+    if (!(error instanceof KosError)) throw error;
+  }
 }
 
 async function outcomeAfterEvent(invocation: Invocation, following: Following, event: KosEvent): Promise<FollowOutcome | null> {

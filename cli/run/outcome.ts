@@ -1,7 +1,8 @@
 import { isFinalRunStatus, type Run } from '#schemas/run.ts';
-import { describeApproval } from '../approval-view.ts';
+import { summarizeApproval } from '../approval-view.ts';
 import { type ExitCode, exitCodes } from '../exit-codes.ts';
 import type { Invocation } from '../invocation.ts';
+import type { Output } from '../output.ts';
 import { showValue } from '../show-value.ts';
 import { describeCost } from '../status-words.ts';
 import { visibleLine } from '../terminal-text.ts';
@@ -22,23 +23,44 @@ export async function tellOutcome(invocation: Invocation, outcome: FollowOutcome
   switch (outcome.kind) {
     case 'ended':
       return await tellEnd(invocation, outcome.run, options);
-    case 'needs_people': {
-      const [first] = outcome.approvals;
-      if (first !== undefined && !(output.terminal.input && output.terminal.talk)) output.say(describeApproval(first, output.talkColours, Date.now()));
-      if (options.data === 'result' && output.json) output.document({ ...outcome.run, openApprovals: outcome.approvals });
-      else if (options.data === 'result' && !output.terminal.data) for (const approval of outcome.approvals) output.data(approval.id);
-      output.say(`${runId} waits for a decision: kai approval approve ${first?.id ?? ''} (or deny). Afterwards: kai run watch ${runId}`);
+    case 'needs_people':
+      tellNeed(output, outcome, options);
       return exitCodes.humanNeeded;
-    }
     case 'timed_out':
-      output.say(
-        `${runId} has not ended within ${describeDuration(options.timeoutMs ?? 0)}. It goes on; come back: kai run watch ${runId}. What holds it up: kai run why ${runId}`,
-      );
+      output.say(`${runId} has not ended within ${describeDuration(options.timeoutMs ?? 0)}; it goes on.`);
+      tellCommands(output, [
+        ['come back', `kai run watch ${runId}`],
+        ['what holds it up', `kai run why ${runId}`],
+      ]);
       return exitCodes.waitTimedOut;
     case 'detached':
-      output.say(`Left ${runId}; it goes on. Come back: kai run watch ${runId}. Stop it: kai run cancel ${runId}`);
+      output.say(`Left ${runId}; it goes on.`);
+      tellCommands(output, [
+        ['come back', `kai run watch ${runId}`],
+        ['stop it', `kai run cancel ${runId}`],
+      ]);
       return exitCodes.detached;
   }
+}
+
+/** Without a terminal the approvals' ids are the data: what a script needs to ask somebody. */
+function tellNeed(output: Output, { run, approvals }: Extract<FollowOutcome, { kind: 'needs_people' }>, options: OutcomeOptions): void {
+  const asked = output.terminal.input && output.terminal.talk;
+  if (!asked) for (const approval of approvals) output.say(`\n${summarizeApproval(approval, Date.now())}\n`);
+  if (options.data === 'result' && output.json) output.document({ ...run, openApprovals: approvals });
+  else if (options.data === 'result' && !output.terminal.data) for (const approval of approvals) output.data(approval.id);
+  const id = approvals[0]?.id ?? '';
+  output.say(`${run.id} waits for a decision.`);
+  tellCommands(output, [
+    ['read what it is about', `kai approval get ${id}`],
+    ['decide', `kai approval approve ${id} (or deny)`],
+    ['then', `kai run watch ${run.id}`],
+  ]);
+}
+
+function tellCommands(output: Output, commands: [purpose: string, command: string][]): void {
+  const width = Math.max(...commands.map(([purpose]) => purpose.length)) + 1;
+  for (const [purpose, command] of commands) output.say(`  ${`${purpose}:`.padEnd(width)} ${command}`);
 }
 
 async function tellEnd(invocation: Invocation, run: Run, options: OutcomeOptions): Promise<ExitCode> {

@@ -1,12 +1,12 @@
 import type { Explanation } from '#core/engine/explain.ts';
-import type { Run } from '#schemas/run.ts';
+import type { Run, WaitingFor } from '#schemas/run.ts';
 import type { Invocation } from '../invocation.ts';
 import { describeFields, showValue } from '../show-value.ts';
 import { describeCost, paintOfStatus } from '../status-words.ts';
 import { visibleLine, visibleText } from '../terminal-text.ts';
 import { describeDuration, describeInstant } from '../times.ts';
 import { readTree } from './follow.ts';
-import { renderTree } from './tree-view.ts';
+import { renderSteps } from './tree-view.ts';
 
 /** `run get`: the run's facts, then its steps. */
 export async function showRun({ client, output }: Invocation, run: Run): Promise<void> {
@@ -19,9 +19,7 @@ export async function showRun({ client, output }: Invocation, run: Run): Promise
   const tree = await readTree(client, run);
   output.data(describeFields(fieldsOfRun(run, now, paintOfStatus(run.status, colours))));
   output.data('');
-  output.data(
-    renderTree(tree, { title: `${run.plan.name}@${run.plan.version}`, colours, columns: output.terminal.data ? process.stdout.columns : 200, rows: null, now }),
-  );
+  output.data(renderSteps(tree, { colours, columns: output.terminal.data ? process.stdout.columns : 200, rows: null, now }));
   if (run.output !== null) output.say(colours.dim(`\nIts result: kai run result ${run.id}`));
 }
 
@@ -32,10 +30,7 @@ function fieldsOfRun(run: Run, now: number, paint: (text: string) => string): (r
     ['run', run.id],
     ['plan', `${run.plan.name}@${run.plan.version}`],
     ['status', paint(run.status)],
-    [
-      'waits for',
-      waitingFor === null ? null : `${visibleLine(waitingFor.text)}${waitingFor.until === null ? '' : `, until ${describeInstant(waitingFor.until, now)}`}`,
-    ],
+    ['waits for', waitingFor === null ? null : describeWait(waitingFor, now)],
     [
       'error',
       error === null
@@ -58,6 +53,10 @@ function fieldsOfRun(run: Run, now: number, paint: (text: string) => string): (r
     ['cancel asked', run.cancelRequestedAt === null || run.finishedAt !== null ? null : describeInstant(run.cancelRequestedAt, now)],
     ['pinned', run.pinned ? 'yes: it is never pruned' : null],
   ];
+}
+
+function describeWait({ text, until }: WaitingFor, now: number): string {
+  return until === null ? visibleLine(text) : `${visibleLine(text)} (ends ${describeInstant(until, now)})`;
 }
 
 /** `run get --step`: one step with its whole output. */
@@ -100,8 +99,8 @@ export function showExplanation({ output }: Invocation, explanation: Explanation
   }
   output.data(`${explanation.runId} is ${explanation.status}.`);
   for (const reason of explanation.reasons) {
-    const since = reason.since === null ? null : `since ${describeInstant(reason.since, now)}`;
-    const until = reason.until === null ? null : `until ${describeInstant(reason.until, now)}`;
+    const since = reason.since === null ? null : `for ${describeDuration(now - Date.parse(reason.since))}`;
+    const until = reason.until === null ? null : `ends ${describeInstant(reason.until, now)}`;
     const times = [since, until].filter((time) => time !== null).join(', ');
     output.data('');
     output.data(

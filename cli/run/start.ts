@@ -36,7 +36,7 @@ export async function startRun(invocation: Invocation, reference: string, option
   );
   const waits = options.wait === true || options.waitForPeople === true || options.timeout !== undefined;
   if (waits) {
-    output.say(`${started.id}  ${output.talkColours.dim(started.url)}`);
+    output.say(`${started.id} accepted`);
     await waitForRun(invocation, started.id, options);
     return;
   }

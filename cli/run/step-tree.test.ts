@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest';
 import pc from 'picocolors';
 import type { StepStatus } from '#schemas/run.ts';
 import { eventMaker } from '#tests/kai/shapes.ts';
-import { applyEvent, createStepTree, endedItems, splitItemPath, type StepTree } from './step-tree.ts';
+import { applyEvent, applyItemTotal, createStepTree, endedItems, openedItems, splitItemPath, type StepTree } from './step-tree.ts';
 import { describeItems, renderTree } from './tree-view.ts';
 
-const document = { steps: { read: { tool: 'fs.read' }, explain: { llm: {} }, report: { artifact: {} } } };
+const document = { steps: { read: { tool: 'fs.read' }, explain: { llm: {}, forEach: '${[1]}' }, report: { artifact: {} } } };
 
 const view = { title: 'triage@1', colours: pc.createColors(false), columns: 80, rows: null, now: Date.parse('2026-01-01T12:00:10.000Z') };
 
@@ -25,7 +25,11 @@ test('a path tells its item', () => {
 describe('the tree', () => {
   test('begins with the plan and follows the events', () => {
     const event = eventMaker();
-    const tree = treeAfter(event('run.started'), event('step.started', { stepPath: 'read', kind: 'tool', attempt: 1 }), event('step.succeeded', { stepPath: 'read', kind: 'tool', attempt: 1 }));
+    const tree = treeAfter(
+      event('run.started'),
+      event('step.started', { stepPath: 'read', kind: 'tool', attempt: 1 }),
+      event('step.succeeded', { stepPath: 'read', kind: 'tool', attempt: 1 }),
+    );
     expect([...tree.steps.values()].map((line) => [line.path, line.kind, line.status])).toEqual([
       ['read', 'fs.read', 'succeeded'],
       ['explain', 'llm', 'pending'],
@@ -67,13 +71,23 @@ describe('the tree', () => {
 
   test('no line is wider than the terminal', () => {
     const event = eventMaker();
-    const tree = treeAfter(event('step.failed', { stepPath: 'read', error: { code: 'x', message: 'long '.repeat(100) } }), event('run.waiting', { waitingFor: { text: 'wide '.repeat(100) } }));
+    const tree = treeAfter(
+      event('step.failed', { stepPath: 'read', error: { code: 'x', message: 'long '.repeat(100) } }),
+      event('run.waiting', { waitingFor: { text: 'wide '.repeat(100) } }),
+    );
     for (const line of renderTree(tree, { ...view, columns: 60 }).split('\n')) expect(line.length).toBeLessThanOrEqual(60);
   });
 });
 
 const statuses = ['started', 'retrying', 'succeeded', 'failed', 'skipped', 'uncertain'] as const;
-const statusOf: Record<(typeof statuses)[number], StepStatus> = { started: 'running', retrying: 'retrying', succeeded: 'succeeded', failed: 'failed', skipped: 'skipped', uncertain: 'uncertain' };
+const statusOf: Record<(typeof statuses)[number], StepStatus> = {
+  started: 'running',
+  retrying: 'retrying',
+  succeeded: 'succeeded',
+  failed: 'failed',
+  skipped: 'skipped',
+  uncertain: 'uncertain',
+};
 
 test('the counts of a forEach are those of the last news of each item, whatever the order', () => {
   fc.assert(
@@ -85,14 +99,30 @@ test('the counts of a forEach are those of the last news of each item, whatever 
       for (const status of new Set(Object.values(statusOf))) {
         expect(items?.counts[status] ?? 0).toBe([...last.values()].filter((other) => other === status).length);
       }
-      if (items !== null && items !== undefined) expect(endedItems(items)).toBe([...last.values()].filter((status) => status !== 'running' && status !== 'retrying').length);
+      if (items !== null && items !== undefined)
+        expect(endedItems(items)).toBe([...last.values()].filter((status) => status !== 'running' && status !== 'retrying').length);
     }),
   );
 });
 
 test('counts are read with their total once it is known', () => {
   const event = eventMaker();
-  const tree = treeAfter(event('step.started', { stepPath: 'explain', items: 10_000 }), event('step.succeeded', { stepPath: 'explain[0]' }), event('step.started', { stepPath: 'explain[1]' }));
+  const opened = event('step.started', { stepPath: 'explain' });
+  const tree = treeAfter(opened, event('step.succeeded', { stepPath: 'explain[0]' }), event('step.started', { stepPath: 'explain[1]' }));
+  expect(openedItems(tree, opened)).toBe('explain');
+  applyItemTotal(tree, {
+    path: 'explain',
+    kind: 'llm',
+    status: 'running',
+    attempt: 1,
+    startedAt: null,
+    finishedAt: null,
+    waitingFor: null,
+    error: null,
+    costMicros: 0,
+    metadata: { items: 10_000 },
+  });
+  expect(openedItems(tree, opened)).toBeNull();
   const items = tree.steps.get('explain')?.items;
   expect(items === null || items === undefined ? '' : describeItems(items)).toBe('1 of 10,000 done, 1 running');
 });

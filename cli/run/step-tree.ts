@@ -22,6 +22,8 @@ export interface StepLine {
   finishedAt: string | null;
   /** The error's or wait's own words. */
   text: string | null;
+  /** A `forEach`, by its plan. */
+  repeats: boolean;
   items: ItemCounts | null;
 }
 
@@ -38,7 +40,8 @@ export const endedStatuses: ReadonlySet<StepStatus> = new Set<StepStatus>(['succ
 export function createStepTree(plan: JsonObject, status: RunStatus): StepTree {
   const steps = new Map<string, StepLine>();
   for (const [path, definition] of Object.entries(plan['steps'] ?? {})) {
-    if (typeof definition === 'object' && definition !== null && !Array.isArray(definition)) steps.set(path, newLine(path, kindOf(definition)));
+    if (typeof definition === 'object' && definition !== null && !Array.isArray(definition))
+      steps.set(path, newLine(path, kindOf(definition), 'forEach' in definition));
   }
   return { status, waitingFor: null, steps };
 }
@@ -49,7 +52,7 @@ function kindOf(definition: JsonObject): string {
   return ['transform', 'llm', 'artifact', 'wait', 'approval'].find((kind) => kind in definition) ?? 'step';
 }
 
-const newLine = (path: string, kind: string): StepLine => ({
+const newLine = (path: string, kind: string, repeats = false): StepLine => ({
   path,
   kind,
   status: 'pending',
@@ -57,6 +60,7 @@ const newLine = (path: string, kind: string): StepLine => ({
   startedAt: null,
   finishedAt: null,
   text: null,
+  repeats,
   items: null,
 });
 
@@ -111,7 +115,6 @@ function applyStepEvent(tree: StepTree, event: KosEvent): void {
   }
   line.status = status;
   if (typeof event.data['attempt'] === 'number') line.attempt = event.data['attempt'];
-  if (typeof event.data['items'] === 'number') itemsOf(line).total = event.data['items'];
   if (status === 'running') line.startedAt ??= event.at;
   if (endedStatuses.has(status)) line.finishedAt = event.at;
   line.text = errorText(event.data['error']);
@@ -139,7 +142,21 @@ export function applyStep(tree: StepTree, step: Step): void {
   line.startedAt = step.startedAt;
   line.finishedAt = step.finishedAt;
   line.text = step.error?.message ?? step.waitingFor?.text ?? null;
-  if (typeof step.metadata['items'] === 'number') itemsOf(line).total = step.metadata['items'];
+  applyItemTotal(tree, step);
+}
+
+/** Events do not tell how many items a `forEach` has; its step's row does. */
+export function applyItemTotal(tree: StepTree, step: Step): void {
+  const line = tree.steps.get(step.path);
+  if (line !== undefined && typeof step.metadata['items'] === 'number') itemsOf(line).total = step.metadata['items'];
+}
+
+/** The `forEach` that this event has opened, if its number of items is not known yet. */
+export function openedItems(tree: StepTree, event: KosEvent): string | null {
+  const path = event.data['stepPath'];
+  if (event.type !== 'step.started' || typeof path !== 'string') return null;
+  const line = tree.steps.get(path);
+  return line?.repeats === true && (line.items?.total ?? null) === null ? path : null;
 }
 
 function lineOf(tree: StepTree, path: string, kind: string): StepLine {

@@ -4,8 +4,7 @@ import { columnsOf, cutToColumns, visibleLine } from '../terminal-text.ts';
 import { describeDuration } from '../times.ts';
 import { endedItems, endedStatuses, type ItemCounts, type StepLine, type StepTree } from './step-tree.ts';
 
-export interface TreeView {
-  title: string;
+export interface StepsView {
   colours: Colours;
   columns: number;
   /** Lines for steps at most; null: all of them. */
@@ -14,17 +13,22 @@ export interface TreeView {
   now: number;
 }
 
-/** The run's state, then a line per step; what does not fit is counted, the finished first: what happens now is what matters. */
-export function renderTree(tree: StepTree, view: TreeView): string {
-  const lines = [...tree.steps.values()];
-  const shown = chooseLines(lines, view.rows);
+export interface TreeView extends StepsView {
+  title: string;
+}
+
+/** The run's state, then its steps. */
+export const renderTree = (tree: StepTree, view: TreeView): string => [...describeRun(tree, view), renderSteps(tree, view)].join('\n');
+
+/** A line per step; what does not fit is counted, the finished first: what happens now is what matters. */
+export function renderSteps(tree: StepTree, view: StepsView): string {
+  const shown = chooseLines([...tree.steps.values()], view.rows);
   const nameColumns = Math.min(40, Math.max(4, ...shown.lines.map((line) => columnsOf(line.path))));
   const kindColumns = Math.min(20, Math.max(4, ...shown.lines.map((line) => columnsOf(line.kind))));
-  const head = describeRun(tree, view);
   const body = shown.lines.map((line) => renderLine(line, nameColumns, kindColumns, view));
   const before = shown.endedBefore > 0 ? [view.colours.dim(`  … ${shown.endedBefore} finished`)] : [];
   const after = shown.hiddenAfter > 0 ? [view.colours.dim(`  … ${shown.hiddenAfter} more`)] : [];
-  return [...head, ...before, ...body, ...after].join('\n');
+  return [...before, ...body, ...after].join('\n');
 }
 
 function describeRun(tree: StepTree, view: TreeView): string[] {
@@ -44,7 +48,7 @@ function chooseLines(lines: StepLine[], rows: number | null): { lines: StepLine[
   return { lines: shown, endedBefore: from, hiddenAfter: lines.length - from - shown.length };
 }
 
-function renderLine(line: StepLine, nameColumns: number, kindColumns: number, view: TreeView): string {
+function renderLine(line: StepLine, nameColumns: number, kindColumns: number, view: StepsView): string {
   const { status } = line;
   const paint = paintOfStatus(status, view.colours);
   const name = cutToColumns(visibleLine(line.path), nameColumns);
