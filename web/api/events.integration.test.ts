@@ -1,10 +1,14 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect } from 'node:net';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import express from 'express';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '#schemas/json.ts';
 import type { EventType } from '#schemas/event.ts';
 import { recordEvents } from '#services/records/record.ts';
 import { makeTestApi, type TestApi } from '#tests/rig/test-api.ts';
 import { insertRun } from '#tests/rig/test-runs.ts';
+import { type StreamTiming, streamEvents } from './event-stream.ts';
 
 let api: TestApi;
 
@@ -84,6 +88,49 @@ describe('the stream of events', () => {
     await expect.poll(() => api.dependencies.listener.watching(), { timeout: 10_000 }).toBe(100);
     for (let count = 0; count < 20; count += 1) await record(runId, 'step.succeeded', { count });
     for (const messages of await Promise.all(clients)) expect(messages).toHaveLength(21);
+  });
+});
+
+describe('a stream of its own', () => {
+  /** One stream on a server of its own, so that its timing can be chosen and its client can be anything. */
+  async function serve(runId: string, timing: StreamTiming): Promise<{ port: number; ended: Promise<void>; close: () => void }> {
+    const app = express();
+    const ended = Promise.withResolvers<void>();
+    app.get('/', async (_request, response) => {
+      const gone = new AbortController();
+      response.once('close', () => gone.abort());
+      await streamEvents(response, api.dependencies, { scope: { workspaceId: api.owner.workspaceId, runId }, after: null, signal: gone.signal }, timing);
+      ended.resolve();
+    });
+    const server = app.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return { port: (server.address() as AddressInfo).port, ended: ended.promise, close: () => server.close() };
+  }
+
+  it('beats while nothing happens, so that both sides know that the other is there', async () => {
+    const { port, close } = await serve(await makeRun(), { heartbeatEveryMs: 50, patienceMs: 30_000 });
+    const response = await fetch(`http://127.0.0.1:${port}/`);
+    let text = '';
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      if (text.split(': heartbeat').length > 3) break;
+    }
+    expect(text).toMatch(/^retry: 1000\n\nid: [0-9a-f]+-\d+\nevent: run\.accepted\n/);
+    close();
+  });
+
+  it('drops a client that takes nothing, and holds no more than a batch for it', async () => {
+    const runId = await makeRun();
+    const text = 'x'.repeat(50_000);
+    for (let count = 0; count < 400; count += 1) await record(runId, 'step.succeeded', { count, text });
+    const { port, ended, close } = await serve(runId, { heartbeatEveryMs: 15_000, patienceMs: 300 });
+    const lazy = connect(port, '127.0.0.1');
+    lazy.pause();
+    lazy.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await ended;
+    expect(api.dependencies.listener.watching()).toBe(0);
+    lazy.destroy();
+    close();
   });
 });
 
