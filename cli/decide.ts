@@ -1,6 +1,7 @@
 import { KosError } from '#core/errors.ts';
 import type { Approval, DecideApproval } from '#schemas/approval.ts';
 import { describeApproval } from './approval-view.ts';
+import { isPromptEnd } from './confirm.ts';
 import type { Invocation } from './invocation.ts';
 
 type Decision = DecideApproval['decision'];
@@ -56,6 +57,3 @@ export async function askForDecision({ output }: Invocation, approval: Approval,
     throw error;
   }
 }
-
-/** Ctrl-C at a prompt, or the end of its input. */
-export const isPromptEnd = (error: unknown): boolean => error instanceof Error && ['ExitPromptError', 'AbortPromptError'].includes(error.name);

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { type Approval, approvalStatuses } from '#schemas/approval.ts';
 import { describeApproval } from '../approval-view.ts';
-import { isPromptEnd, requireOpen, sendDecision } from '../decide.ts';
+import { confirmed } from '../confirm.ts';
+import { requireOpen, sendDecision } from '../decide.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { usageFault } from '../faults.ts';
 import type { Invocation } from '../invocation.ts';
@@ -75,7 +76,8 @@ async function decide(invocation: Invocation, decision: 'approve' | 'deny', give
   const shown = withDigest(approval, options.digest);
   if (options.yes !== true) {
     output.say(describeApproval(shown, output.talkColours, Date.now()));
-    if (!(await confirmed(invocation, decision))) {
+    const question = decision === 'approve' ? 'Approve exactly this?' : 'Deny it?';
+    if (!(await confirmed(output, question, 'Decide without being asked: --yes, best with the --digest of what was read'))) {
       output.say('Nothing was decided.');
       invocation.exitCode = exitCodes.error;
       return;
@@ -91,17 +93,4 @@ function withDigest(approval: Approval, digest: string | undefined): Approval {
   if (digest === undefined) return approval;
   if (!/^[0-9a-f]{64}$/.test(digest)) throw usageFault('--digest takes the 64 hexadecimal digits that kai approval get shows.');
   return { ...approval, argumentsDigest: digest };
-}
-
-async function confirmed({ output }: Invocation, decision: 'approve' | 'deny'): Promise<boolean> {
-  if (!output.terminal.input || !output.terminal.talk) {
-    throw usageFault('Nobody can confirm here: this is no terminal.', `Decide without being asked: --yes, best with the --digest of what was read`);
-  }
-  const { confirm } = await import('@inquirer/prompts');
-  try {
-    return await confirm({ message: decision === 'approve' ? 'Approve exactly this?' : 'Deny it?', default: false }, { output: process.stderr });
-  } catch (error) {
-    if (isPromptEnd(error)) return false;
-    throw error;
-  }
 }

@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { KosError } from '#core/errors.ts';
 import { isFinalRunStatus, type Run, runStatuses } from '#schemas/run.ts';
+import { confirmed } from '../confirm.ts';
+import { exitCodes } from '../exit-codes.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, collect, type ListOptions, readPairs, showPage } from '../lists.ts';
 import { exitCodeOfRun, tellError } from '../run/outcome.ts';
@@ -71,8 +73,9 @@ export function defineRun(run: Command, invocation: Invocation): void {
     .command('delete')
     .summary('delete a run that has ended, with its steps, events and outputs')
     .argument(...runArgument)
-    .action(async (given: string) => {
-      await remove(invocation, given);
+    .option('-y, --yes', 'do not ask')
+    .action(async (given: string, options: { yes?: boolean }) => {
+      await remove(invocation, given, options.yes === true);
     });
   run
     .command('cancel')
@@ -177,10 +180,16 @@ async function pin(invocation: Invocation, given: string, pinned: boolean): Prom
   else output.say(pinned ? `${run.id} is kept beyond retention.` : `${run.id} goes when retention takes it.`);
 }
 
-async function remove(invocation: Invocation, given: string): Promise<void> {
+async function remove(invocation: Invocation, given: string, unasked: boolean): Promise<void> {
   const { client, output } = invocation;
-  const runId = await resolveRunId(client, given);
-  await client.runs.remove(runId);
-  if (output.json) output.document({ id: runId, deleted: true });
-  else output.say(`Deleted ${runId}.`);
+  const run = await readRun(invocation, given);
+  const question = `Delete ${run.id} (${run.plan.name}@${run.plan.version}, ${run.status}) for good?`;
+  if (!unasked && !(await confirmed(output, question, `kai run delete ${run.id} --yes`))) {
+    output.say('Nothing was deleted.');
+    invocation.exitCode = exitCodes.error;
+    return;
+  }
+  await client.runs.remove(run.id);
+  if (output.json) output.document({ id: run.id, deleted: true });
+  else output.say(`Deleted ${run.id}.`);
 }

@@ -17,7 +17,7 @@ function sentenceOf({ type, data }: KosEvent): string {
     case 'approval':
       return withDetail(`approval ${textOf(data['approvalId']) ?? ''} for ${step ?? '?'} ${decisionOf(data) ?? verb}`.replace(/ {2,}/g, ' '), null);
     default:
-      return withDetail(`${noun} ${verb}`, waitOf(data['waitingFor']) ?? errorOf(data['error']) ?? textOf(data['reason']));
+      return withDetail(`${noun} ${verb}`, waitOf(data['waitingFor']) ?? runErrorOf(data['error']) ?? textOf(data['reason']));
   }
 }
 
@@ -38,6 +38,10 @@ function errorOf(error: unknown): string | null {
   const code = 'code' in error ? textOf(error.code) : null;
   return `${textOf(error.message) ?? 'failed'}${code === null ? '' : ` (${code})`}`;
 }
+
+/** A step's error was told with the step. */
+const runErrorOf = (error: unknown): string | null =>
+  typeof error === 'object' && error !== null && 'stepPath' in error && typeof error.stepPath === 'string' ? `step ${error.stepPath}` : errorOf(error);
 
 const retryOf = (at: unknown): string | null => (typeof at === 'string' ? `next attempt at ${clockTime(at)}` : null);
 
