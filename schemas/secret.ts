@@ -3,7 +3,10 @@ import { z } from 'zod';
 export const secretNameSchema = z.string().regex(/^[a-zA-Z][a-zA-Z0-9_-]{0,63}$/, 'must be a letter, then up to 63 letters, digits, hyphens or underscores');
 
 /** `api.example.com`, `*.example.com` for its subdomains, either with a port. */
-const hostSchema = z.string().toLowerCase().regex(/^(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$|^\[[0-9a-f:.]+\](:[0-9]{1,5})?$/, 'must be a host, e.g. api.example.com');
+const hostSchema = z
+  .string()
+  .toLowerCase()
+  .regex(/^(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$|^\[[0-9a-f:.]+\](:[0-9]{1,5})?$/, 'must be a host, e.g. api.example.com');
 
 export const setSecretSchema = z.strictObject({
   /** Never shown again. */

@@ -25,7 +25,6 @@ export type Permission = (typeof permissions)[number];
 export const roles = roleNames;
 export type Role = (typeof roles)[number];
 
-export const isPermission = (text: string): text is Permission => (permissions as readonly string[]).includes(text);
 export const isRole = (text: string): text is Role => (roles as readonly string[]).includes(text);
 
 /** The roles whose rights each role has too, itself included. A person may hold several. */

@@ -49,7 +49,12 @@ describe('keys', () => {
 
   it('are asked by `can`', () => {
     const principal: Principal = {
-      principalId: 'prn_1', name: 'owner', workspaceId: 'ws_1', credentialId: 'key_1', responsible: 'prn_1', roles: ['owner'],
+      principalId: 'prn_1',
+      name: 'owner',
+      workspaceId: 'ws_1',
+      credentialId: 'key_1',
+      responsible: 'prn_1',
+      roles: ['owner'],
       permissions: permissionsOfKey({ kind: 'api_key', scopes: ['runs:read'], roles: ['owner'] }),
     };
     expect(can(principal, 'runs:read')).toBe(true);

@@ -84,17 +84,32 @@ function assertDecidable(approval: Approval): void {
     case 'open':
       return;
     case 'expired':
-      throw new KosError({ code: 'approval_expired', message: `The approval ${approval.id} expired at ${approval.expiresAt ?? 'its deadline'}.`, status: 409, extra: { approvalStatus: approval.status } });
+      throw new KosError({
+        code: 'approval_expired',
+        message: `The approval ${approval.id} expired at ${approval.expiresAt ?? 'its deadline'}.`,
+        status: 409,
+        extra: { approvalStatus: approval.status },
+      });
     case 'approved':
     case 'denied':
-      throw new KosError({ code: 'approval_decided', message: `The approval ${approval.id} was ${approval.status} already.`, status: 409, extra: { approvalStatus: approval.status } });
+      throw new KosError({
+        code: 'approval_decided',
+        message: `The approval ${approval.id} was ${approval.status} already.`,
+        status: 409,
+        extra: { approvalStatus: approval.status },
+      });
     case 'voided':
       throw closedMeanwhile(approval);
   }
 }
 
 const closedMeanwhile = (approval: Approval): KosError =>
-  new KosError({ code: 'approval_voided', message: `The approval ${approval.id} is no longer needed: its run went on or ended without it.`, status: 409, extra: { approvalStatus: 'voided' } });
+  new KosError({
+    code: 'approval_voided',
+    message: `The approval ${approval.id} is no longer needed: its run went on or ended without it.`,
+    status: 409,
+    extra: { approvalStatus: 'voided' },
+  });
 
 const argumentsChanged = (approval: Approval): KosError =>
   new KosError({

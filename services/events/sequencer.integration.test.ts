@@ -40,7 +40,7 @@ const record = (runId: string | null, data: Record<string, number>, delayMs = 0)
     await sleep(delayMs);
   });
 
-const keyOf = (event: KosEvent): string => `${event.data['writer']}/${event.data['count']}`;
+const keyOf = (event: KosEvent): string => `${Number(event.data['writer'])}/${Number(event.data['count'])}`;
 
 /** Reads until it has seen `expected` events, and now and then forgets everything but its position, as a client that reconnects does. */
 async function readResuming(runId: string, expected: number, random: () => number): Promise<string[]> {
@@ -73,7 +73,9 @@ describe('the sequencer', () => {
         for (let count = 0; count < each; count += 1) await record(runId, { writer, count }, Math.random() < 0.2 ? Math.random() * 60 : 0);
       }),
     );
-    const expected = Array.from({ length: writers }, (_, writer) => Array.from({ length: each }, (_each, count) => `${writer}/${count}`)).flat().toSorted();
+    const expected = Array.from({ length: writers }, (_, writer) => Array.from({ length: each }, (_each, count) => `${writer}/${count}`))
+      .flat()
+      .toSorted();
     for (const seen of await Promise.all(readers)) {
       expect(seen.toSorted()).toEqual(expected);
       // What one writer wrote one after another is read in that order.
@@ -92,11 +94,17 @@ describe('the sequencer', () => {
     while ((await numberBatch(rig.system)).auditEntries > 0);
     const note = await writeCheckpoint(rig.system, signer);
     expect(await writeCheckpoint(rig.system, signer)).toBeNull();
-    const entries = await rig.system.sql<{ id: string; workspaceId: string; at: Date; actor: string; action: string; subject: string; data: Record<string, number>; leafHash: Buffer }[]>`
+    const entries = await rig.system.sql<
+      { id: string; workspaceId: string; at: Date; actor: string; action: string; subject: string; data: Record<string, number>; leafHash: Buffer }[]
+    >`
       select id, workspace_id as "workspaceId", at, actor, action, subject, data, leaf_hash as "leafHash" from kos.audit_entries order by leaf_index`;
     const leaves = entries.map(({ leafHash: _stored, at, ...entry }) => hashAuditEntry({ ...entry, at: at.toISOString() }));
     expect(entries.map(({ leafHash }) => leafHash)).toEqual(leaves);
-    expect(openCheckpoint(note ?? '', signer.name, signer)).toEqual({ origin: signer.name, size: entries.length, root: rootOf(appendLeaves(emptyFrontier(), leaves)) });
+    expect(openCheckpoint(note ?? '', signer.name, signer)).toEqual({
+      origin: signer.name,
+      size: entries.length,
+      root: rootOf(appendLeaves(emptyFrontier(), leaves)),
+    });
   });
 
   it('tells who watches a run soon after the commit', async () => {
@@ -125,8 +133,12 @@ describe('the sequencer', () => {
     const sequencer = startSequencer({ system: rig.system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
     const runId = newId('run');
     await record(runId, { writer: 0, count: 0 });
-    await rig.system.sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename = 'kos_system'`;
-    await rig.system.sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename = 'kos_system'`.catch(() => undefined);
+    await rig.system
+      .sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename = 'kos_system'`;
+    await rig.system
+      .sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename = 'kos_system'`.catch(
+      () => undefined,
+    );
     await record(runId, { writer: 0, count: 1 });
     await expect.poll(() => readEvents(rig.database, { workspaceId, runId }, 'e', 0, 10).then((events) => events.length), { timeout: 10_000 }).toBe(2);
     await sequencer.stop();

@@ -10,7 +10,11 @@ import type { Owner } from './owner.ts';
 const suffix = '.plan.yaml';
 
 /** Saves the examples under their names where no plan has that name yet; what people made of one stays theirs. Returns the names that were saved. */
-export async function saveExamples(dependencies: { database: Database; compile: PlanCompiler; log: Logger }, owner: Owner, places: { folder: string; planSchemaUrl: string }): Promise<string[]> {
+export async function saveExamples(
+  dependencies: { database: Database; compile: PlanCompiler; log: Logger },
+  owner: Owner,
+  places: { folder: string; planSchemaUrl: string },
+): Promise<string[]> {
   const files = (await readdir(places.folder)).filter((name) => name.endsWith(suffix)).toSorted();
   const saved: string[] = [];
   for (const file of files) {
@@ -24,7 +28,12 @@ export async function saveExamples(dependencies: { database: Database; compile: 
     const isNew = await dependencies.database.inWorkspace(owner.workspaceId, async (transaction) => {
       const known = await transaction.sql`select 1 from kos.plans where name = ${plan.name}`;
       if (known.length > 0) return false;
-      await savePlan(transaction, { workspaceId: owner.workspaceId, actor: owner.principalId, source: withLanguageServerLine(source, places.planSchemaUrl), plan });
+      await savePlan(transaction, {
+        workspaceId: owner.workspaceId,
+        actor: owner.principalId,
+        source: withLanguageServerLine(source, places.planSchemaUrl),
+        plan,
+      });
       return true;
     });
     if (isNew) saved.push(plan.name);

@@ -33,7 +33,10 @@ describe('an installation', () => {
     const opened = await Promise.all(Array.from({ length: 8 }, () => openInstallation(rig.system, identity)));
     expect(new Set(opened.map(({ owner, signer }) => `${owner.workspaceId} ${owner.principalId} ${signer.name}`)).size).toBe(1);
     expect(await rig.system.sql`select slug, name from kos.workspaces`).toEqual([{ slug: 'default', name: 'Default' }]);
-    expect((await rig.system.sql`select action from kos.audit_entries order by inserted`).map((row) => row['action'])).toEqual(['workspace.create', 'member.add']);
+    expect((await rig.system.sql`select action from kos.audit_entries order by inserted`).map((row) => row['action'])).toEqual([
+      'workspace.create',
+      'member.add',
+    ]);
   });
 
   it('keeps the owner’s key while it is valid, and replaces it when it is missing, damaged or revoked', async () => {
@@ -64,8 +67,17 @@ describe('an installation', () => {
   it('saves the examples under their names, once, and leaves alone what people made of them', async () => {
     const { owner } = await openInstallation(rig.system, identity);
     const tools = builtinTools({ home, egress: { forbiddenPorts: () => [] } }).map(describeTool);
-    const compile = createPlanCompiler({ tools, models: createModelService({ openai: { apiKey: undefined, baseUrl: undefined } }).list().map(({ name }) => name) });
-    const save = () => saveExamples({ database: rig.database, compile, log: pino({ level: 'silent' }) }, owner, { folder: join(projectRoot, 'examples'), planSchemaUrl: 'file:///plan.schema.json' });
+    const compile = createPlanCompiler({
+      tools,
+      models: createModelService({ openai: { apiKey: undefined, baseUrl: undefined } })
+        .list()
+        .map(({ name }) => name),
+    });
+    const save = () =>
+      saveExamples({ database: rig.database, compile, log: pino({ level: 'silent' }) }, owner, {
+        folder: join(projectRoot, 'examples'),
+        planSchemaUrl: 'file:///plan.schema.json',
+      });
     expect(await save()).toEqual(expect.arrayContaining(['approval', 'fan-out', 'log-triage']));
     expect(await save()).toEqual([]);
   });

@@ -41,7 +41,13 @@ async function replaceKey(sql: TransactionSql, owner: Owner): Promise<string> {
     insert into kos.credentials (id, principal_id, workspace_id, kind, secret_hash)
     values (${credentialId}, ${principalId}, ${workspaceId}, 'owner_key', ${Buffer.from(secretHash)})`;
   await recordAudit(sql, [
-    ...revoked.map(({ id }) => ({ workspaceId, actor: 'kos', action: 'key.revoke', subject: id, data: { reason: 'replaced: the key in cli.json was missing or not valid' } })),
+    ...revoked.map(({ id }) => ({
+      workspaceId,
+      actor: 'kos',
+      action: 'key.revoke',
+      subject: id,
+      data: { reason: 'replaced: the key in cli.json was missing or not valid' },
+    })),
     { workspaceId, actor: 'kos', action: 'key.create', subject: credentialId, data: { kind: 'owner_key', publicId, principalId } },
   ]);
   return apiKey;

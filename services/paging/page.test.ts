@@ -26,7 +26,13 @@ describe('cursors', () => {
 
 describe('pages', () => {
   it('end with a cursor only when there is more', () => {
-    const page = (count: number) => pageOf(Array.from({ length: count }, (_, index) => index), 3, String, (row) => [row]);
+    const page = (count: number) =>
+      pageOf(
+        Array.from({ length: count }, (_, index) => index),
+        3,
+        String,
+        (row) => [row],
+      );
     expect(page(3)).toEqual({ items: ['0', '1', '2'], nextCursor: null });
     expect(page(4)).toEqual({ items: ['0', '1', '2'], nextCursor: encodeCursor([2]) });
     expect(page(0)).toEqual({ items: [], nextCursor: null });

@@ -28,11 +28,16 @@ export interface SavedPlan {
  * Saves a checked plan as the next version of its name. A version is its content: saving what is saved already gives that version, and what was an
  * older one is the newest again. One save of a name at a time.
  */
-export async function savePlan(transaction: Transaction, request: { workspaceId: string; actor: string; source: string; plan: CheckedPlan }): Promise<SavedPlan> {
+export async function savePlan(
+  transaction: Transaction,
+  request: { workspaceId: string; actor: string; source: string; plan: CheckedPlan },
+): Promise<SavedPlan> {
   const { workspaceId, actor, source, plan } = request;
   const { sql } = transaction;
   await sql`insert into kos.plans (workspace_id, name, latest_version) values (${workspaceId}, ${plan.name}, 0) on conflict do nothing`;
-  const [known] = await sql<{ latest: number }[]>`select latest_version as latest from kos.plans where workspace_id = ${workspaceId} and name = ${plan.name} for update`;
+  const [known] = await sql<
+    { latest: number }[]
+  >`select latest_version as latest from kos.plans where workspace_id = ${workspaceId} and name = ${plan.name} for update`;
   const [equal] = await sql<{ version: number }[]>`
     select version from kos.plan_versions where workspace_id = ${workspaceId} and name = ${plan.name} and digest = ${plan.digest}`;
   const version = equal?.version ?? (await nextVersion(transaction, plan.name));

@@ -23,7 +23,12 @@ export async function requestCancel(transaction: Transaction, change: RunChange 
   const { sql } = transaction;
   const run = await lockRun(transaction, runId);
   if (isFinalRunStatus(run.status)) {
-    throw new KosError({ code: 'run_final', message: `The run ${runId} has ${run.status} already: there is nothing to cancel.`, status: 409, extra: { runStatus: run.status } });
+    throw new KosError({
+      code: 'run_final',
+      message: `The run ${runId} has ${run.status} already: there is nothing to cancel.`,
+      status: 409,
+      extra: { runStatus: run.status },
+    });
   }
   if (run.cancelRequestedAt !== null) return;
   await sql`update kos.runs set cancel_requested_at = now(), cancel_requested_by = ${actor}, cancel_reason = ${reason} where id = ${runId}`;

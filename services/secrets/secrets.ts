@@ -90,7 +90,9 @@ function nameOf(handle: string): string {
 export function isBoundTo(allowed: string, host: string): boolean {
   const wanted = host.toLowerCase();
   const candidates = hasPort(allowed) ? [wanted] : [wanted.replace(/:[0-9]+$/, '')];
-  return candidates.some((candidate) => (allowed.startsWith('*.') ? candidate.endsWith(allowed.slice(1)) && candidate.length > allowed.length - 1 : candidate === allowed));
+  return candidates.some((candidate) =>
+    allowed.startsWith('*.') ? candidate.endsWith(allowed.slice(1)) && candidate.length > allowed.length - 1 : candidate === allowed,
+  );
 }
 
 const hasPort = (host: string): boolean => /^[^:]+:[0-9]+$|\]:[0-9]+$/.test(host);

@@ -112,8 +112,14 @@ describe('row security, as kos_app', () => {
   it('lets the record be written, never rewritten', async () => {
     for (const table of ['audit_entries', 'events', 'plan_versions']) {
       const change = (sql: Sql) => sql`update kos.${sql(table)} set workspace_id = workspace_id`;
-      await expect(rig.database.inWorkspace(mine, ({ sql }) => change(sql as unknown as Sql)), table).rejects.toMatchObject({ code: '42501' });
-      await expect(rig.database.inWorkspace(mine, ({ sql }) => sql`delete from kos.${sql(table)}`), table).rejects.toMatchObject({ code: '42501' });
+      await expect(
+        rig.database.inWorkspace(mine, ({ sql }) => change(sql as unknown as Sql)),
+        table,
+      ).rejects.toMatchObject({ code: '42501' });
+      await expect(
+        rig.database.inWorkspace(mine, ({ sql }) => sql`delete from kos.${sql(table)}`),
+        table,
+      ).rejects.toMatchObject({ code: '42501' });
     }
   });
 });

@@ -81,7 +81,13 @@ export interface AnswerBody {
   input: object;
   output: unknown;
   /** Of the API's description. */
-  paths: Record<string, Record<string, { operationId: string; responses: object; requestBody: { content: Record<string, { schema: { properties: Record<string, { type: string }> } }> } }>>;
+  paths: Record<
+    string,
+    Record<
+      string,
+      { operationId: string; responses: object; requestBody: { content: Record<string, { schema: { properties: Record<string, { type: string }> } }> } }
+    >
+  >;
 }
 
 const environment: PlanEnvironment = {

@@ -22,7 +22,7 @@ export function makeApp(routes: readonly Route[], dependencies: PipelineDependen
     next();
   });
   app.use(makeEntrance(dependencies));
-  app.use(compression({ filter: (_request, response) => isCompressible(response as Response) }));
+  app.use(compression({ filter: (_request, response) => isCompressible(response) }));
   for (const route of routes) app[route.method](expressPath(route.path), serveRoute(route, dependencies));
   refuseOtherMethods(app, routes);
   app.use((request) => {
@@ -57,7 +57,12 @@ function refuseOtherMethods(app: Express, routes: readonly Route[]): void {
     const methods = routes.filter((route) => route.path === path).map((route) => route.method.toUpperCase());
     app.all(expressPath(path), (request, response) => {
       response.set('Allow', methods.join(', '));
-      throw new KosError({ code: 'method_not_allowed', message: `${request.method} is not known at ${request.path}.`, fix: `It knows ${methods.join(', ')}.`, status: 405 });
+      throw new KosError({
+        code: 'method_not_allowed',
+        message: `${request.method} is not known at ${request.path}.`,
+        fix: `It knows ${methods.join(', ')}.`,
+        status: 405,
+      });
     });
   }
 }
@@ -68,7 +73,13 @@ function logRequests({ log }: PipelineDependencies) {
     const startedAt = performance.now();
     response.once('close', () => {
       const isQuiet = request.path === '/readyz' || (request.method === 'GET' && response.statusCode < 400);
-      const line = { method: request.method, path: request.path, status: response.statusCode, ms: Math.round(performance.now() - startedAt), traceId: response.locals['traceId'] };
+      const line = {
+        method: request.method,
+        path: request.path,
+        status: response.statusCode,
+        ms: Math.round(performance.now() - startedAt),
+        traceId: response.locals['traceId'],
+      };
       if (isQuiet) log.debug(line, 'request');
       else log[response.statusCode >= 500 ? 'error' : 'info'](line, 'request');
     });

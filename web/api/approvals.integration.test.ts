@@ -44,7 +44,9 @@ describe('a decision', () => {
     const { approvalId, waitId } = await ask();
     const answer = await decide(approvalId, 'approve');
     expect([answer.status, answer.body.status]).toEqual([200, 'approved']);
-    expect(answer.body['decisions']).toEqual([{ by: approver.principalId, decision: 'approve', reason: 'because', at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z$/) }]);
+    expect(answer.body['decisions']).toEqual([
+      { by: approver.principalId, decision: 'approve', reason: 'because', at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z$/) },
+    ]);
     expect(await stateOf(waitId, approvalId)).toEqual({
       wait: { status: 'settled', version: 2, closed: true },
       approval: 'approved',
@@ -118,7 +120,11 @@ describe('a decision', () => {
   it('is nothing that a key has by itself', async () => {
     const { approvalId } = await ask();
     const plain = await api.makeKey({ roles: ['owner'] });
-    expect((await decide(approvalId, 'approve', { apiKey: plain.apiKey })).body).toMatchObject({ status: 403, code: 'permission_missing', permission: 'approvals:decide' });
+    expect((await decide(approvalId, 'approve', { apiKey: plain.apiKey })).body).toMatchObject({
+      status: 403,
+      code: 'permission_missing',
+      permission: 'approvals:decide',
+    });
   });
 });
 

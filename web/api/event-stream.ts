@@ -30,7 +30,12 @@ const usualTiming: StreamTiming = { heartbeatEveryMs: 15_000, patienceMs: 30_000
 const batch = 200;
 
 /** Server-sent events of one run, from a position on, until the client goes. Memory is bounded: the next batch is read when the last one was taken. */
-export async function streamEvents(response: Response, dependencies: StreamDependencies, request: StreamRequest, timing: StreamTiming = usualTiming): Promise<void> {
+export async function streamEvents(
+  response: Response,
+  dependencies: StreamDependencies,
+  request: StreamRequest,
+  timing: StreamTiming = usualTiming,
+): Promise<void> {
   const { scope, signal } = request;
   const { heartbeatEveryMs } = timing;
   const send = (text: string): Promise<void> => write(response, text, timing.patienceMs);

@@ -24,13 +24,22 @@ const record = (runId: string, type: EventType, data: JsonObject) =>
   api.rig.database.inWorkspace(api.owner.workspaceId, ({ sql }) => recordEvents(sql, [{ workspaceId: api.owner.workspaceId, runId, type, data }]));
 
 /** Reads messages of a stream until `enough`, then hangs up. */
-async function readStream(runId: string, enough: (messages: EventSourceMessage[]) => boolean, headers: Record<string, string> = {}, query = ''): Promise<EventSourceMessage[]> {
+async function readStream(
+  runId: string,
+  enough: (messages: EventSourceMessage[]) => boolean,
+  headers: Record<string, string> = {},
+  query = '',
+): Promise<EventSourceMessage[]> {
   const hangUp = new AbortController();
   const response = await fetch(`${api.url}/v1/runs/${runId}/events${query}`, {
     headers: { authorization: `Bearer ${api.apiKey}`, accept: 'text/event-stream', ...headers },
     signal: hangUp.signal,
   });
-  expect([response.status, response.headers.get('content-type'), response.headers.get('content-encoding')]).toEqual([200, 'text/event-stream; charset=utf-8', null]);
+  expect([response.status, response.headers.get('content-type'), response.headers.get('content-encoding')]).toEqual([
+    200,
+    'text/event-stream; charset=utf-8',
+    null,
+  ]);
   const messages: EventSourceMessage[] = [];
   const parser = createParser({ onEvent: (message) => messages.push(message) });
   const decoder = new TextDecoder();
@@ -55,7 +64,13 @@ describe('the stream of events', () => {
     const messages = await reading;
     expect(performance.now() - committedAt).toBeLessThan(250);
     expect(messages.map(({ event }) => event)).toEqual(['run.accepted', ...Array.from({ length: 10 }, () => 'step.succeeded'), 'run.succeeded']);
-    expect(JSON.parse(messages[3]!.data)).toMatchObject({ id: expect.stringMatching(/^evt_/), position: messages[3]!.id, type: 'step.succeeded', runId, data: { count: 2 } });
+    expect(JSON.parse(messages[3]!.data)).toMatchObject({
+      id: expect.stringMatching(/^evt_/),
+      position: messages[3]!.id,
+      type: 'step.succeeded',
+      runId,
+      data: { count: 2 },
+    });
     await expect.poll(() => api.dependencies.listener.watching()).toBe(0);
   });
 
@@ -68,7 +83,10 @@ describe('the stream of events', () => {
       const take = 1 + Math.floor(Math.random() * 120);
       const headers: Record<string, string> = last !== undefined && seen.length % 2 === 0 ? { 'last-event-id': last } : {};
       const query = last !== undefined && seen.length % 2 === 1 ? `?after=${last}` : '';
-      const messages = (await readStream(runId, (got) => got.length >= take || (got.at(-1)?.data ?? '').includes('"count":449'), headers, query)).slice(0, take);
+      const messages = (await readStream(runId, (got) => got.length >= take || (got.at(-1)?.data ?? '').includes('"count":449'), headers, query)).slice(
+        0,
+        take,
+      );
       last = messages.at(-1)?.id ?? last;
       seen.push(...messages.flatMap((message) => (JSON.parse(message.data).data.count as number | undefined) ?? []));
     }
@@ -138,7 +156,8 @@ describe('pages of events', () => {
   it('are for those who ask for JSON', async () => {
     const runId = await makeRun();
     for (let count = 0; count < 5; count += 1) await record(runId, 'step.started', { count });
-    const page = (after: string | null) => api.call('GET', `/v1/runs/${runId}/events?limit=4${after === null ? '' : `&after=${after}`}`, { headers: { accept: 'application/json' } });
+    const page = (after: string | null) =>
+      api.call('GET', `/v1/runs/${runId}/events?limit=4${after === null ? '' : `&after=${after}`}`, { headers: { accept: 'application/json' } });
     await expect.poll(async () => (await api.call('GET', `/v1/runs/${runId}/events`)).body.items.length).toBe(6);
     const first = await page(null);
     const second = await page(first.body.nextCursor);

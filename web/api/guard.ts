@@ -24,7 +24,8 @@ export function makeHostCheck(places: { publicUrl: string; port: number }): (hos
 }
 
 export function assertUrlLength(url: string): void {
-  if (Buffer.byteLength(url) > longestUrl) throw new KosError({ code: 'url_too_long', message: `The address is longer than ${longestUrl} bytes.`, status: 414 });
+  if (Buffer.byteLength(url) > longestUrl)
+    throw new KosError({ code: 'url_too_long', message: `The address is longer than ${longestUrl} bytes.`, status: 414 });
 }
 
 /** Throws KosError `credential_missing` or `credential_refused` (401). */
@@ -40,7 +41,12 @@ export async function authenticate(request: IncomingMessage, authenticator: Auth
 }
 
 const unauthenticated = (code: string, message: string): KosError =>
-  new KosError({ code, message, fix: 'Send Authorization: Bearer with the key from cli.json in KOS_HOME; every start of kOS makes sure that it is valid.', status: 401 });
+  new KosError({
+    code,
+    message,
+    fix: 'Send Authorization: Bearer with the key from cli.json in KOS_HOME; every start of kOS makes sure that it is valid.',
+    status: 401,
+  });
 
 /** Throws KosError `permission_missing` (403) that names who can grant it. `administrators` is asked only then. */
 export async function authorise(principal: Principal, permission: Permission, administrators: () => Promise<string[]>): Promise<void> {

@@ -41,7 +41,10 @@ const planSchemaUrl = pathToFileURL(join(projectRoot, 'schemas', 'plan.schema.js
 
 const database = connectDatabase(facts.database.app, { max: 8, applicationName: 'kos-api' });
 const system = connectSystemDatabase(facts.database.system, { max: 5, applicationName: 'kos-api-system' });
-const [payloadSealing, secretSealing] = await Promise.all([createSealing({ directory: keys, purpose: 'payload' }), createSealing({ directory: keys, purpose: 'secret' })]);
+const [payloadSealing, secretSealing] = await Promise.all([
+  createSealing({ directory: keys, purpose: 'payload' }),
+  createSealing({ directory: keys, purpose: 'secret' }),
+]);
 const { owner, signer } = await openInstallation(system, openSigningIdentity({ directory: keys }));
 const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
 const workflows = connectRunWorkflows({ ...facts.temporal, sealing: payloadSealing });

@@ -26,8 +26,18 @@ function describeRoute(route: Route): object {
     operationId: operationId(route),
     ...(permission === null ? { security: [] } : { 'x-permission': permission }),
     parameters: [...parametersOf(route.params, 'path'), ...parametersOf(route.query, 'query'), ...headersOf(route)],
-    ...(route.body === undefined ? {} : { requestBody: { required: true, content: Object.fromEntries(route.bodyFormats.map((format) => [`application/${format}`, { schema: bodySchema(route, format) }])) } }),
-    responses: { ...Object.fromEntries(Object.entries(route.responses).map(([status, answer]) => [status, describeAnswer(Number(status), answer)])), default: problemAnswer },
+    ...(route.body === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: true,
+            content: Object.fromEntries(route.bodyFormats.map((format) => [`application/${format}`, { schema: bodySchema(route, format) }])),
+          },
+        }),
+    responses: {
+      ...Object.fromEntries(Object.entries(route.responses).map(([status, answer]) => [status, describeAnswer(Number(status), answer)])),
+      default: problemAnswer,
+    },
   };
 }
 

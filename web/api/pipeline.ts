@@ -7,7 +7,13 @@ import type { Authenticator } from '#services/credentials/authenticate.ts';
 import { findAdministrators } from '#services/credentials/administrators.ts';
 import type { Database, SystemDatabase } from '#services/database/connect.ts';
 import {
-  AlreadyTookEffect, digestBody, findIdempotent, type IdempotencyScope, type IdempotentEffect, parseIdempotencyKey, recordIdempotent,
+  AlreadyTookEffect,
+  digestBody,
+  findIdempotent,
+  type IdempotencyScope,
+  type IdempotentEffect,
+  parseIdempotencyKey,
+  recordIdempotent,
 } from '#services/idempotency/idempotency.ts';
 import { readBody } from './body.ts';
 import { assertUrlLength, authenticate, authorise } from './guard.ts';
@@ -84,7 +90,11 @@ function validate(route: Route, call: Call<unknown, unknown, unknown>, request: 
   const params = route.params?.safeParse(request.params);
   if (params?.success === false) {
     const [issue] = params.error.issues;
-    throw new KosError({ code: 'not_found', message: `There is nothing at ${request.path}: ${String(issue?.path[0] ?? 'it')} ${issue?.message ?? 'is malformed'}.`, status: 404 });
+    throw new KosError({
+      code: 'not_found',
+      message: `There is nothing at ${request.path}: ${String(issue?.path[0] ?? 'it')} ${issue?.message ?? 'is malformed'}.`,
+      status: 404,
+    });
   }
   const query = route.query?.safeParse(request.query);
   if (query?.success === false) throw invalid(query.error, 'query');
@@ -112,10 +122,16 @@ async function replay(route: Route, effect: IdempotentEffect, call: Call<unknown
 async function send(response: Response, reply: Reply): Promise<void> {
   switch (reply.kind) {
     case 'json':
-      response.status(reply.status).set(reply.headers ?? {}).json(reply.body);
+      response
+        .status(reply.status)
+        .set(reply.headers ?? {})
+        .json(reply.body);
       return;
     case 'empty':
-      response.status(reply.status).set(reply.headers ?? {}).end();
+      response
+        .status(reply.status)
+        .set(reply.headers ?? {})
+        .end();
       return;
     case 'stream':
       await reply.send(response);

@@ -29,7 +29,11 @@ function toKosError(error: unknown): KosError | null {
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (isDatabaseAbsence(code)) return databaseUnavailable(error);
   if (code === '22P05' || code === '22021') {
-    return new KosError({ code: 'text_not_storable', message: 'A text in the request holds a character that cannot be stored (NUL, or half a surrogate pair).', status: 400 });
+    return new KosError({
+      code: 'text_not_storable',
+      message: 'A text in the request holds a character that cannot be stored (NUL, or half a surrogate pair).',
+      status: 400,
+    });
   }
   return null;
 }

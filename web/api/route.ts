@@ -34,12 +34,10 @@ export interface Call<Params, Query, Body> {
   recordEffect(transaction: Transaction, effect: { status: number; reference: Json }): Promise<void>;
 }
 
-export interface Caller {
-  principal: Principal;
-}
-
 type Parsed<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
-type SignedCall<Params, Query, Body, A extends Access> = Omit<Call<Params, Query, Body>, 'principal'> & { principal: A extends { public: true } ? null : Principal };
+type SignedCall<Params, Query, Body, A extends Access> = Omit<Call<Params, Query, Body>, 'principal'> & {
+  principal: A extends { public: true } ? null : Principal;
+};
 
 export interface RouteDefinition<
   A extends Access,

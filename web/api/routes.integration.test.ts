@@ -45,7 +45,8 @@ describe('every route', () => {
   });
 
   it('stops the start when it is neither guarded nor on the public list', () => {
-    const route = (path: string, access: Route['access']) => defineRoute({ method: 'get', path, summary: '', access, responses: {}, handler: async () => empty() });
+    const route = (path: string, access: Route['access']) =>
+      defineRoute({ method: 'get', path, summary: '', access, responses: {}, handler: async () => empty() });
     expect(() => assertRoutesGuarded([route('/v1/open', { public: true })])).toThrow('GET /v1/open must either name a permission or be on the public list');
     expect(() => assertRoutesGuarded([route('/healthz', { permission: 'runs:read' })])).toThrow('/healthz must either');
     expect(() => assertRoutesGuarded([route('/v1/x', {} as Route['access'])])).toThrow('/v1/x must either');
@@ -110,7 +111,14 @@ describe('keys', () => {
 });
 
 describe('problems', () => {
-  const problem = { type: expect.stringMatching(/^urn:kos:problem:/), title: expect.any(String), detail: expect.any(String), traceId: expect.stringMatching(/^[0-9a-f]{32}$/), retryable: expect.any(Boolean), errors: expect.any(Array) };
+  const problem = {
+    type: expect.stringMatching(/^urn:kos:problem:/),
+    title: expect.any(String),
+    detail: expect.any(String),
+    traceId: expect.stringMatching(/^[0-9a-f]{32}$/),
+    retryable: expect.any(Boolean),
+    errors: expect.any(Array),
+  };
 
   it('have one shape, whatever went wrong', async () => {
     const cases: [number, string, Promise<{ status: number; body: object; headers: Headers }>][] = [
@@ -124,9 +132,17 @@ describe('problems', () => {
       [400, 'url_invalid', api.call('GET', '/v1/plans/%E0%A4%A')],
       [414, 'url_too_long', api.call('GET', `/v1/runs?plan=${'x'.repeat(9_000)}`)],
       [415, 'media_type_unsupported', api.call('POST', '/v1/plans/validate', { text: 'plan', headers: { 'content-type': 'text/html' } })],
-      [415, 'media_type_unsupported', api.call('POST', '/v1/plans/validate', { text: 'plan', headers: { 'content-type': 'application/yaml', 'content-encoding': 'gzip' } })],
+      [
+        415,
+        'media_type_unsupported',
+        api.call('POST', '/v1/plans/validate', { text: 'plan', headers: { 'content-type': 'application/yaml', 'content-encoding': 'gzip' } }),
+      ],
       [400, 'body_invalid', api.call('POST', '/v1/plans/validate', { text: '{ "source": ', headers: { 'content-type': 'application/json' } })],
-      [400, 'body_invalid', api.call('POST', '/v1/plans/validate', { text: `${'['.repeat(5_000)}${']'.repeat(5_000)}`, headers: { 'content-type': 'application/json' } })],
+      [
+        400,
+        'body_invalid',
+        api.call('POST', '/v1/plans/validate', { text: `${'['.repeat(5_000)}${']'.repeat(5_000)}`, headers: { 'content-type': 'application/json' } }),
+      ],
       [413, 'body_too_large', api.call('PATCH', '/v1/settings', { body: { roots: 'x'.repeat(1_100_000) } })],
       [428, 'precondition_missing', api.call('PATCH', '/v1/settings', { body: {} })],
       [400, 'idempotency_key_missing', api.call('POST', '/v1/runs', { body: { plan: 'x' } })],
@@ -153,13 +169,17 @@ describe('problems', () => {
 describe('the door', () => {
   const rawStatus = (headers: Record<string, string>): Promise<number> =>
     new Promise((resolve, reject) => {
-      httpRequest(`${api.url}/healthz`, { headers }, (response) => resolve(response.resume().statusCode ?? 0)).on('error', reject).end();
+      httpRequest(`${api.url}/healthz`, { headers }, (response) => resolve(response.resume().statusCode ?? 0))
+        .on('error', reject)
+        .end();
     });
 
   it('opens for the public address and for loopback only: a rebound name gets nothing', async () => {
     const { port } = new URL(api.url);
-    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`, 'kos.example']) expect([host, await rawStatus({ host })]).toEqual([host, 200]);
-    for (const host of ['evil.example', `evil.example:${port}`, 'localhost', '127.0.0.1:1', 'kos.example.evil.example']) expect([host, await rawStatus({ host })]).toEqual([host, 421]);
+    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`, 'kos.example'])
+      expect([host, await rawStatus({ host })]).toEqual([host, 200]);
+    for (const host of ['evil.example', `evil.example:${port}`, 'localhost', '127.0.0.1:1', 'kos.example.evil.example'])
+      expect([host, await rawStatus({ host })]).toEqual([host, 421]);
   });
 
   it('refuses headers beyond 16 kB', async () => {
@@ -179,12 +199,17 @@ describe('the door', () => {
 describe('health', () => {
   it('names each part by a word', async () => {
     expect((await api.call('GET', '/readyz', { apiKey: null })).body).toEqual({ status: 'ready', parts: { database: 'ok', temporal: 'ok', workers: 'ok' } });
-    expect((await api.call('GET', '/v1/overview')).body).toMatchObject({ parts: { database: 'ok' }, openApprovals: expect.any(Number), runs: { queued: expect.any(Number), failed: 0 } });
+    expect((await api.call('GET', '/v1/overview')).body).toMatchObject({
+      parts: { database: 'ok' },
+      openApprovals: expect.any(Number),
+      runs: { queued: expect.any(Number), failed: 0 },
+    });
   });
 
   it('has figures for those who may read them', async () => {
     const { status, text } = await api.call('GET', '/metrics');
     expect(status).toBe(200);
-    for (const name of ['kos_runs{status="queued"}', 'kos_outbox_depth', 'kos_sequencer_lag_events', 'process_resident_memory_bytes']) expect(text).toContain(name);
+    for (const name of ['kos_runs{status="queued"}', 'kos_outbox_depth', 'kos_sequencer_lag_events', 'process_resident_memory_bytes'])
+      expect(text).toContain(name);
   });
 });

@@ -19,7 +19,8 @@ const start = (body: unknown, key: string, headers: Record<string, string> = {})
 
 const inWorkspace: Database['inWorkspace'] = (workspaceId, work) => api.rig.database.inWorkspace(workspaceId, work);
 const mine = () => api.owner.workspaceId;
-const makeRun = (status: 'queued' | 'running' | 'succeeded' = 'queued', labels = {}) => inWorkspace(mine(), (transaction) => insertRun(transaction, { workspaceId: mine(), status, labels }));
+const makeRun = (status: 'queued' | 'running' | 'succeeded' = 'queued', labels = {}) =>
+  inWorkspace(mine(), (transaction) => insertRun(transaction, { workspaceId: mine(), status, labels }));
 const countRuns = async (): Promise<number> => (await api.rig.system.sql`select 1 from kos.runs`).length;
 
 describe('starting', () => {
@@ -139,7 +140,8 @@ describe('lists', () => {
 describe('cancelling', () => {
   it('is recorded once, told to Temporal by the outbox, and refused for a run that has ended', async () => {
     const runId = await makeRun('running');
-    const cancel = (key: string, id = runId) => api.call('POST', `/v1/runs/${id}/cancel`, { body: { reason: 'no longer needed' }, headers: { 'idempotency-key': key } });
+    const cancel = (key: string, id = runId) =>
+      api.call('POST', `/v1/runs/${id}/cancel`, { body: { reason: 'no longer needed' }, headers: { 'idempotency-key': key } });
     const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => cancel(`cancel-${index % 4}`)));
     expect(answers.some(({ status }) => status === 202)).toBe(true);
     expect(answers.every(({ status }) => status === 202 || status === 409)).toBe(true);
@@ -158,7 +160,8 @@ describe('deleting', () => {
     inWorkspace(mine(), async ({ sql }) => {
       const id = newId('artifact');
       await sql`insert into kos.artifacts (id, workspace_id, run_id, step_path, name, media_type, size_bytes, sha256) values (${id}, ${mine()}, ${runId}, ${id}, 'a.txt', 'text/plain', 4, ${sha256})`;
-      for (const run of [runId, ...referredToBy]) await sql`insert into kos.artifact_references (workspace_id, artifact_id, run_id) values (${mine()}, ${id}, ${run})`;
+      for (const run of [runId, ...referredToBy])
+        await sql`insert into kos.artifact_references (workspace_id, artifact_id, run_id) values (${mine()}, ${id}, ${run})`;
       return id;
     });
 

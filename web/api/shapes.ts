@@ -12,7 +12,12 @@ export const listOf = <Item extends z.ZodType>(item: Item) => z.object({ items: 
 
 export const idParams = (kind: IdKind) => z.object({ id: idSchema(kind) });
 
-export const planNameParams = z.object({ name: z.string().max(64).regex(/^[a-z][a-z0-9-]*$/, 'is not a plan name') });
+export const planNameParams = z.object({
+  name: z
+    .string()
+    .max(64)
+    .regex(/^[a-z][a-z0-9-]*$/, 'is not a plan name'),
+});
 
 export const secretNameParams = z.object({ name: secretNameSchema });
 

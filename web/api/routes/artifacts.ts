@@ -54,7 +54,9 @@ export const artifactRoutes = (dependencies: ApiDependencies): Route[] => [
 /** A step wrote it, from whatever it read: nothing in it may run in a browser under our origin. */
 function setContentHeaders(response: Response, artifact: Artifact, sizeBytes: number): void {
   response.status(200).set({
-    'Content-Type': /^[a-z0-9][a-z0-9!#$&^_.+-]*\/[a-z0-9][a-z0-9!#$&^_.+-]*(; ?charset=[a-z0-9-]+)?$/i.test(artifact.mediaType) ? artifact.mediaType : 'application/octet-stream',
+    'Content-Type': /^[a-z0-9][a-z0-9!#$&^_.+-]*\/[a-z0-9][a-z0-9!#$&^_.+-]*(; ?charset=[a-z0-9-]+)?$/i.test(artifact.mediaType)
+      ? artifact.mediaType
+      : 'application/octet-stream',
     'Content-Length': String(sizeBytes),
     'Content-Disposition': contentDisposition(artifact.name),
     'Content-Security-Policy': "sandbox; default-src 'none'",

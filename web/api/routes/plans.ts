@@ -62,7 +62,8 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     access: { permission: 'plans:read' },
     params: planNameParams,
     responses: { 200: planVersionSchema },
-    handler: async ({ principal, params }) => json(await inWorkspaceOf(dependencies, principal, (transaction) => readPlanVersion(transaction, params.name, null))),
+    handler: async ({ principal, params }) =>
+      json(await inWorkspaceOf(dependencies, principal, (transaction) => readPlanVersion(transaction, params.name, null))),
   }),
   defineRoute({
     method: 'get',
@@ -73,7 +74,11 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     query: z.strictObject(pageQuery),
     responses: { 200: listOf(planSummarySchema) },
     handler: async ({ principal, params, query }) =>
-      json(await inWorkspaceOf(dependencies, principal, (transaction) => listPlanVersions(transaction, params.name, { cursor: query.cursor ?? null, limit: query.limit }))),
+      json(
+        await inWorkspaceOf(dependencies, principal, (transaction) =>
+          listPlanVersions(transaction, params.name, { cursor: query.cursor ?? null, limit: query.limit }),
+        ),
+      ),
   }),
   defineRoute({
     method: 'get',

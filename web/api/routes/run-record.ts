@@ -12,7 +12,13 @@ import { anyOf, idParams, listOf, pageQuery } from '../shapes.ts';
 
 const positionQuery = { after: z.string().max(100).optional(), limit: pageQuery.limit };
 
-const logLineSchema = z.object({ at: z.string(), level: z.enum(['info', 'warn', 'error']), text: z.string(), stepPath: z.string().nullable(), position: z.string() });
+const logLineSchema = z.object({
+  at: z.string(),
+  level: z.enum(['info', 'warn', 'error']),
+  text: z.string(),
+  stepPath: z.string().nullable(),
+  position: z.string(),
+});
 
 /** A page in the sequencer's order; `reset`: the position that was asked for is not kept, and the page starts over. */
 const recordOf = <Item extends z.ZodType>(item: Item) => listOf(item).extend({ reset: z.boolean() });

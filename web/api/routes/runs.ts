@@ -110,7 +110,10 @@ export const runRoutes = (dependencies: ApiDependencies): Route[] => [
     responses: { 204: null },
     handler: async ({ principal, params }) => {
       const { system, artifacts, now } = dependencies;
-      await deleteRun({ system, artifacts, now: () => now().getTime() }, { workspaceId: principal.workspaceId, actor: principal.principalId, runId: params.id });
+      await deleteRun(
+        { system, artifacts, now: () => now().getTime() },
+        { workspaceId: principal.workspaceId, actor: principal.principalId, runId: params.id },
+      );
       return empty();
     },
   }),

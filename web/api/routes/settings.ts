@@ -41,7 +41,8 @@ export const settingsRoutes = (dependencies: ApiDependencies): Route[] => {
       summary: 'The settings of this workspace, defaults included',
       access: { permission: 'settings:read' },
       responses: { 200: shownSettingsSchema },
-      handler: async ({ principal }) => show(await inWorkspaceOf(dependencies, principal, (transaction) => readVersionedSettings(transaction, principal.workspaceId))),
+      handler: async ({ principal }) =>
+        show(await inWorkspaceOf(dependencies, principal, (transaction) => readVersionedSettings(transaction, principal.workspaceId))),
     }),
     defineRoute({
       method: 'patch',

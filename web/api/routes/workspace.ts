@@ -53,7 +53,10 @@ export const workspaceRoutes = (dependencies: ApiDependencies): Route[] => [
     access: { permission: 'runs:read' },
     responses: { 200: overviewSchema },
     handler: async ({ principal }) => {
-      const counts = await inWorkspaceOf(dependencies, principal, async (transaction) => ({ runs: await countRuns(transaction), openApprovals: await countOpenApprovals(transaction) }));
+      const counts = await inWorkspaceOf(dependencies, principal, async (transaction) => ({
+        runs: await countRuns(transaction),
+        openApprovals: await countOpenApprovals(transaction),
+      }));
       const none = Object.fromEntries(runStatuses.map((status) => [status, 0]));
       return json({ runs: { ...none, ...counts.runs }, openApprovals: counts.openApprovals, parts: (await dependencies.health.check()).parts });
     },
