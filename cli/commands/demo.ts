@@ -8,13 +8,15 @@ export function defineDemo(demo: Command, invocation: Invocation): void {
     .description(
       'Starts the plan fan-out, kills the worker (SIGKILL) when half of the items are done, waits for the end and counts what each item has left behind: none may be missing, none doubled.',
     )
-    .option('--items <count>', 'how many items', parseCount, 100)
+    .option('--items <count>', 'how many items', parseCount, usualItems)
     .action(async (options: { items: number }) => {
       const { demonstrateCrash } = await import('../demo/crash.ts');
       await demonstrateCrash(invocation, options.items);
     });
 }
 
+/** Enough for a worker to be in the middle of them when the news of half of them arrives. */
+const usualItems = 300;
 const mostItems = 100_000;
 
 function parseCount(text: string): number {

@@ -19,8 +19,8 @@ export interface TinyStack {
 export const partNames = ['postgres', 'temporal', 'worker', 'api'] as const;
 export type PartName = (typeof partNames)[number];
 
-export function launchTinyStack(home: string, extra: { env?: Record<string, string>; words?: string[] } = {}): TinyStack {
-  const file = join(projectRoot, 'tests', 'rig', 'tiny-parts', 'supervisor.ts');
+export function launchTinyStack(home: string, extra: { env?: Record<string, string>; words?: string[]; file?: string } = {}): TinyStack {
+  const file = extra.file ?? join(projectRoot, 'tests', 'rig', 'tiny-parts', 'supervisor.ts');
   const child = spawn(process.execPath, [file, ...(extra.words ?? [])], { env: { ...environment, KOS_HOME: home, KOS_PORT: '0', ...extra.env } });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
