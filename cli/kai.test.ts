@@ -1,7 +1,16 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { launcher, makeHome, runKai } from '#tests/kai/run-kai.ts';
+import { startFixtureServer } from '#tests/kai/fixture-server.ts';
+import { launcher, makeHome, runKai, spawnKai } from '#tests/kai/run-kai.ts';
+
+/** The first program on PATH that is a Node 20 to 23: what the launcher is for. */
+const olderNode = (process.env['PATH'] ?? '')
+  .split(delimiter)
+  .map((folder) => join(folder, 'node'))
+  .find((path) => /^v2[0-3]\./.test(existsSync(path) ? spawnSync(path, ['--version'], { encoding: 'utf8' }).stdout : ''));
 
 describe('the launcher and the command line', () => {
   test('prints its version, fast', async () => {
@@ -25,6 +34,26 @@ describe('the launcher and the command line', () => {
     const { code, stdout } = await runKai(['version', '--json'], { home, cwd: '/', command: [link] });
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ version: expect.any(String), node: expect.stringMatching(/^2[4-9]\./) });
+  });
+
+  test.runIf(olderNode !== undefined)('runs under the older Node of the system: streams, exit code and signals go through', async () => {
+    const home = await makeHome();
+    const command = [olderNode ?? '', launcher];
+    const version = await runKai(['version', '--json'], { home, command });
+    expect(JSON.parse(version.stdout)).toMatchObject({ node: expect.stringMatching(/^2[4-9]\./) });
+    expect((await runKai(['run', 'start'], { home, command })).code).toBe(2);
+    const asked = Promise.withResolvers<void>();
+    const silent = await startFixtureServer({
+      'GET /v1/me': () => {
+        asked.resolve();
+        return new Promise(() => undefined);
+      },
+    });
+    const waiting = spawnKai(['api', 'GET', '/v1/me'], { home, command, env: { KOS_URL: silent.url, KOS_API_KEY: silent.apiKey } });
+    await asked.promise;
+    waiting.kill('SIGTERM');
+    expect((await waiting.finished).code).toBe(128 + 15);
+    await silent.close();
   });
 
   test('a wrong word is a usage error that suggests the right one', async () => {
