@@ -83,6 +83,9 @@ describe('the launcher and the command line', () => {
     for (const word of ['run', 'approval', 'plan', 'artifact', 'status', 'doctor', 'settings', 'secret', 'demo', 'api', 'completion', 'version', 'up']) {
       expect(stdout).toMatch(new RegExp(`^ {2}${word} `, 'm'));
     }
+    expect(await runKai([], { home })).toEqual({ code, stdout, stderr: '' });
+    expect(await runKai(['help', 'run', 'start'], { home })).toEqual(await runKai(['run', 'start', '--help'], { home }));
+    expect((await runKai(['--version'], { home })).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
     const up = await runKai(['up', '--help'], { home });
     expect(up).toMatchObject({ code: 0, stdout: expect.stringContaining('npm start') });
   });
