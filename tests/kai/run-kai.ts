@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import { projectRoot } from '#config';
 
 export interface KaiResult {
@@ -28,9 +29,15 @@ export interface KaiOptions {
 
 export const launcher = join(projectRoot, 'cli', 'kai.mjs');
 
+const homes: string[] = [];
+afterAll(async () => {
+  for (const home of homes.splice(0)) await rm(home, { recursive: true, force: true });
+});
+
 /** A `$KOS_HOME` as a start leaves it for kai: the key file. */
 export async function makeHome(server?: { url: string; apiKey: string }): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 'kos-kai-'));
+  homes.push(home);
   if (server !== undefined) await writeFile(join(home, 'cli.json'), JSON.stringify({ url: server.url, apiKey: server.apiKey }), { mode: 0o600 });
   return home;
 }
