@@ -44,7 +44,7 @@ class ForEachWindow {
   async live(): Promise<void> {
     const { step, from, to, concurrency } = this.input;
     const loaded = await trusted(bookkeeping.loadWindow({ claim: this.claim, step, from, to }), 'loadWindow');
-    const items = { count: to - from + 1, concurrency, unstarted: loaded.unfinished, inFlight: [], retrying: loaded.retrying, windows: null, failed: loaded.failed };
+    const items = { count: to - from + 1, concurrency, unstarted: loaded.unfinished, inFlight: [], retrying: loaded.retrying.map(({ item, inMs }) => ({ item, atMs: Date.now() + inMs })), windows: null, failed: loaded.failed };
     let state: WindowState = { items, stopped: loaded.superseded, superseded: loaded.superseded };
     for (;;) {
       this.clock.update(Date.now());

@@ -8,7 +8,8 @@ export interface PlanRunInput {
   generation: number;
   /** With it the run starts from nothing; without it, from what Postgres holds. */
   shape: PlanShape | null;
-  deadlineMs: number | null;
+  /** What is left of the run's time by the database's clock when it was started, ms; null: no deadline. */
+  endsInMs: number | null;
   /** Windows that the previous execution of this chain left open. */
   windows: { step: number; from: number; to: number }[];
 }

@@ -3,7 +3,7 @@ import type { RunEvent } from '#core/engine/apply-event.ts';
 import type { Claim } from '#core/engine/claim.ts';
 import { decide } from '#core/engine/decide.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
-import { initialState, type RunState, restoreState } from '#core/engine/state.ts';
+import { initialState, instantOf, type RunState, restoreState } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { Alarm } from './alarm.ts';
 import { GenerationClock } from './generation.ts';
@@ -63,11 +63,11 @@ class PlanRun {
   }
 
   private async load(): Promise<{ shape: PlanShape; state: RunState } | null> {
-    const { shape, deadlineMs } = this.input;
-    if (shape !== null) return { shape, state: initialState(shape, deadlineMs) };
+    const { shape, endsInMs } = this.input;
+    if (shape !== null) return { shape, state: initialState(shape, instantOf(endsInMs, Date.now())) };
     const loaded = await loadProgress(this.claim);
     if (loaded === null) return null;
-    return { shape: loaded.shape, state: restoreState(loaded.shape, { ...loaded.progress, windows: this.input.windows }) };
+    return { shape: loaded.shape, state: restoreState(loaded.shape, { ...loaded.progress, windows: this.input.windows }, Date.now()) };
   }
 
   private mayHandOver(state: RunState): boolean {

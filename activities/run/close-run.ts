@@ -37,9 +37,10 @@ async function endingOf(dependencies: RunActivityDependencies, sql: TransactionS
     case null:
       return await endingByOutput(dependencies, sql, work);
     case 'failed':
-      return { status: 'failed', output: null, error: (await firstFailure(sql, work.claim.runId)) ?? unexplained };
+      return { status: 'failed', output: null, error: (await firstFailure(sql, work.claim.runId, ['failed', 'uncertain'])) ?? unexplained };
     case 'timed_out':
-      return { status: 'failed', output: null, error: runTimedOut(work.executable) };
+      // What failed before its time ran out says more. An uncertain step may be one that the deadline itself stopped.
+      return { status: 'failed', output: null, error: (await firstFailure(sql, work.claim.runId, ['failed'])) ?? runTimedOut(work.executable) };
     case 'cancelled':
       return { status: 'cancelled', output: null, error: await cancelReason(sql, work.claim.runId) };
   }

@@ -20,8 +20,8 @@ import { resolveInput } from './resolve-input.ts';
 import type { StepWork } from './step-work.ts';
 import { ToolFailure } from '#services/tools/tool.ts';
 
-/** What came of one try at a step: an outcome for good, or the instant of its next attempt. */
-export type Tried = { outcome: Outcome } | { retryAtMs: number };
+/** What came of one try at a step: an outcome for good, or the time until its next attempt, ms. */
+export type Tried = { outcome: Outcome } | { retryInMs: number };
 
 type Effect = 'pure' | 'idempotent' | 'effectful';
 
@@ -36,7 +36,7 @@ interface Begun {
 export async function executeStep(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
   const effect = effectOf(dependencies, work.compiled);
   const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, ({ sql }) => begin(dependencies, sql, work, effect));
-  if ('outcome' in begun || 'retryAtMs' in begun) return begun;
+  if ('outcome' in begun || 'retryInMs' in begun) return begun;
   const performed = await perform(dependencies, work, effect, begun);
   return await dependencies.database.inWorkspace(work.claim.workspaceId, async ({ sql }) => {
     const header = await readHeader(sql, work.claim);
@@ -206,7 +206,9 @@ async function endInFailure(sql: TransactionSql, work: StepWork, step: TakenStep
   }
   if (work.signal.aborted || header.cancelRequested) return await endCancelled(sql, claim, step);
   if (failure.retryable && step.attempt < compiled.retry.maxAttempts) {
-    return { retryAtMs: await recordRetry(sql, claim, step, failure.error, retryDelayMs(compiled.retry, step.attempt, failure.retryAfterMs), work.alone) };
+    const retryInMs = retryDelayMs(compiled.retry, step.attempt, failure.retryAfterMs);
+    await recordRetry(sql, claim, step, failure.error, retryInMs, work.alone);
+    return { retryInMs };
   }
   await endStep(sql, claim, step, { ...ending, status: 'failed', metadata: compiled.tolerated ? { tolerated: true } : {} });
   if (compiled.tolerated) await work.alsoAtEnd?.(sql, header);

@@ -62,7 +62,9 @@ async function openingFailed(sql: TransactionSql, work: RunWork, compiled: Compi
   const failure = classifyFailure(thrown, compiled.id);
   if (failure === null) throw thrown;
   if (failure.retryable && step.attempt < compiled.retry.maxAttempts) {
-    return { retryAtMs: await recordRetry(sql, work.claim, step, failure.error, retryDelayMs(compiled.retry, step.attempt, null), alone) };
+    const retryInMs = retryDelayMs(compiled.retry, step.attempt, null);
+    await recordRetry(sql, work.claim, step, failure.error, retryInMs, alone);
+    return { retryInMs };
   }
   return { outcome: await endFailed(sql, work, compiled, step, failure.error) };
 }

@@ -22,7 +22,7 @@ export interface LoadedRun {
 
 export interface LoadedWindow {
   unfinished: ItemRange[];
-  retrying: { item: number; atMs: number }[];
+  retrying: { item: number; inMs: number }[];
   failed: boolean;
   superseded: boolean;
 }
@@ -79,7 +79,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
             const last = closes && step === steps.at(-1);
             const alsoAtEnd = last ? { alsoAtEnd: closeWithLastStep(dependencies, base, () => void (closed = true)) } : {};
             const tried = await executeStep(dependencies, { ...base, compiled, item: null, alone, signal, ...alsoAtEnd });
-            if ('retryAtMs' in tried) return { outcomes, retryAtMs: tried.retryAtMs };
+            if ('retryInMs' in tried) return { outcomes, retryInMs: tried.retryInMs };
             outcomes += tried.outcome;
             if (!goesOn(tried.outcome) || performance.now() > until) break;
           }
@@ -95,7 +95,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
           const compiled = base.executable.plan.steps[step];
           if (compiled === undefined) throw new Error(`The plan of ${claim.runId} has no step ${step}.`);
           const tried = await executeStep(dependencies, { ...base, compiled, item, alone, signal });
-          return 'retryAtMs' in tried ? { outcomes: '', retryAtMs: tried.retryAtMs } : { outcomes: tried.outcome };
+          return 'retryInMs' in tried ? { outcomes: '', retryInMs: tried.retryInMs } : { outcomes: tried.outcome };
         }),
       );
     },

@@ -52,7 +52,7 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
       const opened = 'approval' in compiled.definition ? await openApproval(dependencies, sql, work, compiled, gated, scope) : await openTimer(dependencies, sql, work, compiled, scope);
       await markStepWaiting(sql, claim, step, opened.waitingFor);
       if (alone) await markRunWaiting(sql, claim, opened.waitingFor);
-      return { waitId: opened.waitId, untilMs: opened.untilMs };
+      return { waitId: opened.waitId, endsInMs: opened.endsInMs };
     } catch (thrown) {
       const failure = classifyFailure(thrown, compiled.id);
       if (failure === null) throw thrown;
@@ -71,9 +71,9 @@ const readsOf = (compiled: CompiledStep, gated: CompiledStep[]): string[] => [
 
 async function openTimer(dependencies: RunActivityDependencies, sql: TransactionSql, work: RunWork, compiled: CompiledStep, scope: Scope): Promise<Opened> {
   const deadline = deadlineOf(compiled, asObject(await dependencies.evaluator.evaluate(compiled.input, scope)));
-  const { waitId, untilMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'timer', deadline);
+  const { waitId, endsInMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'timer', deadline);
   const until = expiresAt?.toISOString() ?? null;
-  return { waitId, untilMs, waitingFor: { kind: 'timer', ref: waitId, until, text: `${compiled.id} waits until ${until ?? 'it is ended'}.` } };
+  return { waitId, endsInMs, waitingFor: { kind: 'timer', ref: waitId, until, text: `${compiled.id} waits until ${until ?? 'it is ended'}.` } };
 }
 
 function deadlineOf(compiled: CompiledStep, wait: Record<string, Json>): Deadline {
@@ -94,7 +94,7 @@ async function openApproval(dependencies: RunActivityDependencies, sql: Transact
   const evaluated = asObject(await dependencies.evaluator.evaluate(compiled.input, scope));
   const message = typeof evaluated.message === 'string' ? evaluated.message : null;
   const from = options.from ?? stepDefaults.approval.from;
-  const { waitId, untilMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'approval', { inMs: options.expiresInMs ?? stepDefaults.approval.expiresInMs });
+  const { waitId, endsInMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'approval', { inMs: options.expiresInMs ?? stepDefaults.approval.expiresInMs });
   const approvalId = await insertApproval(sql, work.claim, compiled.id, {
     waitId,
     message,
@@ -105,7 +105,7 @@ async function openApproval(dependencies: RunActivityDependencies, sql: Transact
     expiresAt,
   });
   const until = expiresAt?.toISOString() ?? null;
-  return { waitId, untilMs, waitingFor: { kind: 'approval', ref: approvalId, until, text: `${compiled.id} waits for a decision by ${from}.` } };
+  return { waitId, endsInMs, waitingFor: { kind: 'approval', ref: approvalId, until, text: `${compiled.id} waits for a decision by ${from}.` } };
 }
 
 const approvalOf = (compiled: CompiledStep): ApprovalStep['approval'] => ('approval' in compiled.definition ? compiled.definition.approval : {});
@@ -127,19 +127,19 @@ export async function settleWait(dependencies: RunActivityDependencies, work: Ru
     assertClaim(header, claim);
     const wait = await lockWait(sql, waitId);
     if (wait === null || wait.stepPath !== compiled.id) throw new Error(`The wait ${waitId} is not one of ${compiled.id} in ${claim.runId}.`);
-    if (wait.status === 'open' && !wait.due) return { waitId, untilMs: wait.untilMs };
+    if (wait.status === 'open' && !wait.due) return { waitId, endsInMs: wait.endsInMs };
     const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
     if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
     await markWorking(sql, claim, header);
-    if (wait.kind === 'timer') return await endTimer(sql, work, step, waitId, wait.untilMs);
+    if (wait.kind === 'timer') return await endTimer(sql, work, step, waitId, wait.expiresAt);
     if (wait.status === 'open') await expireApproval(sql, claim, waitId, compiled.id);
     return await endApproval(sql, work, compiled, step);
   });
 }
 
-async function endTimer(sql: TransactionSql, work: RunWork, step: TakenStep, waitId: string, untilMs: number | null): Promise<WaitOpened> {
+async function endTimer(sql: TransactionSql, work: RunWork, step: TakenStep, waitId: string, expiresAt: Date | null): Promise<WaitOpened> {
   await closeWait(sql, waitId, 'settled');
-  const output = { until: untilMs === null ? null : new Date(untilMs).toISOString() };
+  const output = { until: expiresAt?.toISOString() ?? null };
   await endStep(sql, work.claim, step, { status: 'succeeded', output, error: null, costMicros: 0, metadata: {} });
   return { outcome: 's' };
 }

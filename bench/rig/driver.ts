@@ -74,7 +74,7 @@ export function makeDriver(stack: Stack) {
       const runId = await accept(plan, { payload }, false);
       const shape = shapes.get(plan) ?? null;
       const since = performance.now();
-      await workflows.start({ runId, workspaceId, rules: currentRules, generation: 1, shape, deadlineMs: null, windows: [] }, { resume: false });
+      await workflows.start({ runId, workspaceId, rules: currentRules, generation: 1, shape, endsInMs: null, windows: [] }, { resume: false });
       await client.workflow.getHandle(runId).result();
       const spanMs = performance.now() - since;
       const run = await read(runId);

@@ -1,7 +1,7 @@
 import type { PlanShape } from '#schemas/shape.ts';
-import { itemReturned, openItems, windowReturned } from './items.ts';
-import { type ItemsJoined, type ItemsOpened, isOutcome, type Outcome, stopsTheRun, type UnitResult, type WaitOpened } from './outcome.ts';
-import type { RunState, StepState } from './state.ts';
+import { type ItemsState, itemReturned, openItems, windowReturned } from './items.ts';
+import { type ItemRange, type ItemsJoined, type ItemsOpened, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
+import { type Ending, endingOfStep, instantOf, type RunState, type StepState } from './state.ts';
 
 /** What happened since the last decision. Everything but signals is the answer of an activity that has already recorded it. */
 export type RunEvent =
@@ -19,21 +19,21 @@ export type RunEvent =
   | { what: 'closed' }
   | { what: 'tick' };
 
-export function applyEvent(shape: PlanShape, state: RunState, event: RunEvent): RunState {
+export function applyEvent(shape: PlanShape, state: RunState, event: RunEvent, nowMs: number): RunState {
   switch (event.what) {
     case 'unit':
-      return afterUnit(shape, state, event.unit, event.result);
+      return afterUnit(shape, state, event.unit, event.result, nowMs);
     case 'item':
-      return afterItem(state, event.step, event.item, event.result);
+      return afterItem(state, event.step, event.item, event.result, nowMs);
     case 'itemsOpened':
-      return afterItemsOpened(shape, state, event.step, event.result);
+      return afterItemsOpened(shape, state, event.step, event.result, nowMs);
     case 'itemsJoined':
-      return afterItemsJoined(shape, state, event.step, event.result);
+      return afterItemsJoined(shape, state, event.step, event.result, nowMs);
     case 'window':
-      return withItems(state, event.step, (items) => windowReturned(items, event.from, event.failed), event.failed);
+      return withItems(state, event.step, (items) => windowReturned(items, event.from, event.failed));
     case 'waitOpened':
     case 'waitSettled':
-      return afterWait(state, event.step, event.result);
+      return afterWait(state, event.step, event.result, nowMs);
     case 'decision':
       return state.earlyDecisions.includes(event.waitId) ? state : { ...state, earlyDecisions: [...state.earlyDecisions, event.waitId] };
     case 'skipped':
@@ -47,56 +47,66 @@ export function applyEvent(shape: PlanShape, state: RunState, event: RunEvent): 
   }
 }
 
-function afterUnit(shape: PlanShape, state: RunState, unit: number, result: UnitResult): RunState {
+function afterUnit(shape: PlanShape, state: RunState, unit: number, result: UnitResult, nowMs: number): RunState {
   if (result.superseded === true || result.closed === true) return { ...state, closed: true };
   const unfinished = (shape.units[unit] ?? []).filter((member) => state.steps[member]?.status !== 'ended');
   const changes = new Map<number, StepState>();
   unfinished.forEach((member, position) => {
-    const letter = result.outcomes[position];
-    if (letter !== undefined && isOutcome(letter)) changes.set(member, { status: 'ended', outcome: letter });
-    else if (position === result.outcomes.length && result.retryAtMs !== undefined) changes.set(member, { status: 'retrying', atMs: result.retryAtMs });
-    else changes.set(member, { status: 'pending' });
+    const retryInMs = position === result.outcomes.length ? result.retryInMs : undefined;
+    changes.set(member, stateAfter(result.outcomes[position], retryInMs, nowMs));
   });
   return withSteps(state, changes);
 }
 
-function afterItem(state: RunState, step: number, item: number, result: UnitResult): RunState {
+/** Ended, to be tried again, or to be started (again). */
+function stateAfter(letter: string | undefined, retryInMs: number | undefined, nowMs: number): StepState {
+  if (letter !== undefined && isOutcome(letter)) return { status: 'ended', outcome: letter };
+  return retryInMs === undefined ? { status: 'pending' } : { status: 'retrying', atMs: nowMs + retryInMs };
+}
+
+function afterItem(state: RunState, step: number, item: number, result: UnitResult, nowMs: number): RunState {
   if (result.superseded === true) return { ...state, closed: true };
   const letter = result.outcomes[0] ?? '';
   const outcome = isOutcome(letter) ? letter : null;
-  return withItems(state, step, (items) => itemReturned(items, item, outcome, result.retryAtMs ?? null), outcome !== null && stopsTheRun(outcome));
+  const next = withItems(state, step, (items) => itemReturned(items, item, outcome, instantOf(result.retryInMs ?? null, nowMs)));
+  return outcome === 'c' ? withEnding(next, 'cancelled') : next;
 }
 
-function withItems(state: RunState, step: number, change: (items: Extract<StepState, { status: 'items' }>['items']) => Extract<StepState, { status: 'items' }>['items'], failed: boolean): RunState {
+function withItems(state: RunState, step: number, change: (items: ItemsState) => ItemsState): RunState {
   const current = state.steps[step];
   if (current?.status !== 'items') return state;
-  const next = withSteps(state, new Map([[step, { status: 'items', items: change(current.items) }]]));
-  return failed && next.ending === null ? { ...next, ending: 'failed' } : next;
+  return withSteps(state, new Map([[step, { status: 'items', items: change(current.items) }]]));
 }
 
-function afterItemsOpened(shape: PlanShape, state: RunState, step: number, result: ItemsOpened): RunState {
+function afterItemsOpened(shape: PlanShape, state: RunState, step: number, result: ItemsOpened, nowMs: number): RunState {
   if (result.superseded === true) return { ...state, closed: true };
-  if (result.count === undefined) return ended(state, step, result.outcome, result.retryAtMs);
-  const unfinished: [number, number][] = result.count === 0 ? [] : [[0, result.count - 1]];
-  const concurrency = shape.steps[step]?.forEach?.concurrency ?? 1;
-  const items = openItems({ count: result.count, unfinished, retrying: [], concurrency, windows: [], failed: false });
-  return withSteps(state, new Map([[step, { status: 'items', items }]]));
+  const { count, outcome, retryInMs } = result;
+  if (count === undefined) return withSteps(state, new Map([[step, stateAfter(outcome, retryInMs, nowMs)]]));
+  return withOpenItems(shape, state, step, count, count === 0 ? [] : [[0, count - 1]]);
 }
 
-function afterItemsJoined(shape: PlanShape, state: RunState, step: number, result: ItemsJoined): RunState {
+function afterItemsJoined(shape: PlanShape, state: RunState, step: number, result: ItemsJoined, nowMs: number): RunState {
   if (result.superseded === true || result.closed === true) return { ...state, closed: true };
-  if (result.unfinished === undefined) return ended(state, step, result.outcomes[0], result.retryAtMs);
+  const { unfinished, outcomes, retryInMs } = result;
+  if (unfinished === undefined) return withSteps(state, new Map([[step, stateAfter(outcomes[0], retryInMs, nowMs)]]));
+  return withOpenItems(shape, state, step, Math.max(...unfinished.map(([, to]) => to)) + 1, unfinished);
+}
+
+function withOpenItems(shape: PlanShape, state: RunState, step: number, count: number, unfinished: readonly ItemRange[]): RunState {
   const concurrency = shape.steps[step]?.forEach?.concurrency ?? 1;
-  const count = Math.max(...result.unfinished.map(([, to]) => to)) + 1;
-  const items = openItems({ count, unfinished: result.unfinished, retrying: [], concurrency, windows: [], failed: false });
+  const items = openItems({ count, unfinished, retrying: [], concurrency, windows: [], failed: false });
   return withSteps(state, new Map([[step, { status: 'items', items }]]));
 }
 
-function afterWait(before: RunState, step: number, result: WaitOpened): RunState {
+function afterWait(before: RunState, step: number, result: WaitOpened, nowMs: number): RunState {
   if (result.superseded === true) return { ...before, closed: true };
   const state = withoutSettledDecision(before, step);
-  if (result.waitId === undefined) return ended(state, step, result.outcome, result.retryAtMs);
-  return withSteps(state, new Map([[step, { status: 'waiting', waitId: result.waitId, untilMs: result.untilMs ?? null }]]));
+  const { waitId, outcome, endsInMs } = result;
+  if (waitId === undefined) return { ...withSteps(state, new Map([[step, stateAfter(outcome, undefined, nowMs)]])), knownWaiting: false };
+  // One that was asked for and is still open is not due by the database's clock: at once, the answer would be the same.
+  const soonestMs = before.steps[step]?.status === 'settling' ? 1 : 0;
+  const untilMs = endsInMs === undefined || endsInMs === null ? null : nowMs + Math.max(soonestMs, Math.ceil(endsInMs));
+  return withSteps(state, new Map([[step, { status: 'waiting', waitId, untilMs }]]));
 }
 
 /** A decision was looked up and is dealt with; one that was found open after all was stale or forged, and is forgotten, or it would be asked for ever. */
@@ -106,13 +116,13 @@ function withoutSettledDecision(state: RunState, step: number): RunState {
   return { ...state, earlyDecisions: state.earlyDecisions.filter((waitId) => waitId !== current.waitId) };
 }
 
-function ended(state: RunState, step: number, letter: string | undefined, retryAtMs: number | undefined): RunState {
-  if (letter !== undefined && isOutcome(letter)) return withSteps(state, new Map([[step, { status: 'ended', outcome: letter satisfies Outcome }]]));
-  return withSteps(state, new Map([[step, retryAtMs === undefined ? { status: 'pending' } : { status: 'retrying', atMs: retryAtMs }]]));
-}
-
 function withSteps(state: RunState, changes: ReadonlyMap<number, StepState>): RunState {
   const steps = state.steps.map((step, index) => changes.get(index) ?? step);
-  const failed = [...changes.values()].some((step) => step.status === 'ended' && stopsTheRun(step.outcome));
-  return { ...state, steps, ending: state.ending ?? (failed ? 'failed' : null) };
+  const endings = [...changes.values()].map(endingOfStep);
+  const next = { ...state, steps };
+  if (endings.includes('cancelled')) return withEnding(next, 'cancelled');
+  return endings.includes('failed') ? withEnding(next, 'failed') : next;
 }
+
+/** The first reason stays. */
+const withEnding = (state: RunState, ending: Ending): RunState => ({ ...state, ending: state.ending ?? ending });

@@ -1,5 +1,6 @@
 import { type ItemsState, itemReturned, itemsSettled, itemsWakeAtMs, takeItems } from './items.ts';
 import { isOutcome, type UnitResult } from './outcome.ts';
+import { instantOf } from './state.ts';
 
 /** A window of a large `forEach`: a workflow over a range of items of its run's step. */
 export interface WindowState {
@@ -24,14 +25,14 @@ export interface WindowDecision {
 const commandsAtMost = 50;
 
 export function decideWindow(before: WindowState, events: readonly WindowEvent[], nowMs: number, hold: boolean): WindowDecision {
-  const state = events.reduce(applyWindowEvent, before);
+  const state = events.reduce((state, event) => applyWindowEvent(state, event, nowMs), before);
   const ending = state.stopped || state.superseded;
   const taken = ending || hold ? { state: state.items, items: [] } : takeItems(state.items, commandsAtMost, nowMs);
   const next = { ...state, items: taken.state };
-  return { state: next, start: taken.items, wakeAtMs: ending ? null : itemsWakeAtMs(taken.state), over: itemsSettled(taken.state, ending) };
+  return { state: next, start: taken.items, wakeAtMs: ending ? null : itemsWakeAtMs(taken.state, nowMs), over: itemsSettled(taken.state, ending) };
 }
 
-function applyWindowEvent(state: WindowState, event: WindowEvent): WindowState {
+function applyWindowEvent(state: WindowState, event: WindowEvent, nowMs: number): WindowState {
   switch (event.what) {
     case 'stop':
       return { ...state, stopped: true };
@@ -39,8 +40,9 @@ function applyWindowEvent(state: WindowState, event: WindowEvent): WindowState {
       return state;
     case 'item': {
       const letter = event.result.outcomes[0] ?? '';
-      const items = itemReturned(state.items, event.item, isOutcome(letter) ? letter : null, event.result.retryAtMs ?? null);
-      return { ...state, items, superseded: state.superseded || event.result.superseded === true };
+      const items = itemReturned(state.items, event.item, isOutcome(letter) ? letter : null, instantOf(event.result.retryInMs ?? null, nowMs));
+      // A cancelled item tells of a cancel whose Signal has not arrived yet.
+      return { items, stopped: state.stopped || letter === 'c', superseded: state.superseded || event.result.superseded === true };
     }
   }
 }

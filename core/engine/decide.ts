@@ -1,6 +1,6 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { applyEvent, type RunEvent } from './apply-event.ts';
-import { itemsSettled, itemsWakeAtMs, takeItems, takeWindow } from './items.ts';
+import { itemsSettled, takeItems, takeWindow } from './items.ts';
 import { needsVerdict, type Verdict } from './readiness.ts';
 import type { Ending, RunState, StepState } from './state.ts';
 
@@ -40,12 +40,12 @@ const commandsAtMost = 50;
  */
 export function decide(rules: number, shape: PlanShape, before: RunState, events: readonly RunEvent[], nowMs: number, hold = false): Decision {
   if (rules !== 1) throw new Error(`This release knows rules 1, not ${rules}.`);
-  const applied = events.reduce((state, event) => applyEvent(shape, state, event), before);
-  const timedOut = applied.ending === null && applied.deadlineMs !== null && applied.deadlineMs <= nowMs;
+  const applied = events.reduce((state, event) => applyEvent(shape, state, event, nowMs), before);
+  const timedOut = heedsDeadline(applied) && applied.deadlineMs !== null && applied.deadlineMs <= nowMs;
   const state: RunState = timedOut ? { ...applied, ending: 'timed_out' } : applied;
   const draft = new Draft(shape, state, nowMs);
   if (!state.closed && !state.closing) {
-    draft.stop(before.ending);
+    draft.stop();
     draft.settleWaits();
     draft.joinItems();
     if (!hold && state.ending === null) draft.start();
@@ -55,6 +55,9 @@ export function decide(rules: number, shape: PlanShape, before: RunState, events
   }
   return { state: draft.state(), commands: draft.commands, wakeAtMs: draft.wakeAtMs() };
 }
+
+/** What a failure lets finish must still end in time. */
+const heedsDeadline = ({ ending }: RunState): boolean => !stopsWork(ending);
 
 /** A cancel and a deadline end what runs; a failure lets it finish. */
 const stopsWork = (ending: Ending | null): boolean => ending === 'cancelled' || ending === 'timed_out';
@@ -66,6 +69,7 @@ class Draft {
   private readonly before: RunState;
   private readonly nowMs: number;
   private readonly steps: StepState[];
+  private told: Ending | null;
   private closing: boolean;
   private knownWaiting: boolean;
   /** Activities that work for this run in this workflow; a chain counts once. */
@@ -76,18 +80,20 @@ class Draft {
     this.before = before;
     this.nowMs = nowMs;
     this.steps = [...before.steps];
+    this.told = before.told;
     this.closing = before.closing;
     this.knownWaiting = before.knownWaiting;
     this.inFlight = shape.units.reduce((sum, members) => sum + inFlightOfUnit(before.steps, members), 0);
   }
 
   state(): RunState {
-    return { ...this.before, steps: this.steps, closing: this.closing, knownWaiting: this.knownWaiting };
+    return { ...this.before, steps: this.steps, told: this.told, closing: this.closing, knownWaiting: this.knownWaiting };
   }
 
-  stop(endingBefore: Ending | null): void {
+  stop(): void {
     const { ending } = this.before;
-    if (ending === endingBefore || ending === null) return;
+    if (ending === this.told || ending === null) return;
+    this.told = ending;
     if (stopsWork(ending)) this.commands.push({ do: 'cancelWork' });
     if (this.openWindowCount() > 0) this.commands.push({ do: 'stopWindows', cancel: stopsWork(ending) });
   }
@@ -96,7 +102,7 @@ class Draft {
   settleWaits(): void {
     if (this.before.ending !== null) return;
     this.steps.forEach((state, step) => {
-      if (state.status !== 'waiting') return;
+      if (state.status !== 'waiting' || this.commands.length >= commandsAtMost) return;
       const decided = this.before.earlyDecisions.includes(state.waitId);
       if (decided || (state.untilMs !== null && state.untilMs <= this.nowMs)) {
         this.steps[step] = { status: 'settling', waitId: state.waitId };
@@ -106,10 +112,11 @@ class Draft {
     });
   }
 
+  /** What a failure left unstarted is not joined: the run's end closes it. */
   joinItems(): void {
     if (stopsWork(this.before.ending)) return;
     this.steps.forEach((state, step) => {
-      if (state.status !== 'items' || !itemsSettled(state.items, this.before.ending !== null)) return;
+      if (state.status !== 'items' || !itemsSettled(state.items, false) || this.commands.length >= commandsAtMost) return;
       this.steps[step] = { status: 'joining' };
       this.commands.push({ do: 'joinItems', step, closes: false });
       this.inFlight += 1;
@@ -128,6 +135,7 @@ class Draft {
 
   /** A skip may skip others in turn: repeated until nothing more is. One activity writes their rows; dependants start when it has. */
   private skipWhatCannotRun(): void {
+    if (this.commands.length >= commandsAtMost) return;
     const skipped: number[] = [];
     for (let found = true; found; ) {
       found = false;
@@ -175,6 +183,8 @@ class Draft {
     const state = this.steps[head];
     const due = state?.status === 'pending' || (state?.status === 'retrying' && state.atMs <= this.nowMs);
     if (!due || this.verdict(head).verdict !== 'ready') return;
+    // A later member is being skipped by an activity of its own: two must not answer for it.
+    if (members.some((member) => this.steps[member]?.status === 'skipping')) return;
     const step = this.shape.steps[head];
     if (step === undefined) return;
     if (step.kind === 'approval' || step.kind === 'wait') this.commands.push({ do: 'openWait', step: head, alone: false });
@@ -207,7 +217,8 @@ class Draft {
   /** When all that is left is waiting, the run says so; it costs an activity only where the opening of the wait could not say it. */
   markWaiting(hold: boolean): void {
     if (this.closing) return;
-    const onlyWaits = this.commands.length === 0 && this.inFlight === 0 && this.openWindowCount() === 0 && this.steps.some((state) => state.status === 'waiting');
+    const onlyWaits =
+      this.commands.length === 0 && this.inFlight === 0 && this.openWindowCount() === 0 && this.steps.some((state) => state.status === 'waiting');
     if (!onlyWaits || hold) {
       if (this.inFlight > 0) this.knownWaiting = false;
       return;
@@ -219,7 +230,9 @@ class Draft {
 
   /** Only now is it known what else was started. */
   tellWhoIsAlone(): void {
-    const working = this.commands.filter((command) => command.do === 'unit' || command.do === 'item' || command.do === 'openItems' || command.do === 'openWait' || command.do === 'joinItems');
+    const working = this.commands.filter(
+      (command) => command.do === 'unit' || command.do === 'item' || command.do === 'openItems' || command.do === 'openWait' || command.do === 'joinItems',
+    );
     const only = working[0];
     if (working.length !== 1 || only === undefined || this.inFlight !== 1 || this.openWindowCount() > 0) return;
     if (only.do !== 'joinItems') only.alone = true;
@@ -237,11 +250,13 @@ class Draft {
     return this.steps.reduce((sum, state) => sum + (state.status === 'items' ? (state.items.windows?.length ?? 0) : 0), 0);
   }
 
+  /** What is due and was not started waits for room or for the end of a drain, which wake by themselves: a timer for it would ring for ever. */
   wakeAtMs(): number | null {
     if (this.before.closed || this.closing) return null;
     const instants = this.before.ending === null ? this.steps.flatMap((state) => wakeOf(state)) : [];
-    if (this.before.deadlineMs !== null && this.before.ending === null) instants.push(this.before.deadlineMs);
-    return instants.length === 0 ? null : Math.min(...instants);
+    if (this.before.deadlineMs !== null && heedsDeadline(this.before)) instants.push(this.before.deadlineMs);
+    const later = instants.filter((instant) => instant > this.nowMs);
+    return later.length === 0 ? null : later.reduce((one, other) => Math.min(one, other));
   }
 }
 
@@ -258,6 +273,5 @@ function wakeOf(state: StepState): number[] {
   if (state.status === 'retrying') return [state.atMs];
   if (state.status === 'waiting') return state.untilMs === null ? [] : [state.untilMs];
   if (state.status !== 'items') return [];
-  const at = itemsWakeAtMs(state.items);
-  return at === null ? [] : [at];
+  return state.items.retrying.map((entry) => entry.atMs);
 }

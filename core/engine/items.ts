@@ -33,7 +33,12 @@ export function openItems(options: OpenItemsOptions): ItemsState {
   const base = { count: options.count, concurrency: options.concurrency, inFlight: [], failed: options.failed };
   if (!windowed) return { ...base, unstarted: without(options.unfinished, options.retrying), retrying: options.retrying, windows: null };
   // A window looks up its own items that wait for another attempt.
-  return { ...base, unstarted: options.windows.reduce((ranges, window) => cutRange(ranges, window), options.unfinished), retrying: [], windows: options.windows };
+  return {
+    ...base,
+    unstarted: options.windows.reduce((ranges, window) => cutRange(ranges, window), options.unfinished),
+    retrying: [],
+    windows: options.windows,
+  };
 }
 
 const without = (ranges: readonly ItemRange[], entries: readonly { item: number }[]): readonly ItemRange[] =>
@@ -54,7 +59,10 @@ export function cutRange(ranges: readonly ItemRange[], cut: ItemRange): readonly
 export function takeItems(state: ItemsState, limit: number, nowMs: number): { state: ItemsState; items: number[] } {
   const free = Math.min(limit, state.concurrency - state.inFlight.length);
   if (free <= 0 || state.failed || state.windows !== null) return { state, items: [] };
-  const due = state.retrying.filter((entry) => entry.atMs <= nowMs).slice(0, free).map((entry) => entry.item);
+  const due = state.retrying
+    .filter((entry) => entry.atMs <= nowMs)
+    .slice(0, free)
+    .map((entry) => entry.item);
   const first = takeFirst(state.unstarted, free - due.length);
   const items = [...due, ...first.items];
   if (items.length === 0) return { state, items };
@@ -107,5 +115,8 @@ export function itemsSettled(state: ItemsState, ending: boolean): boolean {
   return state.failed || ending || (state.unstarted.length === 0 && state.retrying.length === 0);
 }
 
-/** When an item is next due for another attempt; null: none waits. */
-export const itemsWakeAtMs = (state: ItemsState): number | null => (state.retrying.length === 0 ? null : Math.min(...state.retrying.map((entry) => entry.atMs)));
+/** When an item is next due for another attempt; null: none will be. Those due already wait for room, not for the clock. */
+export function itemsWakeAtMs(state: ItemsState, nowMs: number): number | null {
+  const later = state.retrying.filter((entry) => entry.atMs > nowMs);
+  return later.length === 0 ? null : later.reduce((soonest, entry) => Math.min(soonest, entry.atMs), Number.POSITIVE_INFINITY);
+}

@@ -7,8 +7,8 @@ export type Outcome = 's' | 'k' | 'f' | 't' | 'u' | 'c';
 /** What a unit answers to the workflow. Outcomes are those of its steps from the first unfinished one on, in order. */
 export interface UnitResult {
   outcomes: string;
-  /** The step after the last outcome failed and is to be tried again at this instant (ms since the epoch, the database's clock). */
-  retryAtMs?: number;
+  /** The step after the last outcome failed and is to be tried again in so many ms. Durations, not instants: the database's clock and Temporal's may differ. */
+  retryInMs?: number;
   /** The run was closed in the same transaction. */
   closed?: boolean;
   /** Another claim, generation or final status holds the run: this workflow has nothing more to do. */
@@ -18,7 +18,7 @@ export interface UnitResult {
 export interface ItemsOpened {
   /** Ended without items (skipped, failed), or to be tried again. */
   outcome?: Outcome;
-  retryAtMs?: number;
+  retryInMs?: number;
   count?: number;
   superseded?: boolean;
 }
@@ -30,10 +30,9 @@ export interface ItemsJoined extends UnitResult {
 
 export interface WaitOpened {
   outcome?: Outcome;
-  retryAtMs?: number;
   waitId?: string;
-  /** Null: it ends by a decision only. */
-  untilMs?: number | null;
+  /** What is left of it by the database's clock, ms. Null: it ends by a decision only. */
+  endsInMs?: number | null;
   superseded?: boolean;
 }
 
@@ -41,6 +40,12 @@ export interface WaitOpened {
 export type ItemRange = readonly [from: number, to: number];
 
 export const letsDependantsGoOn = (outcome: Outcome): boolean => outcome === 's' || outcome === 't';
+
+/** A step that was cancelled tells of a cancel whose Signal has not arrived yet. */
+export function endingOf(outcome: Outcome): 'failed' | 'cancelled' | null {
+  if (outcome === 'c') return 'cancelled';
+  return stopsTheRun(outcome) ? 'failed' : null;
+}
 
 export const stopsTheRun = (outcome: Outcome): boolean => outcome === 'f' || outcome === 'u';
 

@@ -2,7 +2,11 @@ import type { PlanShape, StepShape } from '#schemas/shape.ts';
 import { letsDependantsGoOn, type Outcome } from './outcome.ts';
 
 /** What a step's needs say of it. `blocked`: these must end first. `skip`: this skipped need takes the step with it. `never`: this need ended in a way that stops it. */
-export type Verdict = { verdict: 'ready' } | { verdict: 'blocked'; by: number[] } | { verdict: 'skip'; because: number } | { verdict: 'never'; because: number };
+export type Verdict =
+  | { verdict: 'ready' }
+  | { verdict: 'blocked'; by: number[] }
+  | { verdict: 'skip'; because: number }
+  | { verdict: 'never'; because: number };
 
 /**
  * A need is met by succeeded or failed-and-tolerated. A skipped need skips the step unless its `when` mentions it; a skipped gate lets the

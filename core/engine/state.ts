@@ -1,6 +1,6 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { type ItemsState, openItems } from './items.ts';
-import { type ItemRange, isOutcome, type Outcome, stopsTheRun } from './outcome.ts';
+import { endingOf, type ItemRange, isOutcome, type Outcome } from './outcome.ts';
 
 /** One step as its run's workflow knows it. Plain JSON. */
 export type StepState =
@@ -16,12 +16,15 @@ export type StepState =
   | { status: 'skipping' }
   | { status: 'ended'; outcome: Outcome };
 
+/** Why a run ends otherwise than by having done everything. */
 export type Ending = 'failed' | 'cancelled' | 'timed_out';
 
 export interface RunState {
   steps: readonly StepState[];
-  /** Why nothing new may start; null: the run goes on. The first reason stays, but a cancel outranks a failure. */
+  /** Why nothing new may start; null: the run goes on. A deadline outranks a failure, a cancel both. */
   ending: Ending | null;
+  /** The ending that what still works was told of; null: none. */
+  told: Ending | null;
   /** The closing activity is in flight. */
   closing: boolean;
   closed: boolean;
@@ -34,46 +37,73 @@ export interface RunState {
 }
 
 export function initialState(shape: PlanShape, deadlineMs: number | null): RunState {
-  return { steps: shape.steps.map(() => ({ status: 'pending' })), ending: null, closing: false, closed: false, earlyDecisions: [], deadlineMs, knownWaiting: false };
+  return {
+    steps: shape.steps.map(() => ({ status: 'pending' })),
+    ending: null,
+    told: null,
+    closing: false,
+    closed: false,
+    earlyDecisions: [],
+    deadlineMs,
+    knownWaiting: false,
+  };
 }
 
-/** What Postgres holds of a run, enough to go on from it: every generation after the first starts here. */
+/**
+ * What Postgres holds of a run, enough to go on from it: every generation after the first starts here. What is left of a time is a duration by
+ * the database's clock (ms), for Temporal's may differ.
+ */
 export interface StoredProgress {
   /** One letter per step: an outcome, or `.` when it has not ended. */
   outcomes: string;
-  retrying: { step: number; item: number | null; atMs: number }[];
-  waits: { step: number; waitId: string; untilMs: number | null }[];
+  retrying: { step: number; item: number | null; inMs: number }[];
+  waits: { step: number; waitId: string; endsInMs: number | null }[];
   /** Open `forEach` steps: items not ended (inclusive ranges), those to be tried again excluded. */
   items: { step: number; count: number; unfinished: ItemRange[]; failed: boolean }[];
   /** Windows of this chain that are still open, by their first item: known from the previous generation only. */
   windows?: { step: number; from: number; to: number }[];
   cancelRequested: boolean;
-  deadlineMs: number | null;
+  /** Null: no deadline. */
+  endsInMs: number | null;
 }
 
-export function restoreState(shape: PlanShape, stored: StoredProgress): RunState {
+export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: number): RunState {
   const steps: StepState[] = shape.steps.map((_, step) => {
     const letter = stored.outcomes[step] ?? '.';
     return isOutcome(letter) ? { status: 'ended', outcome: letter } : { status: 'pending' };
   });
-  for (const wait of stored.waits) steps[wait.step] = { status: 'waiting', waitId: wait.waitId, untilMs: wait.untilMs };
+  for (const wait of stored.waits) steps[wait.step] = { status: 'waiting', waitId: wait.waitId, untilMs: instantOf(wait.endsInMs, nowMs) };
   for (const open of stored.items) {
     const concurrency = shape.steps[open.step]?.forEach?.concurrency ?? 1;
-    const retrying = stored.retrying.filter((entry) => entry.step === open.step && entry.item !== null).map((entry) => ({ item: entry.item ?? 0, atMs: entry.atMs }));
+    const retrying = stored.retrying
+      .filter((entry) => entry.step === open.step && entry.item !== null)
+      .map((entry) => ({ item: entry.item ?? 0, atMs: nowMs + entry.inMs }));
     const windows = (stored.windows ?? []).filter((window) => window.step === open.step).map(({ from, to }): ItemRange => [from, to]);
-    steps[open.step] = { status: 'items', items: openItems({ count: open.count, unfinished: open.unfinished, retrying, concurrency, windows, failed: open.failed }) };
+    steps[open.step] = {
+      status: 'items',
+      items: openItems({ count: open.count, unfinished: open.unfinished, retrying, concurrency, windows, failed: open.failed }),
+    };
   }
   for (const entry of stored.retrying) {
-    if (entry.item === null) steps[entry.step] = { status: 'retrying', atMs: entry.atMs };
+    if (entry.item === null) steps[entry.step] = { status: 'retrying', atMs: nowMs + entry.inMs };
   }
-  const failed = steps.some((state) => state.status === 'ended' && stopsTheRun(state.outcome));
+  const endings = steps.map(endingOfStep);
   return {
     steps,
-    ending: stored.cancelRequested ? 'cancelled' : failed ? 'failed' : null,
+    ending: stored.cancelRequested || endings.includes('cancelled') ? 'cancelled' : endings.includes('failed') ? 'failed' : null,
+    told: null,
     closing: false,
     closed: false,
     earlyDecisions: [],
-    deadlineMs: stored.deadlineMs,
+    deadlineMs: instantOf(stored.endsInMs, nowMs),
     knownWaiting: false,
   };
+}
+
+export const instantOf = (inMs: number | null, nowMs: number): number | null => (inMs === null ? null : nowMs + inMs);
+
+/** What one step says of the whole run; null: nothing. */
+export function endingOfStep(state: StepState): Ending | null {
+  if (state.status === 'ended') return endingOf(state.outcome);
+  return state.status === 'items' && state.items.failed ? 'failed' : null;
 }

@@ -28,7 +28,7 @@ interface StartRow {
   status: RunStatus;
   rules: number;
   generation: number;
-  deadlineMs: number | null;
+  endsInMs: number | null;
   shape: PlanShape | null;
 }
 
@@ -90,14 +90,14 @@ async function send(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
 async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
   const { sql } = options.system;
   const [run] = await sql<StartRow[]>`
-    select r.status, r.rules, r.generation, (extract(epoch from r.deadline_at) * 1000)::float8 as "deadlineMs", v.shape
+    select r.status, r.rules, r.generation, (extract(epoch from r.deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs", v.shape
     from kos.runs r left join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
     where r.id = ${row.runId}`;
   if (run === undefined || isFinalRunStatus(run.status)) return { done: true };
   const resume = row.payload.resume === true;
   if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
-  const { rules, generation, deadlineMs } = run;
-  const input = { runId: row.runId, workspaceId: row.workspaceId, rules, generation, shape: resume ? null : run.shape, deadlineMs, windows: [] };
+  const { rules, generation, endsInMs } = run;
+  const input = { runId: row.runId, workspaceId: row.workspaceId, rules, generation, shape: resume ? null : run.shape, endsInMs, windows: [] };
   await options.workflows.start(input, { resume });
   return { done: true };
 }

@@ -40,9 +40,9 @@ export async function closeWhatIsOpen(sql: TransactionSql, workspaceId: string, 
 }
 
 /** The error that ended the run: that of the first step that failed. */
-export async function firstFailure(sql: TransactionSql, runId: string): Promise<OutcomeError | null> {
+export async function firstFailure(sql: TransactionSql, runId: string, statuses: ('failed' | 'uncertain')[]): Promise<OutcomeError | null> {
   const [row] = await sql<{ path: string; status: string; error: OutcomeError }[]>`
-    select path, status, error from kos.steps where run_id = ${runId} and status in ('failed', 'uncertain') and error is not null
+    select path, status, error from kos.steps where run_id = ${runId} and status in ${sql(statuses)} and error is not null
       and metadata->>'tolerated' is distinct from 'true' order by finished_at limit 1`;
   return row?.error ?? null;
 }

@@ -27,9 +27,9 @@ export async function unfinishedItems(sql: TransactionSql, runId: string, step: 
   return rows.map((row) => [row.from, row.to]);
 }
 
-export async function retryingItems(sql: TransactionSql, runId: string, step: number, from: number, to: number): Promise<{ item: number; atMs: number }[]> {
-  return await sql<{ item: number; atMs: number }[]>`
-    select item, (extract(epoch from retry_at) * 1000)::float8 as "atMs" from kos.steps
+export async function retryingItems(sql: TransactionSql, runId: string, step: number, from: number, to: number): Promise<{ item: number; inMs: number }[]> {
+  return await sql<{ item: number; inMs: number }[]>`
+    select item, coalesce(extract(epoch from retry_at - clock_timestamp()) * 1000, 0)::float8 as "inMs" from kos.steps
     where run_id = ${runId} and step = ${step} and item between ${from} and ${to} and status = 'retrying' order by item`;
 }
 

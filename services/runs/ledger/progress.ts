@@ -10,29 +10,29 @@ import { outcomeOf } from './take-step.ts';
 interface StepRow {
   step: number;
   status: StepStatus;
-  retryAtMs: number | null;
+  retryInMs: number | null;
   items: number | null;
 }
 
 /** Everything that a generation needs to go on: statuses, open waits, items not ended. */
 export async function readProgress(sql: TransactionSql, runId: string, shape: PlanShape): Promise<StoredProgress> {
   const rows = await sql<StepRow[]>`
-    select step, status, (extract(epoch from retry_at) * 1000)::float8 as "retryAtMs", (metadata->>'items')::int as items
+    select step, status, (extract(epoch from retry_at - clock_timestamp()) * 1000)::float8 as "retryInMs", (metadata->>'items')::int as items
     from kos.steps where run_id = ${runId} and item is null`;
-  const [run] = await sql<{ cancelRequested: boolean; deadlineMs: number | null }[]>`
-    select cancel_requested_at is not null as "cancelRequested", (extract(epoch from deadline_at) * 1000)::float8 as "deadlineMs" from kos.runs where id = ${runId}`;
+  const [run] = await sql<{ cancelRequested: boolean; endsInMs: number | null }[]>`
+    select cancel_requested_at is not null as "cancelRequested", (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.runs where id = ${runId}`;
   const open = rows.filter((row) => row.items !== null && row.status === 'running');
   const items = await Promise.all(open.map((row) => openItemsOf(sql, runId, row)));
   return {
     outcomes: outcomeLetters(shape, rows),
     retrying: [
-      ...rows.filter((row) => row.status === 'retrying').map((row) => ({ step: row.step, item: null, atMs: row.retryAtMs ?? 0 })),
-      ...items.flatMap((entry) => entry.retrying.map(({ item, atMs }) => ({ step: entry.step, item, atMs }))),
+      ...rows.filter((row) => row.status === 'retrying').map((row) => ({ step: row.step, item: null, inMs: row.retryInMs ?? 0 })),
+      ...items.flatMap((entry) => entry.retrying.map(({ item, inMs }) => ({ step: entry.step, item, inMs }))),
     ],
     waits: await openWaitsOf(sql, runId),
     items: items.map(({ step, count, unfinished, failed }) => ({ step, count, unfinished, failed })),
     cancelRequested: run?.cancelRequested ?? false,
-    deadlineMs: run?.deadlineMs ?? null,
+    endsInMs: run?.endsInMs ?? null,
   };
 }
 
@@ -46,7 +46,7 @@ async function openItemsOf(
   sql: TransactionSql,
   runId: string,
   row: StepRow,
-): Promise<{ step: number; count: number; unfinished: ItemRange[]; retrying: { item: number; atMs: number }[]; failed: boolean }> {
+): Promise<{ step: number; count: number; unfinished: ItemRange[]; retrying: { item: number; inMs: number }[]; failed: boolean }> {
   const count = row.items ?? 0;
   // A window looks up by itself which of its items wait for another attempt.
   const windowed = count > windowSize;
@@ -65,8 +65,8 @@ export async function hasFailedItem(sql: TransactionSql, runId: string, step: nu
 
 /** A wait that was decided while no workflow listened is due at once. */
 async function openWaitsOf(sql: TransactionSql, runId: string): Promise<StoredProgress['waits']> {
-  return await sql<{ step: number; waitId: string; untilMs: number | null }[]>`
-    select s.step, w.id as "waitId", case when w.status = 'open' then (extract(epoch from w.expires_at) * 1000)::float8 else 0 end as "untilMs"
+  return await sql<{ step: number; waitId: string; endsInMs: number | null }[]>`
+    select s.step, w.id as "waitId", case when w.status = 'open' then (extract(epoch from w.expires_at - clock_timestamp()) * 1000)::float8 else 0 end as "endsInMs"
     from kos.waits w join kos.steps s on s.run_id = w.run_id and s.path = w.step_path
     where w.run_id = ${runId} and s.status = 'waiting'`;
 }

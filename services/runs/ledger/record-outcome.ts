@@ -67,8 +67,8 @@ async function storeOutput(sql: TransactionSql, claim: Claim, output: Json): Pro
   return { inline: null, outputId };
 }
 
-/** A failed attempt that is to be followed by another. Answers the instant of the next one, by the database's clock (ms since the epoch). */
-export async function recordRetry(sql: TransactionSql, claim: Claim, step: TakenStep, error: OutcomeError, delayMs: number, alone: boolean): Promise<number> {
+/** A failed attempt that is to be followed by another, `delayMs` from now. */
+export async function recordRetry(sql: TransactionSql, claim: Claim, step: TakenStep, error: OutcomeError, delayMs: number, alone: boolean): Promise<void> {
   const [row] = await sql<{ retryAt: Date }[]>`
     update kos.steps set status = 'retrying', fence = fence + 1, error = ${sql.json(error)}, retry_at = clock_timestamp() + make_interval(secs => ${delayMs / 1000})
     where run_id = ${claim.runId} and path = ${step.path} and fence = ${step.fence}
@@ -81,7 +81,6 @@ export async function recordRetry(sql: TransactionSql, claim: Claim, step: Taken
   await recordEvents(sql, [{ workspaceId, runId, type: 'step.retrying', data: { stepPath: step.path, kind: step.kind, attempt: step.attempt, error, retryAt: until } }]);
   await recordAudit(sql, [{ workspaceId, actor: 'kos', action: 'step.retrying', subject: runId, data: { stepPath: step.path, attempt: step.attempt, code: error.code } }]);
   if (alone) await markRunWaiting(sql, claim, waitingFor);
-  return row.retryAt.getTime();
 }
 
 /** The run does nothing but wait. */

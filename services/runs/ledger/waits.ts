@@ -9,13 +9,14 @@ import type { StepPlace } from './take-step.ts';
 
 export interface OpenWait {
   waitId: string;
-  untilMs: number | null;
+  /** What is left of it by the database's clock, ms; null: it ends by a decision only. */
+  endsInMs: number | null;
 }
 
 /** The wait that a repeat of the opening activity finds. */
 export async function findOpenWait(sql: TransactionSql, runId: string, stepPath: string): Promise<OpenWait | null> {
-  const [row] = await sql<{ waitId: string; untilMs: number | null }[]>`
-    select id as "waitId", (extract(epoch from expires_at) * 1000)::float8 as "untilMs" from kos.waits
+  const [row] = await sql<OpenWait[]>`
+    select id as "waitId", (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.waits
     where run_id = ${runId} and step_path = ${stepPath} order by opened_at desc limit 1`;
   return row ?? null;
 }
@@ -27,11 +28,11 @@ export async function openWaitRow(sql: TransactionSql, claim: Claim, stepPath: s
   const expiresAt =
     deadline === null ? sql`null::timestamptz` : 'at' in deadline ? sql`${deadline.at}::timestamptz` : sql`clock_timestamp() + make_interval(secs => ${deadline.inMs / 1000})`;
   const waitId = newId('wait');
-  const [row] = await sql<{ expiresAt: Date | null }[]>`
+  const [row] = await sql<{ expiresAt: Date | null; endsInMs: number | null }[]>`
     insert into kos.waits (id, workspace_id, run_id, step_path, kind, expires_at)
-    values (${waitId}, ${claim.workspaceId}, ${claim.runId}, ${stepPath}, ${kind}, ${expiresAt}) returning expires_at as "expiresAt"`;
-  const ends = row?.expiresAt ?? null;
-  return { waitId, expiresAt: ends, untilMs: ends === null ? null : ends.getTime() };
+    values (${waitId}, ${claim.workspaceId}, ${claim.runId}, ${stepPath}, ${kind}, ${expiresAt}) 
+    returning expires_at as "expiresAt", (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as "endsInMs"`;
+  return { waitId, expiresAt: row?.expiresAt ?? null, endsInMs: row?.endsInMs ?? null };
 }
 
 export interface NewApproval {
@@ -70,14 +71,15 @@ export interface WaitRow {
   status: 'open' | 'settled' | 'expired' | 'voided';
   stepPath: string;
   due: boolean;
-  untilMs: number | null;
+  expiresAt: Date | null;
+  endsInMs: number | null;
 }
 
 /** Locks the wait: the database's clock says whether it is due. */
 export async function lockWait(sql: TransactionSql, waitId: string): Promise<WaitRow | null> {
   const [row] = await sql<WaitRow[]>`
     select kind, status, step_path as "stepPath", expires_at is not null and expires_at <= clock_timestamp() as due,
-      (extract(epoch from expires_at) * 1000)::float8 as "untilMs"
+      expires_at as "expiresAt", (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as "endsInMs"
     from kos.waits where id = ${waitId} for update`;
   return row ?? null;
 }

@@ -1,0 +1,52 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decideWindow, type WindowEvent, type WindowState } from './decide-window.ts';
+
+const windowOf = (count: number, concurrency: number): WindowState => ({
+  items: { count, concurrency, unstarted: count === 0 ? [] : [[500, 500 + count - 1]], inFlight: [], retrying: [], windows: null, failed: false },
+  stopped: false,
+  superseded: false,
+});
+const ended = (item: number, outcomes: string): WindowEvent => ({ what: 'item', item, result: { outcomes } });
+
+describe('a window', () => {
+  it('starts each of its items once, 50 at once at most, and is over when all have ended', () => {
+    fc.assert(
+      fc.property(fc.nat(500), fc.integer({ min: 1, max: 100 }), fc.integer({ min: 1, max: 7 }), (count, concurrency, batch) => {
+        let decision = decideWindow(windowOf(count, concurrency), [], 0, false);
+        const started = [...decision.start];
+        while (!decision.over) {
+          const back = decision.state.items.inFlight.slice(0, batch).map((item) => ended(item, 's'));
+          decision = decideWindow(decision.state, back, 0, false);
+          expect(decision.start.length).toBeLessThanOrEqual(50);
+          expect(decision.state.items.inFlight.length).toBeLessThanOrEqual(concurrency);
+          started.push(...decision.start);
+        }
+        expect(started).toEqual(Array.from({ length: count }, (_, index) => 500 + index));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('starts nothing while it drains, and does not ask to be woken for what is due', () => {
+    const first = decideWindow(windowOf(10, 2), [], 0, false);
+    const retry: WindowEvent = { what: 'item', item: 500, result: { outcomes: '', retryInMs: 5 } };
+    const draining = decideWindow(first.state, [retry], 0, true);
+    expect(draining).toMatchObject({ start: [], wakeAtMs: 5, over: false });
+    expect(decideWindow(draining.state, [{ what: 'tick' }], 5, true)).toMatchObject({ start: [], wakeAtMs: null });
+    expect(decideWindow(draining.state, [{ what: 'tick' }], 5, false).start).toEqual([500]);
+  });
+
+  it.each<{ why: string; event: WindowEvent }>([
+    { why: 'it is told to stop', event: { what: 'stop' } },
+    { why: 'an item was cancelled', event: ended(500, 'c') },
+    { why: 'its run belongs to another chain', event: { what: 'item', item: 500, result: { outcomes: '', superseded: true } } },
+    { why: 'an item failed', event: ended(500, 'f') },
+  ])('lets what runs finish and ends when $why', ({ event }) => {
+    const first = decideWindow(windowOf(10, 2), [], 0, false);
+    const stopping = decideWindow(first.state, [event], 0, false);
+    expect(stopping.start).toEqual([]);
+    const rest = stopping.state.items.inFlight.map((item) => ended(item, 's'));
+    expect(decideWindow(stopping.state, rest, 0, false)).toMatchObject({ start: [], over: true });
+  });
+});

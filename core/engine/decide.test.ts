@@ -1,0 +1,182 @@
+import { describe, expect, it } from 'vitest';
+import type { PlanShape, StepShape } from '#schemas/shape.ts';
+import { simulate } from '#tests/engine-simulation/simulate.ts';
+import type { RunEvent } from './apply-event.ts';
+import { type Command, currentRules, type Decision, decide } from './decide.ts';
+import { initialState, type RunState, restoreState, type StoredProgress } from './state.ts';
+
+/** The slow search (tests/engine-simulation/search.ts) tries many more. */
+const plansPerWeather = 3_000;
+
+const step = (needs: number[] = [], more: Partial<StepShape> = {}): StepShape => ({ kind: 'tool', needs, timeoutMs: 60_000, ...more });
+const shapeOf = (steps: StepShape[], more: Partial<PlanShape> = {}): PlanShape => ({
+  steps,
+  units: steps.map((_, index) => [index]),
+  maxInFlight: 100,
+  timeoutMs: null,
+  ...more,
+});
+
+/** Feeds events to the engine, one decision after the other. */
+class Talk {
+  state: RunState;
+  private readonly shape: PlanShape;
+
+  constructor(shape: PlanShape, state = initialState(shape, null)) {
+    this.shape = shape;
+    this.state = state;
+  }
+
+  say(events: RunEvent[], nowMs = 0, hold = false): Decision {
+    const decision = decide(currentRules, this.shape, this.state, events, nowMs, hold);
+    this.state = decision.state;
+    return decision;
+  }
+}
+
+const ofKind = <Kind extends Command['do']>(commands: Command[], kind: Kind): Extract<Command, { do: Kind }>[] =>
+  commands.filter((command): command is Extract<Command, { do: Kind }> => command.do === kind);
+
+const progress = (stored: Partial<StoredProgress>): StoredProgress => ({
+  outcomes: '.',
+  retrying: [],
+  waits: [],
+  items: [],
+  cancelRequested: false,
+  endsInMs: null,
+  ...stored,
+});
+
+describe('random plans, to the outcome that the specification foresees', () => {
+  it.each([
+    { name: 'undisturbed', weather: { loss: 0, handOver: 0, forgedDecision: 0 } },
+    { name: 'with hand-overs, losses and forged decisions', weather: { loss: 0.01, handOver: 0.03, forgedDecision: 0.02 } },
+  ])('$name', ({ weather }) => {
+    let decisions = 0;
+    for (let seed = 1; seed <= plansPerWeather; seed += 1) decisions += simulate(seed, weather);
+    expect(decisions).toBeGreaterThan(plansPerWeather);
+  });
+});
+
+describe('bounds', () => {
+  it('starts at most 50 commands at once, and as many again when something has happened', () => {
+    const talk = new Talk(shapeOf(Array.from({ length: 120 }, () => step())));
+    expect(talk.say([]).commands).toHaveLength(50);
+    expect(talk.say([{ what: 'tick' }]).commands).toHaveLength(50);
+    expect(talk.say([{ what: 'tick' }]).commands).toHaveLength(0);
+  });
+
+  it('settles at most 50 waits at once and forgets none', () => {
+    const shape = shapeOf(Array.from({ length: 70 }, () => step([], { kind: 'wait' })));
+    const waits = shape.steps.map((_, index) => ({ step: index, waitId: `w${index}`, endsInMs: 0 }));
+    const talk = new Talk(shape, restoreState(shape, progress({ outcomes: '.'.repeat(70), waits }), 5));
+    expect(ofKind(talk.say([], 5).commands, 'settleWait')).toHaveLength(50);
+    expect(ofKind(talk.say([{ what: 'tick' }], 6).commands, 'settleWait')).toHaveLength(20);
+  });
+
+  it('does not ask to be woken for what waits for room', () => {
+    const talk = new Talk(shapeOf([step(), step()], { maxInFlight: 1 }));
+    talk.say([]);
+    talk.say([{ what: 'unit', unit: 0, result: { outcomes: '', retryInMs: 10 } }]);
+    expect(talk.say([{ what: 'tick' }], 50)).toMatchObject({ commands: [], wakeAtMs: null });
+  });
+});
+
+describe('a run that ends early', () => {
+  it('does not join the items that a failure elsewhere left unstarted', () => {
+    const talk = new Talk(shapeOf([step([], { forEach: { concurrency: 1 } }), step()]));
+    talk.say([]);
+    talk.say([{ what: 'itemsOpened', step: 0, result: { count: 3 } }]);
+    const { commands } = talk.say([
+      { what: 'unit', unit: 1, result: { outcomes: 'f' } },
+      { what: 'item', step: 0, item: 0, result: { outcomes: 's' } },
+    ]);
+    expect(commands).toEqual([{ do: 'close', ending: 'failed' }]);
+  });
+
+  it('is cancelled when a step says so before the Signal does', () => {
+    const talk = new Talk(shapeOf([step()]));
+    talk.say([]);
+    expect(talk.say([{ what: 'unit', unit: 0, result: { outcomes: 'c' } }]).commands).toEqual([{ do: 'cancelWork' }, { do: 'close', ending: 'cancelled' }]);
+  });
+
+  it('keeps its deadline while it lets the rest finish after a failure', () => {
+    const shape = shapeOf([step(), step()]);
+    const talk = new Talk(shape, initialState(shape, 1_000));
+    talk.say([]);
+    expect(talk.say([{ what: 'unit', unit: 0, result: { outcomes: 'f' } }], 10).wakeAtMs).toBe(1_000);
+    expect(talk.say([{ what: 'tick' }], 1_000)).toMatchObject({ commands: [{ do: 'cancelWork' }], wakeAtMs: null });
+    expect(talk.say([{ what: 'unit', unit: 1, result: { outcomes: 'c' } }], 1_010).commands).toEqual([{ do: 'close', ending: 'timed_out' }]);
+  });
+
+  it('tells what works of a cancel that outranks a failure', () => {
+    const talk = new Talk(shapeOf([step(), step()]));
+    talk.say([]);
+    expect(talk.say([{ what: 'unit', unit: 0, result: { outcomes: 'f' } }]).commands).toEqual([]);
+    expect(talk.say([{ what: 'cancelled' }]).commands).toEqual([{ do: 'cancelWork' }]);
+    expect(talk.say([{ what: 'cancelled' }]).commands).toEqual([]);
+  });
+
+  it('tells the windows that an earlier generation left open', () => {
+    const shape = shapeOf([step([], { forEach: { concurrency: 10 } })]);
+    const items = [{ step: 0, count: 1_000, unfinished: [[0, 999] as const], failed: false }];
+    const stored = progress({ items, windows: [{ step: 0, from: 0, to: 499 }], cancelRequested: true });
+    expect(new Talk(shape, restoreState(shape, stored, 0)).say([]).commands).toEqual([{ do: 'cancelWork' }, { do: 'stopWindows', cancel: true }]);
+  });
+
+  it('starts nothing new in a generation that finds a failed item', () => {
+    const shape = shapeOf([step([], { forEach: { concurrency: 1 } }), step()]);
+    const stored = progress({ outcomes: '..', items: [{ step: 0, count: 3, unfinished: [[1, 2]], failed: true }] });
+    expect(new Talk(shape, restoreState(shape, stored, 0)).say([]).commands).toEqual([{ do: 'joinItems', step: 0, closes: false }]);
+  });
+});
+
+describe('waits', () => {
+  const opened = (endsInMs: number | null): RunEvent => ({ what: 'waitOpened', step: 0, result: { waitId: 'w', endsInMs } });
+  const settled = (endsInMs: number): RunEvent => ({ what: 'waitSettled', step: 0, result: { waitId: 'w', endsInMs } });
+  const settle = { do: 'settleWait', step: 0, waitId: 'w' };
+
+  it('count what is left by the database: a clock that is an hour off changes nothing', () => {
+    const talk = new Talk(shapeOf([step([], { kind: 'wait' })]));
+    const hour = 3_600_000;
+    talk.say([], hour);
+    expect(talk.say([opened(2_000)], hour + 10).wakeAtMs).toBe(hour + 2_010);
+    expect(talk.say([{ what: 'tick' }], hour + 2_010).commands).toEqual([settle]);
+    expect(talk.say([settled(500)], hour + 2_020)).toMatchObject({ commands: [{ do: 'markWaiting' }], wakeAtMs: hour + 2_520 });
+  });
+
+  it('are not asked for again at once when they are still open', () => {
+    const talk = new Talk(shapeOf([step([], { kind: 'wait' })]));
+    talk.say([]);
+    expect(talk.say([opened(0)]).commands).toEqual([settle]);
+    const { commands, wakeAtMs } = talk.say([settled(-3)]);
+    expect(ofKind(commands, 'settleWait')).toEqual([]);
+    expect(wakeAtMs).toBe(1);
+  });
+
+  it('are looked up once for a decision that was forged, and the run goes on waiting', () => {
+    const talk = new Talk(shapeOf([step([], { kind: 'approval' })]));
+    talk.say([]);
+    talk.say([opened(null)]);
+    expect(talk.say([{ what: 'decision', waitId: 'w' }]).commands).toEqual([settle]);
+    const answer: RunEvent = { what: 'waitSettled', step: 0, result: { waitId: 'w', endsInMs: null } };
+    expect(talk.say([answer])).toMatchObject({ commands: [{ do: 'markWaiting' }], wakeAtMs: null });
+    expect(talk.say([{ what: 'decision', waitId: 'other' }]).commands).toEqual([]);
+  });
+});
+
+describe('a chain', () => {
+  it('is not started while a later member of it is being skipped', () => {
+    const shape = shapeOf([step([], { kind: 'transform' }), step([0], { whenMentions: [0], when: true }), step([0])], { units: [[0, 1, 2]] });
+    const talk = new Talk(shape);
+    talk.say([]);
+    const { commands } = talk.say([{ what: 'unit', unit: 0, result: { outcomes: 'k', retryInMs: 0 } }]);
+    expect(commands).toEqual([{ do: 'skip', steps: [2] }]);
+    const after = talk.say([{ what: 'skipped', steps: [2], superseded: false }]);
+    expect(after.commands).toEqual([{ do: 'unit', unit: 0, alone: true, closes: true }]);
+  });
+});
+
+it('refuses rules of another release', () => {
+  expect(() => decide(2, shapeOf([step()]), initialState(shapeOf([step()]), null), [], 0)).toThrow(/rules 1, not 2/);
+});

@@ -1,0 +1,117 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  cutRange,
+  itemReturned,
+  itemsSettled,
+  itemsWakeAtMs,
+  type ItemsState,
+  openItems,
+  openWindowsAtMost,
+  takeItems,
+  takeWindow,
+  windowReturned,
+  windowSize,
+} from './items.ts';
+import type { ItemRange } from './outcome.ts';
+
+const numbersOf = (ranges: readonly ItemRange[]): number[] => ranges.flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, index) => from + index));
+const open = (count: number, concurrency: number): ItemsState =>
+  openItems({ count, unfinished: count === 0 ? [] : [[0, count - 1]], retrying: [], concurrency, windows: [], failed: false });
+
+const ascendingRanges = fc.uniqueArray(fc.nat(200), { maxLength: 40 }).map((numbers) => {
+  const ranges: [number, number][] = [];
+  for (const number of numbers.toSorted((one, other) => one - other)) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] === number - 1) last[1] = number;
+    else ranges.push([number, number]);
+  }
+  return ranges;
+});
+
+describe('ranges', () => {
+  it('lose what is cut and nothing else', () => {
+    fc.assert(
+      fc.property(ascendingRanges, fc.nat(200), fc.nat(20), (ranges, from, length) => {
+        const to = from + length;
+        const expected = numbersOf(ranges).filter((number) => number < from || number > to);
+        expect(numbersOf(cutRange(ranges, [from, to]))).toEqual(expected);
+      }),
+    );
+  });
+});
+
+describe('items in one workflow', () => {
+  it('are each started once, in order, never more than their concurrency at once', () => {
+    fc.assert(
+      fc.property(fc.nat(windowSize), fc.integer({ min: 1, max: 50 }), fc.array(fc.nat(60), { minLength: 1, maxLength: 20 }), (count, concurrency, rooms) => {
+        let state = open(count, concurrency);
+        const started: number[] = [];
+        for (let round = 0; !itemsSettled(state, false); round += 1) {
+          const taken = takeItems(state, Math.max(1, rooms[round % rooms.length] ?? 1), 0);
+          state = taken.state;
+          started.push(...taken.items);
+          expect(state.inFlight.length).toBeLessThanOrEqual(concurrency);
+          const [first] = state.inFlight;
+          if (first !== undefined) state = itemReturned(state, first, 's', null);
+        }
+        expect(started).toEqual(Array.from({ length: count }, (_, index) => index));
+      }),
+    );
+  });
+
+  it('that are due for another attempt go first, and wake nobody before', () => {
+    let state = takeItems(open(5, 2), 10, 0).state;
+    state = itemReturned(state, 0, null, 100);
+    expect(itemsWakeAtMs(state, 50)).toBe(100);
+    expect(itemsWakeAtMs(state, 100)).toBeNull();
+    expect(takeItems(state, 10, 50).items).toEqual([2]);
+    expect(takeItems(state, 10, 100).items).toEqual([0]);
+  });
+
+  it('start no more once one has failed', () => {
+    const state = itemReturned(takeItems(open(5, 2), 10, 0).state, 0, 'f', null);
+    expect(takeItems(state, 10, 0).items).toEqual([]);
+    expect(itemsSettled(state, false)).toBe(false);
+    expect(itemsSettled(itemReturned(state, 1, 's', null), false)).toBe(true);
+  });
+
+  it('that wait for another attempt when a generation begins are not taken twice', () => {
+    const state = openItems({ count: 6, unfinished: [[1, 5]], retrying: [{ item: 3, atMs: 10 }], concurrency: 10, windows: [], failed: false });
+    expect(takeItems(state, 10, 10).items).toEqual([3, 1, 2, 4, 5]);
+  });
+});
+
+describe('items in windows', () => {
+  it('are each in one window, at most eight windows and no more than the concurrency open at once', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: windowSize + 1, max: 20_000 }),
+        fc.integer({ min: 1, max: 500 }),
+        fc.integer({ min: 1, max: 500 }),
+        (count, concurrency, maxInFlight) => {
+          let state = open(count, concurrency);
+          const seen: ItemRange[] = [];
+          while (!itemsSettled(state, false)) {
+            for (let taken = takeWindow(state, maxInFlight); taken.window !== null; taken = takeWindow(state, maxInFlight)) {
+              state = taken.state;
+              seen.push(taken.window);
+              expect((state.windows?.length ?? 0) * taken.concurrency).toBeLessThanOrEqual(Math.min(concurrency, maxInFlight));
+            }
+            expect(state.windows?.length ?? 0).toBeLessThanOrEqual(openWindowsAtMost);
+            expect(takeItems(state, 10, 0).items).toEqual([]);
+            state = windowReturned(state, state.windows?.[0]?.[0] ?? 0, false);
+          }
+          expect(numbersOf(seen)).toEqual(Array.from({ length: count }, (_, index) => index));
+          expect(seen.every(([from, to]) => to - from < windowSize)).toBe(true);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('that an earlier generation left open are not opened again', () => {
+    const state = openItems({ count: 1_200, unfinished: [[100, 1_199]], retrying: [], concurrency: 2, windows: [[0, 499]], failed: false });
+    expect(takeWindow(state, 100).window).toEqual([500, 999]);
+  });
+});

@@ -1,0 +1,146 @@
+import type { PlanShape, StepKind, StepShape } from '#schemas/shape.ts';
+import { divideIntoUnits } from '#core/plan/units.ts';
+import type { Outcome } from '#core/engine/outcome.ts';
+import { Random } from './random.ts';
+
+/** What a step (or an item of it) will do when it is tried; the engine does not know it. */
+export interface Behaviour {
+  /** Attempts that fail before the last one. */
+  failures: number;
+  last: 'good' | 'bad' | 'uncertain';
+}
+
+export interface SimulatedStep {
+  /** `when` evaluates to this. */
+  when: boolean;
+  behaviour: Behaviour;
+  items: Behaviour[] | null;
+  /** Of an approval: what people do, and when (ms after it was opened). `silence`: it expires. */
+  decision: { answer: 'approve' | 'deny' | 'silence'; afterMs: number };
+  /** `onDeny: continue`. */
+  onDenyContinue: boolean;
+  /** Of a wait or an approval: how long it is open. */
+  openMs: number;
+}
+
+export interface SimulatedPlan {
+  shape: PlanShape;
+  steps: SimulatedStep[];
+  /** When somebody cancels; null: nobody does. */
+  cancelAtMs: number | null;
+}
+
+const kinds: StepKind[] = ['transform', 'transform', 'transform', 'tool', 'tool', 'llm', 'wait', 'approval'];
+
+/** A plan that the compiler could have made, and what its steps will do. */
+export function randomPlan(seed: number): SimulatedPlan {
+  const random = new Random(seed);
+  const count = random.between(1, random.chance(0.1) ? 70 : 12);
+  const failing = random.chance(0.5) ? 0 : 0.15;
+  const needs = Array.from({ length: count }, (_, step) => randomNeeds(random, step));
+  const chosen = Array.from({ length: count }, () => kinds[random.between(0, kinds.length - 1)] ?? 'tool');
+  const gates = chooseGates(random, chosen, needs);
+  const steps = chosen.map((kind): SimulatedStep => randomStep(random, kind, failing));
+  const whenMentions = needs.map((own, step) => new Set(steps[step]?.when === false || random.chance(0.3) ? [...own].filter(() => random.chance(0.5)) : []));
+  const fusable = chosen.map((kind, step) => ({ kind, fusable: kind === 'transform' && steps[step]?.items === null }));
+  const order = needs.map((_, step) => step);
+  const units = divideIntoUnits(fusable, { needs, gates, whenMentions }, order, random.chance(0.8));
+  const shape: PlanShape = {
+    steps: chosen.map((kind, step) => shapeOf(random, kind, step, { needs, gates, whenMentions }, steps[step] as SimulatedStep)),
+    units,
+    maxInFlight: random.chance(0.5) ? random.between(1, 6) : 100,
+    timeoutMs: random.chance(0.05) ? random.between(1, 20_000) : null,
+  };
+  return { shape, steps, cancelAtMs: random.chance(0.1) ? random.between(0, 8_000) : null };
+}
+
+function randomNeeds(random: Random, step: number): Set<number> {
+  const wanted = random.between(0, Math.min(step, 3));
+  return new Set(Array.from({ length: wanted }, () => random.between(0, step - 1)));
+}
+
+/** An approval takes on the needs of the steps it gates, and these need it. */
+function chooseGates(random: Random, chosen: StepKind[], needs: Set<number>[]): (number | undefined)[] {
+  const gates: (number | undefined)[] = chosen.map(() => undefined);
+  chosen.forEach((kind, gate) => {
+    if (kind !== 'approval' || random.chance(0.3)) return;
+    for (let step = gate + 1; step < chosen.length && step < gate + 4; step += 1) {
+      if (gates[step] !== undefined || chosen[step] === 'wait' || chosen[step] === 'approval' || random.chance(0.4)) continue;
+      const inherited = [...(needs[step] ?? [])].filter((need) => need < gate);
+      for (const need of inherited) needs[gate]?.add(need);
+      needs[step] = new Set([...inherited, gate]);
+      gates[step] = gate;
+    }
+  });
+  return gates;
+}
+
+function randomStep(random: Random, kind: StepKind, failing: number): SimulatedStep {
+  const behaviour = (): Behaviour => ({
+    failures: random.chance(0.2) ? random.between(1, 2) : 0,
+    last: random.chance(failing) ? (kind === 'tool' && random.chance(0.2) ? 'uncertain' : 'bad') : 'good',
+  });
+  const mayFanOut = kind !== 'wait' && kind !== 'approval' && random.chance(0.2);
+  const size = random.chance(0.03) ? random.between(501, 1_300) : random.between(0, 12);
+  const answer = random.chance(0.7) ? 'approve' : random.chance(0.5) ? 'deny' : 'silence';
+  return {
+    when: !random.chance(0.15),
+    behaviour: behaviour(),
+    // Of a large list few items fail: one failure ends all.
+    items: mayFanOut ? Array.from({ length: size }, () => (size > 100 && !random.chance(0.002) ? { failures: 0, last: 'good' as const } : behaviour())) : null,
+    decision: { answer, afterMs: random.between(0, 3_000) },
+    onDenyContinue: random.chance(0.4),
+    openMs: kind === 'approval' ? (answer === 'silence' ? random.between(0, 2_000) : 100_000) : random.between(0, 2_000),
+  };
+}
+
+interface Graph {
+  needs: Set<number>[];
+  gates: (number | undefined)[];
+  whenMentions: Set<number>[];
+}
+
+function shapeOf(random: Random, kind: StepKind, step: number, graph: Graph, simulated: SimulatedStep): StepShape {
+  const gate = graph.gates[step];
+  const mentions = ascending(graph.whenMentions[step]);
+  const conditional = !simulated.when || mentions.length > 0;
+  return {
+    kind,
+    needs: ascending(graph.needs[step]),
+    ...(gate === undefined ? {} : { gate }),
+    ...(conditional ? { when: true } : {}),
+    ...(mentions.length === 0 ? {} : { whenMentions: mentions }),
+    ...(random.chance(0.25) ? { tolerated: true } : {}),
+    ...(simulated.items === null ? {} : { forEach: { concurrency: random.between(1, 20) } }),
+    timeoutMs: 60_000,
+  };
+}
+
+const ascending = (numbers: Set<number> | undefined): number[] => [...(numbers ?? [])].toSorted((one, other) => one - other);
+
+/** What every step comes to when nothing ends the run early, by the words of the specification and not by those of the engine. Null: it never runs. */
+export function expectedOutcomes(plan: SimulatedPlan): (Outcome | null)[] {
+  const outcomes: (Outcome | null)[] = [];
+  plan.shape.steps.forEach((shape, step) => {
+    const simulated = plan.steps[step] as SimulatedStep;
+    const ofNeeds = shape.needs.map((need) => ({ need, outcome: outcomes[need] ?? null }));
+    if (ofNeeds.some(({ outcome }) => outcome === null || outcome === 'f' || outcome === 'u')) outcomes.push(null);
+    else if (ofNeeds.some(({ need, outcome }) => outcome === 'k' && need !== shape.gate && shape.whenMentions?.includes(need) !== true)) outcomes.push('k');
+    else if (!simulated.when) outcomes.push('k');
+    else if (shape.gate !== undefined && outcomes[shape.gate] !== 'k' && plan.steps[shape.gate]?.decision.answer !== 'approve') outcomes.push('k');
+    else outcomes.push(ownOutcome(shape, simulated));
+  });
+  return outcomes;
+}
+
+function ownOutcome(shape: StepShape, simulated: SimulatedStep): Outcome {
+  const failed: Outcome = shape.tolerated === true ? 't' : 'f';
+  if (shape.kind === 'wait') return 's';
+  if (shape.kind === 'approval') return simulated.decision.answer === 'approve' || simulated.onDenyContinue ? 's' : failed;
+  if (simulated.items === null) return outcomeOfBehaviour(simulated.behaviour, failed);
+  const items = simulated.items.map((item) => outcomeOfBehaviour(item, failed));
+  return items.some((outcome) => outcome === 'f' || outcome === 'u') ? 'f' : 's';
+}
+
+export const outcomeOfBehaviour = (behaviour: Behaviour, failed: Outcome): Outcome =>
+  behaviour.last === 'good' ? 's' : behaviour.last === 'uncertain' ? 'u' : failed;

@@ -1,0 +1,286 @@
+import { type ItemRange, type ItemsJoined, type Outcome, type UnitResult, type WaitOpened } from '#core/engine/outcome.ts';
+import type { Ending, StoredProgress } from '#core/engine/state.ts';
+import { windowSize } from '#core/engine/items.ts';
+import { type Behaviour, expectedOutcomes, outcomeOfBehaviour, type SimulatedPlan, type SimulatedStep } from './random-plan.ts';
+import type { Random } from './random.ts';
+
+/** One try at something: its outcome, or when it is to be tried again. */
+interface Tried {
+  outcome: Outcome | null;
+  retryInMs: number | null;
+}
+
+interface Trial {
+  outcome: Outcome | null;
+  /** Failed attempts on record. */
+  failures: number;
+  retryAtMs: number | null;
+}
+
+interface WaitRow {
+  id: string;
+  openedAtMs: number;
+  endsAtMs: number;
+  decided: 'approve' | 'deny' | null;
+}
+
+interface StepRow extends Trial {
+  items: Trial[] | null;
+  wait: WaitRow | null;
+}
+
+/**
+ * What Postgres and the activities are to a run, as little of it as the engine can tell. Every method is one activity in one transaction, and
+ * complains when the engine asked for something that the specification forbids.
+ */
+export class World {
+  readonly rows: StepRow[];
+  closed: 'succeeded' | 'failed' | 'cancelled' | null = null;
+  cancelRequested = false;
+  saysWaiting = false;
+  private readonly plan: SimulatedPlan;
+  private readonly random: Random;
+  private readonly expected: (Outcome | null)[];
+
+  constructor(plan: SimulatedPlan, random: Random) {
+    this.plan = plan;
+    this.random = random;
+    this.expected = expectedOutcomes(plan);
+    this.rows = plan.steps.map(() => ({ outcome: null, failures: 0, retryAtMs: null, items: null, wait: null }));
+  }
+
+  executeUnit(steps: number[], alone: boolean, closes: boolean, nowMs: number): UnitResult {
+    this.saysWaiting = false;
+    let outcomes = '';
+    for (const step of steps) {
+      const tried = this.tryStep(step, step === steps[0], nowMs);
+      if (tried.retryInMs !== null) {
+        this.saysWaiting = alone;
+        return { outcomes, retryInMs: tried.retryInMs };
+      }
+      outcomes += tried.outcome ?? '';
+      const goesOn = tried.outcome !== null && 'stk'.includes(tried.outcome);
+      if (goesOn && closes && step === steps.at(-1)) {
+        this.complainUnless(
+          this.rows.every((row) => row.outcome !== null),
+          'a unit closed the run while steps were open',
+        );
+        this.closed = 'succeeded';
+        return { outcomes, closed: true };
+      }
+      // A chain may give its worker back after any step.
+      if (!goesOn || this.random.chance(0.1)) break;
+    }
+    return { outcomes };
+  }
+
+  private tryStep(step: number, head: boolean, nowMs: number): Tried {
+    const row = this.row(step);
+    if (row.outcome !== null) return { outcome: row.outcome, retryInMs: null };
+    if (this.cancelRequested) return this.end(row, 'c');
+    const verdict = this.needsOf(step);
+    this.complainUnless(verdict !== 'blocked', `step ${step} was started before its needs had ended`);
+    this.complainUnless(verdict === 'ready' || !head, `step ${step} was started though a need of it was skipped`);
+    const simulated = this.simulated(step);
+    if (verdict === 'skip' || !simulated.when || this.isDenied(step)) return this.end(row, 'k');
+    return this.attempt(row, simulated.behaviour, this.shape(step).tolerated === true, nowMs);
+  }
+
+  private attempt(trial: Trial, behaviour: Behaviour, tolerated: boolean, nowMs: number): Tried {
+    this.complainUnless(trial.retryAtMs === null || trial.retryAtMs <= nowMs, 'an attempt began before its time');
+    if (trial.failures < behaviour.failures) {
+      trial.failures += 1;
+      const retryInMs = this.random.chance(0.3) ? 0 : this.random.between(1, 800);
+      trial.retryAtMs = nowMs + retryInMs;
+      return { outcome: null, retryInMs };
+    }
+    trial.retryAtMs = null;
+    return this.end(trial, outcomeOfBehaviour(behaviour, tolerated ? 't' : 'f'));
+  }
+
+  private end(trial: Trial, outcome: Outcome): Tried {
+    trial.outcome = outcome;
+    trial.retryAtMs = null;
+    return { outcome, retryInMs: null };
+  }
+
+  openItems(step: number): { outcome?: Outcome; count?: number } {
+    this.saysWaiting = false;
+    const row = this.row(step);
+    if (row.outcome !== null) return { outcome: row.outcome };
+    this.complainUnless(this.needsOf(step) === 'ready', `the items of step ${step} were opened before its needs had ended`);
+    const simulated = this.simulated(step);
+    if (!simulated.when || this.isDenied(step)) return { outcome: this.end(row, 'k').outcome ?? 'k' };
+    row.items ??= (simulated.items ?? []).map(() => ({ outcome: null, failures: 0, retryAtMs: null }));
+    return { count: row.items.length };
+  }
+
+  executeItem(step: number, item: number, alone: boolean, nowMs: number): UnitResult {
+    this.saysWaiting = false;
+    const trial = this.row(step).items?.[item];
+    const behaviour = this.simulated(step).items?.[item];
+    if (trial === undefined || behaviour === undefined) throw new Error(`step ${step} has no item ${item}`);
+    if (trial.outcome !== null) return { outcomes: trial.outcome };
+    if (this.cancelRequested) return { outcomes: this.end(trial, 'c').outcome ?? 'c' };
+    const tried = this.attempt(trial, behaviour, this.shape(step).tolerated === true, nowMs);
+    if (tried.retryInMs === null) return { outcomes: tried.outcome ?? '' };
+    this.saysWaiting = alone;
+    return { outcomes: '', retryInMs: tried.retryInMs };
+  }
+
+  joinItems(step: number, closes: boolean): ItemsJoined {
+    const row = this.row(step);
+    if (row.outcome !== null) return { outcomes: row.outcome };
+    const items = row.items ?? [];
+    if (items.some(({ outcome }) => outcome === 'f' || outcome === 'u')) return { outcomes: this.end(row, 'f').outcome ?? 'f' };
+    const unfinished = rangesOf(items, ({ outcome }) => outcome === null);
+    if (unfinished.length > 0) return { outcomes: '', unfinished };
+    this.end(row, 's');
+    if (!closes) return { outcomes: 's' };
+    this.complainUnless(
+      this.rows.every(({ outcome }) => outcome !== null),
+      'a join closed the run while steps were open',
+    );
+    this.closed = 'succeeded';
+    return { outcomes: 's', closed: true };
+  }
+
+  openWait(step: number, alone: boolean, nowMs: number): WaitOpened {
+    this.saysWaiting = false;
+    const row = this.row(step);
+    if (row.outcome !== null) return { outcome: row.outcome };
+    if (row.wait === null) {
+      this.complainUnless(this.needsOf(step) === 'ready', `the wait of step ${step} was opened before its needs had ended`);
+      const simulated = this.simulated(step);
+      if (!simulated.when || this.isDenied(step)) return { outcome: this.end(row, 'k').outcome ?? 'k' };
+      row.wait = { id: `wait-${step}`, openedAtMs: nowMs, endsAtMs: nowMs + simulated.openMs, decided: null };
+    }
+    this.saysWaiting = alone;
+    return { waitId: row.wait.id, endsInMs: row.wait.endsAtMs - nowMs };
+  }
+
+  settleWait(step: number, waitId: string, nowMs: number): WaitOpened {
+    const row = this.row(step);
+    const { wait } = row;
+    if (wait === null || wait.id !== waitId) throw new Error(`step ${step} has no wait ${waitId}`);
+    if (row.outcome !== null) return { outcome: row.outcome };
+    if (wait.decided === null && wait.endsAtMs > nowMs) return { waitId, endsInMs: wait.endsAtMs - nowMs };
+    this.saysWaiting = false;
+    const shape = this.shape(step);
+    const good = shape.kind === 'wait' || wait.decided === 'approve' || this.simulated(step).onDenyContinue;
+    return { outcome: this.end(row, good ? 's' : shape.tolerated === true ? 't' : 'f').outcome ?? 's' };
+  }
+
+  /** A person decides, if the wait is still open. */
+  decide(step: number, answer: 'approve' | 'deny', nowMs: number): void {
+    const { wait, outcome } = this.row(step);
+    if (wait !== null && outcome === null && wait.endsAtMs > nowMs) wait.decided ??= answer;
+  }
+
+  skip(steps: readonly number[]): void {
+    this.saysWaiting = false;
+    for (const step of steps) {
+      this.complainUnless(this.expected[step] === 'k', `step ${step} was skipped though none of its needs was`);
+      const row = this.row(step);
+      if (row.outcome === null) this.end(row, 'k');
+    }
+  }
+
+  markWaiting(): void {
+    if (this.rows.some((row) => row.wait !== null && row.outcome === null)) this.saysWaiting = true;
+  }
+
+  close(ending: Ending | null): void {
+    if (this.closed !== null) return;
+    if (ending === null)
+      this.complainUnless(
+        this.rows.every((row) => row.outcome !== null),
+        'the run was closed while steps were open',
+      );
+    this.closed = ending === null ? 'succeeded' : ending === 'cancelled' ? 'cancelled' : 'failed';
+  }
+
+  /** What a new generation is told. */
+  progress(nowMs: number, endsAtMs: number | null): StoredProgress {
+    const open = this.rows.flatMap((row, step) => (row.items !== null && row.outcome === null ? [{ step, items: row.items }] : []));
+    return {
+      outcomes: this.rows.map((row) => row.outcome ?? '.').join(''),
+      retrying: [
+        ...this.rows.flatMap((row, step) => (row.retryAtMs !== null && row.outcome === null ? [{ step, item: null, inMs: row.retryAtMs - nowMs }] : [])),
+        ...open.filter(({ items }) => items.length <= windowSize).flatMap(({ step, items }) => retryingOf(items, nowMs).map((entry) => ({ step, ...entry }))),
+      ],
+      waits: this.rows.flatMap(({ wait, outcome }, step) =>
+        wait !== null && outcome === null ? [{ step, waitId: wait.id, endsInMs: wait.decided === null ? wait.endsAtMs - nowMs : 0 }] : [],
+      ),
+      items: open.map(({ step, items }) => ({
+        step,
+        count: items.length,
+        unfinished: rangesOf(items, (item) => item.outcome === null && (items.length > windowSize || item.retryAtMs === null)),
+        failed: items.some(({ outcome }) => outcome === 'f' || outcome === 'u'),
+      })),
+      cancelRequested: this.cancelRequested,
+      endsInMs: endsAtMs === null ? null : endsAtMs - nowMs,
+    };
+  }
+
+  /** What a window is told when it begins. */
+  loadWindow(step: number, from: number, to: number, nowMs: number): { unfinished: ItemRange[]; retrying: { item: number; inMs: number }[]; failed: boolean } {
+    const items = this.row(step).items ?? [];
+    const inside = (position: number): boolean => position >= from && position <= to;
+    return {
+      unfinished: rangesOf(items, (item, position) => inside(position) && item.outcome === null && item.retryAtMs === null),
+      retrying: retryingOf(items, nowMs).filter(({ item }) => inside(item)),
+      failed: items.some(({ outcome }) => outcome === 'f' || outcome === 'u'),
+    };
+  }
+
+  private needsOf(step: number): 'ready' | 'blocked' | 'skip' {
+    const shape = this.shape(step);
+    const outcomes = shape.needs.map((need) => ({ need, outcome: this.row(need).outcome }));
+    if (outcomes.some(({ outcome }) => outcome === null || !'stk'.includes(outcome))) return 'blocked';
+    return outcomes.some(({ need, outcome }) => outcome === 'k' && need !== shape.gate && shape.whenMentions?.includes(need) !== true) ? 'skip' : 'ready';
+  }
+
+  private isDenied(step: number): boolean {
+    const { gate } = this.shape(step);
+    if (gate === undefined || this.row(gate).outcome === 'k') return false;
+    return this.row(gate).wait?.decided !== 'approve';
+  }
+
+  private row(step: number): StepRow {
+    const row = this.rows[step];
+    if (row === undefined) throw new Error(`there is no step ${step}`);
+    return row;
+  }
+
+  private shape(step: number): SimulatedPlan['shape']['steps'][number] {
+    const shape = this.plan.shape.steps[step];
+    if (shape === undefined) throw new Error(`there is no step ${step}`);
+    return shape;
+  }
+
+  private simulated(step: number): SimulatedStep {
+    const simulated = this.plan.steps[step];
+    if (simulated === undefined) throw new Error(`there is no step ${step}`);
+    return simulated;
+  }
+
+  private complainUnless(fine: boolean, complaint: string): void {
+    if (!fine) throw new Error(complaint);
+  }
+}
+
+const retryingOf = (items: readonly Trial[], nowMs: number): { item: number; inMs: number }[] =>
+  items.flatMap(({ outcome, retryAtMs }, item) => (outcome === null && retryAtMs !== null ? [{ item, inMs: retryAtMs - nowMs }] : []));
+
+/** The positions that are open, as inclusive ranges. */
+function rangesOf(items: readonly Trial[], open: (item: Trial, position: number) => boolean): ItemRange[] {
+  const ranges: [number, number][] = [];
+  items.forEach((item, position) => {
+    if (!open(item, position)) return;
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] === position - 1) last[1] = position;
+    else ranges.push([position, position]);
+  });
+  return ranges;
+}
