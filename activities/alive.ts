@@ -1,11 +1,11 @@
 import { CancelledFailure, Context } from '@temporalio/activity';
 import type { Vitality } from './run/dependencies.ts';
-import { WorkerStopping } from './run/failure.ts';
+import { AttemptLost } from './run/failure.ts';
 
 /** Well under the heartbeat time-out of 2 s, so that one late beat is no death. */
 const heartbeatEveryMs = 600;
 
-/** Runs an activity's work with heartbeats. Its signal is aborted by a cancelled run, and with WorkerStopping when the worker goes. */
+/** Runs an activity's work with heartbeats. Its signal is aborted by a cancelled run, and with AttemptLost when this attempt is over for another reason. */
 export async function alive<Result>(work: (vitality: Vitality) => Promise<Result>): Promise<Result> {
   const context = Context.current();
   const controller = new AbortController();
@@ -21,8 +21,11 @@ export async function alive<Result>(work: (vitality: Vitality) => Promise<Result
   }
 }
 
-/** The SDK tells a worker's shutdown from a cancel by the failure's message only (ActivityCancellationReason). */
+/**
+ * The SDK names its reason in the failure's message (ActivityCancelReason). Only CANCELLED is a cancel of the run; NOT_FOUND and TIMED_OUT come to a
+ * worker whose heartbeats were late, WORKER_SHUTDOWN to one that stops, PAUSED and RESET by an operator's hand: another attempt goes on.
+ */
 const reasonOf = (reason: unknown): Error => {
-  if (reason instanceof CancelledFailure && reason.message === 'WORKER_SHUTDOWN') return new WorkerStopping();
-  return reason instanceof Error ? reason : new Error('cancelled');
+  if (reason instanceof CancelledFailure && reason.message === 'CANCELLED') return reason;
+  return new AttemptLost(reason instanceof Error ? reason.message : 'unknown');
 };

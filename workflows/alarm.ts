@@ -16,13 +16,15 @@ export class Alarm {
     this.atMs = wakeAtMs;
     const scope = new CancellationScope({ cancellable: true, parent: CancellationScope.current() });
     this.scope = scope;
-    void scope.run(() => sleep(Math.max(1, wakeAtMs - Date.now()))).then(
-      () => {
-        this.atMs = null;
-        this.ring();
-      },
-      () => undefined, // Replaced by an earlier one, or no longer needed: nothing to ring for.
-    );
+    void scope
+      .run(() => sleep(Math.max(1, wakeAtMs - Date.now())))
+      .then(
+        () => {
+          this.atMs = null;
+          this.ring();
+        },
+        () => undefined, // Replaced by an earlier one, or no longer needed: nothing to ring for.
+      );
   }
 
   cancel(): void {

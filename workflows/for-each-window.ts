@@ -1,4 +1,13 @@
-import { CancellationScope, condition, continueAsNew, defineSignal, getExternalWorkflowHandle, isCancellation, proxyActivities, setHandler } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  continueAsNew,
+  defineSignal,
+  getExternalWorkflowHandle,
+  isCancellation,
+  proxyActivities,
+  setHandler,
+} from '@temporalio/workflow';
 import type { createRunActivities } from '#activities/run/run-activities.ts';
 import type { Claim } from '#core/engine/claim.ts';
 import { decideWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
@@ -16,9 +25,9 @@ const bookkeeping = proxyActivities<ReturnType<typeof createRunActivities>>(book
 
 /** Up to 500 items of a large `forEach`. Works on its run's rows under its run's claim, and tells the run when it is through. */
 export async function forEachWindow(input: WindowInput): Promise<void> {
-  if (isPayloadRefused(input)) throw refusedPayload('the input of a window');
-  const window = new ForEachWindow(input);
-  await window.live();
+  if (input === undefined || isPayloadRefused(input)) throw refusedPayload('the input of a window');
+  // Only its run ends it: a cancel by Temporal's own means would leave the run waiting.
+  await CancellationScope.nonCancellable(() => new ForEachWindow(input).live());
 }
 
 class ForEachWindow {
@@ -35,7 +44,7 @@ class ForEachWindow {
     this.input = input;
     this.claim = { runId: input.runId, workspaceId: input.workspaceId, generation: input.generation, chain: input.chain };
     setHandler(stopSignal, (signal) => {
-      if (isPayloadRefused(signal)) return;
+      if (signal === undefined || isPayloadRefused(signal)) return;
       if (signal.cancel) this.work.cancel();
       this.inbox.push({ what: 'stop' });
     });
@@ -44,7 +53,15 @@ class ForEachWindow {
   async live(): Promise<void> {
     const { step, from, to, concurrency } = this.input;
     const loaded = await trusted(bookkeeping.loadWindow({ claim: this.claim, step, from, to }), 'loadWindow');
-    const items = { count: to - from + 1, concurrency, unstarted: loaded.unfinished, inFlight: [], retrying: loaded.retrying.map(({ item, inMs }) => ({ item, atMs: Date.now() + inMs })), windows: null, failed: loaded.failed };
+    const items = {
+      count: to - from + 1,
+      concurrency,
+      unstarted: loaded.unfinished,
+      inFlight: [],
+      retrying: loaded.retrying.map(({ item, inMs }) => ({ item, atMs: Date.now() + inMs })),
+      windows: null,
+      failed: loaded.failed,
+    };
     let state: WindowState = { items, stopped: loaded.superseded, superseded: loaded.superseded };
     for (;;) {
       this.clock.update(Date.now());
@@ -65,7 +82,9 @@ class ForEachWindow {
     const { claim } = this;
     const { step, timeoutMs } = this.input;
     this.inFlight += 1;
-    const answer = this.work.run(() => trusted(proxyActivities<ReturnType<typeof createRunActivities>>(unitOptions(timeoutMs)).executeItem({ claim, step, item, alone: false }), 'executeItem'));
+    const answer = this.work.run(() =>
+      trusted(proxyActivities<ReturnType<typeof createRunActivities>>(unitOptions(timeoutMs)).executeItem({ claim, step, item, alone: false }), 'executeItem'),
+    );
     void answer
       .catch((error: unknown) => {
         if (isCancellation(error)) return { outcomes: 'c' };

@@ -29,4 +29,6 @@ export interface ProgressAnswer {
   inFlight: number;
   draining: boolean;
   ending: string | null;
+  /** Windows whose end has not been told. */
+  windows: { step: number; from: number; to: number }[];
 }

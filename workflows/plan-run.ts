@@ -7,7 +7,15 @@ import { initialState, instantOf, type RunState, restoreState } from '#core/engi
 import type { PlanShape } from '#schemas/shape.ts';
 import { Alarm } from './alarm.ts';
 import { GenerationClock } from './generation.ts';
-import { cancelSignalName, type DecisionSignal, decisionSignalName, type ProgressAnswer, progressQueryName, type WindowEndedSignal, windowEndedSignalName } from './messages.ts';
+import {
+  cancelSignalName,
+  type DecisionSignal,
+  decisionSignalName,
+  type ProgressAnswer,
+  progressQueryName,
+  type WindowEndedSignal,
+  windowEndedSignalName,
+} from './messages.ts';
 import { loadProgress, RunCommands, refusedPayload } from './run-commands.ts';
 import type { PlanRunInput } from './plan-run-input.ts';
 
@@ -18,7 +26,7 @@ const progressQuery = defineQuery<ProgressAnswer>(progressQueryName);
 
 /** One execution of a plan. It decides and waits; data stays in Postgres, work in activities. */
 export async function planRun(input: PlanRunInput): Promise<void> {
-  if (isPayloadRefused(input)) throw refusedPayload('the input of the workflow');
+  if (input === undefined || isPayloadRefused(input)) throw refusedPayload('the input of the workflow');
   const run = new PlanRun(input);
   await CancellationScope.nonCancellable(() => run.live());
 }
@@ -75,18 +83,17 @@ class PlanRun {
   }
 
   private async handOver(state: RunState): Promise<void> {
-    const windows = state.steps.flatMap((step, index) => (step.status === 'items' ? (step.items.windows ?? []).map(([from, to]) => ({ step: index, from, to })) : []));
-    await continueAsNew<typeof planRun>({ ...this.input, shape: null, windows });
+    await continueAsNew<typeof planRun>({ ...this.input, shape: null, windows: openWindows(state) });
   }
 
   private listen(): void {
     setHandler(decisionSignal, (signal) => {
-      if (isPayloadRefused(signal)) this.commands.reportRefused(decisionSignalName);
+      if (isRefused(signal)) this.commands.reportRefused(decisionSignalName);
       else this.inbox.push({ what: 'decision', waitId: signal.waitId });
     });
     setHandler(cancelSignal, () => this.commands.confirmCancel());
     setHandler(windowEndedSignal, (signal) => {
-      if (isPayloadRefused(signal)) this.commands.reportRefused(windowEndedSignalName);
+      if (isRefused(signal)) this.commands.reportRefused(windowEndedSignalName);
       else this.inbox.push({ what: 'window', step: signal.step, from: signal.from, failed: signal.failed });
     });
     setHandler(progressQuery, () => ({
@@ -94,15 +101,22 @@ class PlanRun {
       inFlight: this.commands.inFlight,
       draining: this.clock.draining,
       ending: this.state?.ending ?? null,
+      windows: this.state === null ? [] : openWindows(this.state),
     }));
     // Cancelled by Temporal's own means, outside kOS: taken as a cancel; the record says where it came from.
     workflowCancelled(() => this.inbox.push({ what: 'cancelled' }));
   }
 }
 
+/** Sealed by somebody else, or sent without anything: an exception in a Signal's handler would fail the workflow task for ever. */
+const isRefused = (signal: object | undefined): boolean => signal === undefined || isPayloadRefused(signal);
+
 /** Called from the constructor, so the current scope is the workflow's own. */
 function workflowCancelled(then: () => void): void {
   void CancellationScope.current().cancelRequested.catch(then);
 }
+
+const openWindows = (state: RunState): PlanRunInput['windows'] =>
+  state.steps.flatMap((step, index) => (step.status === 'items' ? (step.items.windows ?? []).map(([from, to]) => ({ step: index, from, to })) : []));
 
 const earliest = (one: number | null, other: number | null): number | null => (one === null ? other : other === null ? one : Math.min(one, other));

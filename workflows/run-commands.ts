@@ -1,5 +1,13 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { ApplicationFailure, CancellationScope, getExternalWorkflowHandle, isCancellation, ParentClosePolicy, proxyActivities, startChild } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  getExternalWorkflowHandle,
+  isCancellation,
+  ParentClosePolicy,
+  proxyActivities,
+  startChild,
+} from '@temporalio/workflow';
 import type { createRunActivities, LoadedRun } from '#activities/run/run-activities.ts';
 import type { RunEvent } from '#core/engine/apply-event.ts';
 import type { Claim } from '#core/engine/claim.ts';
@@ -39,6 +47,8 @@ export class RunCommands {
   private readonly rules: number;
   private readonly tell: (event: RunEvent) => void;
   private readonly work = new CancellationScope({ cancellable: true });
+  /** By workflow id; settled once Temporal has started it. */
+  private readonly windowStarts = new Map<string, Promise<RunEvent>>();
 
   constructor(claim: Claim, rules: number, tell: (event: RunEvent) => void) {
     this.claim = claim;
@@ -53,7 +63,13 @@ export class RunCommands {
         const { unit, alone, closes } = command;
         const members = shape.units[unit] ?? [];
         const timeoutMs = members.reduce((sum, member) => sum + (shape.steps[member]?.timeoutMs ?? 0), 0);
-        const answer = () => proxyActivities<RunActivities>(unitOptions(timeoutMs)).executeUnit({ claim, steps: members.filter((member) => state.steps[member]?.status !== 'ended'), alone, closes });
+        const answer = () =>
+          proxyActivities<RunActivities>(unitOptions(timeoutMs)).executeUnit({
+            claim,
+            steps: members.filter((member) => state.steps[member]?.status !== 'ended'),
+            alone,
+            closes,
+          });
         this.start('executeUnit', answer, (result) => ({ what: 'unit', unit, result }), { what: 'unit', unit, result: { outcomes: 'c' } });
         return;
       }
@@ -65,28 +81,53 @@ export class RunCommands {
       }
       case 'openItems': {
         const { step, alone } = command;
-        this.start('openItems', () => bookkeeping.openItems({ claim, step, alone }), (result) => ({ what: 'itemsOpened', step, result }), { what: 'itemsOpened', step, result: { outcome: 'c' } });
+        this.start(
+          'openItems',
+          () => bookkeeping.openItems({ claim, step, alone }),
+          (result) => ({ what: 'itemsOpened', step, result }),
+          { what: 'itemsOpened', step, result: { outcome: 'c' } },
+        );
         return;
       }
       case 'joinItems': {
         const { step, closes } = command;
-        this.start('joinItems', () => bookkeeping.joinItems({ claim, step, closes }), (result) => ({ what: 'itemsJoined', step, result }), { what: 'itemsJoined', step, result: { outcomes: 'c' } });
+        this.start(
+          'joinItems',
+          () => bookkeeping.joinItems({ claim, step, closes }),
+          (result) => ({ what: 'itemsJoined', step, result }),
+          { what: 'itemsJoined', step, result: { outcomes: 'c' } },
+        );
         return;
       }
       case 'openWait': {
         const { step, alone } = command;
-        this.start('openWait', () => bookkeeping.openWait({ claim, step, alone }), (result) => ({ what: 'waitOpened', step, result }), { what: 'waitOpened', step, result: { outcome: 'c' } });
+        this.start(
+          'openWait',
+          () => bookkeeping.openWait({ claim, step, alone }),
+          (result) => ({ what: 'waitOpened', step, result }),
+          { what: 'waitOpened', step, result: { outcome: 'c' } },
+        );
         return;
       }
       case 'settleWait': {
         const { step, waitId } = command;
-        this.start('settleWait', () => bookkeeping.settleWait({ claim, step, waitId }), (result) => ({ what: 'waitSettled', step, result }), { what: 'waitSettled', step, result: { outcome: 'c' } });
+        this.start(
+          'settleWait',
+          () => bookkeeping.settleWait({ claim, step, waitId }),
+          (result) => ({ what: 'waitSettled', step, result }),
+          { what: 'waitSettled', step, result: { outcome: 'c' } },
+        );
         return;
       }
       case 'skip': {
         const { steps } = command;
         const ended: RunEvent = { what: 'skipped', steps, superseded: false };
-        this.start('skipSteps', () => bookkeeping.skipSteps({ claim, steps }), (result) => ({ ...ended, superseded: result.superseded }), ended);
+        this.start(
+          'skipSteps',
+          () => bookkeeping.skipSteps({ claim, steps }),
+          (result) => ({ ...ended, superseded: result.superseded }),
+          ended,
+        );
         return;
       }
       case 'startWindow':
@@ -99,11 +140,19 @@ export class RunCommands {
         this.stopWindows(state, command.cancel);
         return;
       case 'markWaiting':
-        this.bookkeep('markWaiting', () => bookkeeping.markWaiting({ claim }), () => ({ what: 'tick' }));
+        this.bookkeep(
+          'markWaiting',
+          () => bookkeeping.markWaiting({ claim }),
+          () => ({ what: 'tick' }),
+        );
         return;
       case 'close': {
         const { ending } = command;
-        this.bookkeep('closeRun', () => bookkeeping.closeRun({ claim, ending }), () => ({ what: 'closed' }));
+        this.bookkeep(
+          'closeRun',
+          () => bookkeeping.closeRun({ claim, ending }),
+          () => ({ what: 'closed' }),
+        );
         return;
       }
     }
@@ -111,20 +160,30 @@ export class RunCommands {
 
   /** A Signal moves nothing by itself: whether the run is to be cancelled stands in Postgres. */
   confirmCancel(): void {
-    this.bookkeep('readControl', () => bookkeeping.readControl({ claim: this.claim }), (control) => (control.cancelRequested ? { what: 'cancelled' } : { what: 'tick' }));
+    this.bookkeep(
+      'readControl',
+      () => bookkeeping.readControl({ claim: this.claim }),
+      (control) => (control.cancelRequested ? { what: 'cancelled' } : { what: 'tick' }),
+    );
   }
 
   reportRefused(message: string): void {
-    this.bookkeep('recordRefusedMessage', () => bookkeeping.recordRefusedMessage({ claim: this.claim, message }), () => ({ what: 'tick' }));
+    this.bookkeep(
+      'recordRefusedMessage',
+      () => bookkeeping.recordRefusedMessage({ claim: this.claim, message }),
+      () => ({ what: 'tick' }),
+    );
   }
 
   /** Work of the run: ends early when the run is cancelled. `cancelled` stands in when it never began. */
   private start<Result>(name: string, answer: () => Promise<Result>, tell: (result: Result) => RunEvent, cancelled: RunEvent): void {
     this.track(
-      this.work.run(() => trusted(answer(), name)).then(tell, (error: unknown) => {
-        if (isCancellation(error)) return cancelled;
-        throw error;
-      }),
+      this.work
+        .run(() => trusted(answer(), name))
+        .then(tell, (error: unknown) => {
+          if (isCancellation(error)) return cancelled;
+          throw error;
+        }),
     );
   }
 
@@ -152,8 +211,9 @@ export class RunCommands {
     const { runId, workspaceId, generation, chain } = this.claim;
     const timeoutMs = shape.steps[step]?.timeoutMs ?? 0;
     const args = [{ runId, workspaceId, rules: this.rules, generation, chain, step, timeoutMs, from, to, concurrency }];
+    const workflowId = makeWindowWorkflowId(runId, generation, step, from);
     const started = startChild(workflowTypes.forEachWindow, {
-      workflowId: makeWindowWorkflowId(runId, generation, step, from),
+      workflowId,
       parentClosePolicy: ParentClosePolicy.ABANDON,
       args,
     }).then(
@@ -164,6 +224,7 @@ export class RunCommands {
         throw error;
       },
     );
+    this.windowStarts.set(workflowId, started);
     this.track(started);
   }
 
@@ -172,14 +233,17 @@ export class RunCommands {
     state.steps.forEach((current, step) => {
       if (current.status !== 'items') return;
       for (const [from] of current.items.windows ?? []) {
-        const told = getExternalWorkflowHandle(makeWindowWorkflowId(runId, generation, step, from))
-          .signal(stopWindowSignalName, { cancel })
-          .then(
-            (): RunEvent => ({ what: 'tick' }),
-            // A window that is gone needs no telling; what it left is in its rows.
-            (): RunEvent => ({ what: 'window', step, from, failed: false }),
-          );
-        this.track(told);
+        const workflowId = makeWindowWorkflowId(runId, generation, step, from);
+        // A window that is just being started can be told only when it has been.
+        const told = Promise.resolve(this.windowStarts.get(workflowId)).then(() =>
+          getExternalWorkflowHandle(workflowId).signal(stopWindowSignalName, { cancel }),
+        );
+        const happened = told.then(
+          (): RunEvent => ({ what: 'tick' }),
+          // A window that is gone needs no telling; what it left is in its rows.
+          (): RunEvent => ({ what: 'window', step, from, failed: false }),
+        );
+        this.track(happened);
       }
     });
   }

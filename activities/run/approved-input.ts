@@ -39,4 +39,9 @@ export async function approvedInput(sql: TransactionSql, work: StepWork): Promis
 }
 
 const notApproved = (stepId: string, gate: string, state: string): KosError =>
-  new KosError({ code: 'not_approved', message: `The step ${stepId} needs the approval ${gate}, which ${state}.`, fix: 'Decide it with: kai approval list', status: 409 });
+  new KosError({
+    code: 'not_approved',
+    message: `The step ${stepId} needs the approval ${gate}, which ${state}.`,
+    fix: 'Decide it with: kai approval list',
+    status: 409,
+  });

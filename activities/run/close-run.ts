@@ -16,7 +16,11 @@ export interface RunWork {
 }
 
 /** For the step that alone remains: its good end and the run's are one transaction. */
-export function closeWithLastStep(dependencies: RunActivityDependencies, work: RunWork, closed: () => void): (sql: TransactionSql, header: RunHeader) => Promise<void> {
+export function closeWithLastStep(
+  dependencies: RunActivityDependencies,
+  work: RunWork,
+  closed: () => void,
+): (sql: TransactionSql, header: RunHeader) => Promise<void> {
   return async (sql) => {
     await closeRunRow(sql, work.claim, await endingByOutput(dependencies, sql, work));
     closed();
@@ -56,7 +60,9 @@ const runTimedOut = (executable: ExecutablePlan): OutcomeError => ({
 });
 
 async function cancelReason(sql: TransactionSql, runId: string): Promise<OutcomeError> {
-  const [row] = await sql<{ by: string | null; reason: string | null }[]>`select cancel_requested_by as by, cancel_reason as reason from kos.runs where id = ${runId}`;
+  const [row] = await sql<
+    { by: string | null; reason: string | null }[]
+  >`select cancel_requested_by as by, cancel_reason as reason from kos.runs where id = ${runId}`;
   const by = row?.by ?? null;
   if (row === undefined || by === null) return { code: 'cancelled', message: 'The run was cancelled in Temporal, outside kOS.', fix: null, stepPath: null };
   return { code: 'cancelled', message: `The run was cancelled by ${by}${row.reason === null ? '.' : `: ${row.reason}`}`, fix: null, stepPath: null };

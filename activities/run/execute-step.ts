@@ -1,29 +1,24 @@
 import type { Claim } from '#core/engine/claim.ts';
-import type { Outcome } from '#core/engine/outcome.ts';
 import { needsVerdict } from '#core/engine/readiness.ts';
 import { digestOf } from '#core/plan/load.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
 import type { Json } from '#schemas/json.ts';
 import type { StepStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
-import { newId } from '#services/ids.ts';
-import { type Intent, recordIntent, settleEffect } from '#services/runs/ledger/effects.ts';
+import { isUnstorableValue } from '#services/database/failures.ts';
+import { type Intent, recordIntent } from '#services/runs/ledger/effects.ts';
 import { assertClaim, markWorking, type RunHeader, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
-import { endStep, recordModelCall, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
 import { outcomeOf, recordStarted, type StepPlace, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { approvedInput } from './approved-input.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
-import { classifyFailure, retryDelayMs, type StepFailure, stepTimedOut, WorkerStopping } from './failure.ts';
+import { type Effect, endCancelled, type Ending, endInFailure, endInSuccess, endSkipped, notStorable, type Tried } from './end-step.ts';
+import { AttemptLost, classifyFailure, type StepFailure, stepTimedOut } from './failure.ts';
 import { makeToolContext, type Performed, performStep, toolOf } from './perform-step.ts';
+import { persistently } from './persistently.ts';
 import { resolveInput } from './resolve-input.ts';
 import type { StepWork } from './step-work.ts';
 import { ToolFailure } from '#services/tools/tool.ts';
-
-/** What came of one try at a step: an outcome for good, or the time until its next attempt, ms. */
-export type Tried = { outcome: Outcome } | { retryInMs: number };
-
-type Effect = 'pure' | 'idempotent' | 'effectful';
 
 /** Taken and ready to be performed outside a transaction. */
 interface Begun {
@@ -38,25 +33,47 @@ export async function executeStep(dependencies: RunActivityDependencies, work: S
   const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, ({ sql }) => begin(dependencies, sql, work, effect));
   if ('outcome' in begun || 'retryInMs' in begun) return begun;
   const performed = await perform(dependencies, work, effect, begun);
-  return await dependencies.database.inWorkspace(work.claim.workspaceId, async ({ sql }) => {
-    const header = await readHeader(sql, work.claim);
-    assertClaim(header, work.claim);
-    return 'error' in performed
-      ? await endInFailure(sql, work, begun.step, effect, performed, header)
-      : await endInSuccess(sql, work, begun.step, performed, header, effect !== 'pure');
-  });
+  return await persistently(work.signal, () => recordOutcome(dependencies, work, effect, begun.step, performed));
+}
+
+async function recordOutcome(
+  dependencies: RunActivityDependencies,
+  work: StepWork,
+  effect: Effect,
+  step: TakenStep,
+  performed: Performed | StepFailure,
+): Promise<Tried> {
+  try {
+    return await dependencies.database.inWorkspace(work.claim.workspaceId, async ({ sql }) => {
+      const header = await readHeader(sql, work.claim);
+      assertClaim(header, work.claim);
+      const ending = { sql, work, step, effect, header };
+      return 'error' in performed ? await endInFailure(ending, performed) : await endInSuccess(ending, performed);
+    });
+  } catch (error) {
+    if ('error' in performed || !isUnstorableValue(error)) throw error;
+    return await recordOutcome(dependencies, work, effect, step, notStorable(step, error));
+  }
 }
 
 function effectOf(dependencies: RunActivityDependencies, compiled: CompiledStep): Effect {
   const { definition } = compiled;
   if ('transform' in definition) return 'pure';
-  if ('tool' in definition) return dependencies.tools.get(definition.tool)?.effect ?? 'effectful';
+  if ('tool' in definition) {
+    const tool = dependencies.tools.get(definition.tool);
+    return tool?.effect === 'effectful' && tool.reconcile !== undefined ? 'askable' : (tool?.effect ?? 'effectful');
+  }
   return 'idempotent';
 }
 
 async function begin(dependencies: RunActivityDependencies, sql: TransactionSql, work: StepWork, effect: Effect): Promise<Begun | Tried> {
   const { claim, compiled } = work;
-  const place: StepPlace = { path: work.item === null ? compiled.id : `${compiled.id}[${work.item}]`, step: compiled.number, item: work.item, kind: compiled.kind };
+  const place: StepPlace = {
+    path: work.item === null ? compiled.id : `${compiled.id}[${work.item}]`,
+    step: compiled.number,
+    item: work.item,
+    kind: compiled.kind,
+  };
   const reads = [...new Set([...compiled.reads.input, ...(work.item === null ? compiled.reads.when : [])])];
   // Sent together, answered together: one round trip.
   const [header, step, results, needs] = await Promise.all([
@@ -67,23 +84,33 @@ async function begin(dependencies: RunActivityDependencies, sql: TransactionSql,
   ]);
   if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
   assertClaim(header, claim);
-  if (header.cancelRequested) return await endCancelled(sql, claim, step);
+  const ending: Ending = { sql, work, step, effect, header };
+  if (header.cancelRequested) return await endCancelled(ending);
   const startedAt = await markWorking(sql, claim, header);
-  if (needs === 'skip') return await endSkipped(sql, work, step, 'a step that it needs was skipped', header);
+  if (needs === 'skip') return await endSkipped(ending, 'a step that it needs was skipped');
   const scope = makeScope(work.facts, startedAt, results, work.item === null ? null : { value: step.input, index: work.item });
   try {
-    if (work.item === null && compiled.when !== null && (await dependencies.evaluator.evaluate(compiled.when, scope)) !== true) return await endSkipped(sql, work, step, 'its "when" is false', header);
+    if (work.item === null && compiled.when !== null && (await dependencies.evaluator.evaluate(compiled.when, scope)) !== true)
+      return await endSkipped(ending, 'its "when" is false');
     const approved = await approvedInput(sql, work);
-    if (approved === 'denied') return await endSkipped(sql, work, step, 'its approval was denied', header);
+    if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');
     const input = approved === null ? await resolveInput(dependencies.evaluator, compiled, scope) : approved.input;
     if (effect !== 'pure') return await beginEffect(sql, work, step, input, effect);
-    const performed = await performStep(dependencies, { claim, step, compiled, input, signal: AbortSignal.any([work.signal, AbortSignal.timeout(compiled.timeoutMs)]), repeated: false });
+    const performed = await performStep(dependencies, {
+      claim,
+      step,
+      compiled,
+      input,
+      signal: AbortSignal.any([work.signal, AbortSignal.timeout(compiled.timeoutMs)]),
+      repeated: false,
+    });
     await recordStarted(sql, claim, step);
-    return await endInSuccess(sql, work, step, performed, header, false);
+    return await endInSuccess(ending, performed);
   } catch (thrown) {
+    if (work.signal.reason instanceof AttemptLost) throw work.signal.reason;
     const failure = classifyFailure(thrown, step.path);
     if (failure === null) throw thrown;
-    return await endInFailure(sql, work, step, effect, { ...failure, effect: 'none' }, header);
+    return await endInFailure(ending, { ...failure, effect: 'none' });
   }
 }
 
@@ -92,7 +119,8 @@ async function beginEffect(sql: TransactionSql, work: StepWork, step: TakenStep,
   await recordStarted(sql, claim, step);
   const tool = 'tool' in compiled.definition ? compiled.definition.tool : compiled.kind;
   // An artifact is content in kOS's own store, addressed by its digest: writing it is no effect outside.
-  const intent = compiled.kind === 'artifact' ? null : await recordIntent(sql, claim, step, { tool, repeatable: effect === 'idempotent', inputDigest: digestOf(input) });
+  const intent =
+    compiled.kind === 'artifact' ? null : await recordIntent(sql, claim, step, { tool, repeatable: effect === 'idempotent', inputDigest: digestOf(input) });
   return { step, input, intent };
 }
 
@@ -119,14 +147,23 @@ async function perform(dependencies: RunActivityDependencies, work: StepWork, ef
   const signal = AbortSignal.any([work.signal, timeout]);
   const performance = { claim, step: begun.step, compiled, input: begun.input, signal, repeated: begun.intent?.repeated === true };
   try {
-    if (begun.intent?.verdict === 'uncertain') return await reconcile(dependencies, performance);
-    return await raceAbort(signal, performStep(dependencies, performance));
+    const doing = begun.intent?.verdict === 'uncertain' ? reconcile(dependencies, performance) : performStep(dependencies, performance);
+    return await raceAbort(signal, doing);
   } catch (thrown) {
-    if (work.signal.reason instanceof WorkerStopping) throw work.signal.reason;
+    if (work.signal.reason instanceof AttemptLost) throw work.signal.reason;
     const unknown = effect === 'pure' ? 'none' : 'unknown';
-    const failure = classifyFailure(timeout.aborted && !work.signal.aborted ? stepTimedOut(begun.step.path, compiled.timeoutMs, unknown) : thrown, begun.step.path);
+    const failure = classifyFailure(
+      timeout.aborted && !work.signal.aborted ? stepTimedOut(begun.step.path, compiled.timeoutMs, unknown) : thrown,
+      begun.step.path,
+    );
     if (failure !== null) return failure;
-    if (work.signal.aborted) return { error: { code: 'cancelled', message: 'The run was cancelled.', fix: null, stepPath: begun.step.path }, retryable: false, effect: unknown, retryAfterMs: null };
+    if (work.signal.aborted)
+      return {
+        error: { code: 'cancelled', message: 'The run was cancelled.', fix: null, stepPath: begun.step.path },
+        retryable: false,
+        effect: unknown,
+        retryAfterMs: null,
+      };
     throw thrown;
   }
 }
@@ -158,70 +195,4 @@ async function reconcile(dependencies: RunActivityDependencies, performance: Par
     effect: 'unknown',
   });
   return classifyFailure(failure, performance.step.path) as StepFailure;
-}
-
-async function endInSuccess(sql: TransactionSql, work: StepWork, step: TakenStep, performed: Performed, header: RunHeader, settles: boolean): Promise<Tried> {
-  const { claim } = work;
-  if (Buffer.byteLength(JSON.stringify(performed.output)) > stepOutputBytesAtMost) return await endInFailure(sql, work, step, 'idempotent', outputTooLarge(step), header);
-  const output = performed.artifact === undefined ? performed.output : await recordArtifact(sql, claim, step, performed.artifact);
-  await Promise.all([
-    endStep(sql, claim, step, { status: 'succeeded', output, error: null, costMicros: performed.costMicros, metadata: performed.metadata }),
-    settles ? settleEffect(sql, claim, step, 'happened') : undefined,
-    performed.modelCall === undefined ? undefined : recordModelCall(sql, claim, step, performed.modelCall),
-  ]);
-  await work.alsoAtEnd?.(sql, header);
-  return { outcome: 's' };
-}
-
-const outputTooLarge = (step: TakenStep): StepFailure => ({
-  error: {
-    code: 'output_too_large',
-    message: `The output of ${step.path} is larger than ${stepOutputBytesAtMost / 1_000_000} MB.`,
-    fix: 'Write it as an artifact, or make it smaller before it leaves the step.',
-    stepPath: step.path,
-  },
-  retryable: false,
-  effect: 'none',
-  retryAfterMs: null,
-});
-
-async function recordArtifact(sql: TransactionSql, claim: Claim, step: TakenStep, artifact: NonNullable<Performed['artifact']>): Promise<Json> {
-  const id = newId('artifact');
-  await sql`
-    insert into kos.artifacts (id, workspace_id, run_id, step_path, name, media_type, size_bytes, sha256)
-    values (${id}, ${claim.workspaceId}, ${claim.runId}, ${step.path}, ${artifact.name}, ${artifact.mediaType}, ${artifact.sizeBytes}, ${artifact.sha256})`;
-  await sql`insert into kos.artifact_references (workspace_id, artifact_id, run_id) values (${claim.workspaceId}, ${id}, ${claim.runId})`;
-  return { artifactId: id, ...artifact };
-}
-
-/** A failed try: another attempt, a failure for good, or an effect nobody can vouch for. */
-async function endInFailure(sql: TransactionSql, work: StepWork, step: TakenStep, effect: Effect, failure: StepFailure, header: RunHeader): Promise<Tried> {
-  const { claim, compiled } = work;
-  const uncertain = effect === 'effectful' && failure.effect === 'unknown';
-  if (effect !== 'pure') await settleEffect(sql, claim, step, uncertain ? 'uncertain' : failure.effect === 'none' ? 'none' : 'intended');
-  const ending = { output: null, error: failure.error, costMicros: 0 };
-  if (uncertain) {
-    await endStep(sql, claim, step, { ...ending, status: 'uncertain', metadata: {} });
-    return { outcome: 'u' };
-  }
-  if (work.signal.aborted || header.cancelRequested) return await endCancelled(sql, claim, step);
-  if (failure.retryable && step.attempt < compiled.retry.maxAttempts) {
-    const retryInMs = retryDelayMs(compiled.retry, step.attempt, failure.retryAfterMs);
-    await recordRetry(sql, claim, step, failure.error, retryInMs, work.alone);
-    return { retryInMs };
-  }
-  await endStep(sql, claim, step, { ...ending, status: 'failed', metadata: compiled.tolerated ? { tolerated: true } : {} });
-  if (compiled.tolerated) await work.alsoAtEnd?.(sql, header);
-  return { outcome: compiled.tolerated ? 't' : 'f' };
-}
-
-async function endSkipped(sql: TransactionSql, work: StepWork, step: TakenStep, reason: string, header: RunHeader): Promise<Tried> {
-  await endStep(sql, work.claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason } });
-  await work.alsoAtEnd?.(sql, header);
-  return { outcome: 'k' };
-}
-
-async function endCancelled(sql: TransactionSql, claim: Claim, step: TakenStep): Promise<Tried> {
-  await endStep(sql, claim, step, { status: 'cancelled', output: null, error: null, costMicros: 0, metadata: {} });
-  return { outcome: 'c' };
 }

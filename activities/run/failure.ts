@@ -14,21 +14,21 @@ export interface StepFailure {
   retryAfterMs: number | null;
 }
 
-/** Postgres refuses the NUL character in `jsonb`, where errors are kept. */
-const withoutNul = (text: string): string => text.replaceAll('\u0000', '\uFFFD');
+/** Postgres refuses the NUL character and halves of surrogate pairs in `jsonb`, where errors are kept. */
+export const storableText = (text: string, charactersAtMost: number): string => text.slice(0, charactersAtMost).replaceAll('\u0000', '\uFFFD').toWellFormed();
 
 const outcomeError = (error: { code: string; message: string; fix: string | null }, stepPath: string): OutcomeError => ({
   code: error.code,
-  message: withoutNul(error.message).slice(0, 4_000),
-  fix: error.fix === null ? null : withoutNul(error.fix).slice(0, 1_000),
+  message: storableText(error.message, 4_000),
+  fix: error.fix === null ? null : storableText(error.fix, 1_000),
   stepPath,
 });
 
-/** The worker stops, not the step: the next worker goes on with it. */
-export class WorkerStopping extends Error {
-  constructor() {
-    super('The worker is stopping.');
-    this.name = 'WorkerStopping';
+/** This attempt of the activity is over, not the step: the worker stops, or its heartbeats came too late. Another attempt goes on with it. */
+export class AttemptLost extends Error {
+  constructor(reason: string) {
+    super(`This attempt is over (${reason}); another one goes on.`);
+    this.name = 'AttemptLost';
   }
 }
 
@@ -37,12 +37,19 @@ export class WorkerStopping extends Error {
  * Temporal repeats the activity. Answers null for those.
  */
 export function classifyFailure(thrown: unknown, stepPath: string): StepFailure | null {
-  if (thrown instanceof ToolFailure) return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: thrown.effect, retryAfterMs: thrown.retryAfterMs };
-  if (thrown instanceof ModelFailure) return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: thrown.billed, retryAfterMs: thrown.retryAfterMs };
+  if (thrown instanceof ToolFailure)
+    return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: thrown.effect, retryAfterMs: thrown.retryAfterMs };
+  if (thrown instanceof ModelFailure)
+    return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: thrown.billed, retryAfterMs: thrown.retryAfterMs };
   if (thrown instanceof KosError) return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: 'none', retryAfterMs: null };
   if (thrown instanceof TypeError || thrown instanceof RangeError || thrown instanceof ReferenceError || thrown instanceof SyntaxError) {
     const message = `A fault in kOS itself while working on ${stepPath}: ${thrown.message}`;
-    return { error: outcomeError({ code: 'internal_fault', message, fix: 'Report it with the output of: kai run logs' }, stepPath), retryable: false, effect: 'unknown', retryAfterMs: null };
+    return {
+      error: outcomeError({ code: 'internal_fault', message, fix: 'Report it with the output of: kai run logs' }, stepPath),
+      retryable: false,
+      effect: 'unknown',
+      retryAfterMs: null,
+    };
   }
   return null;
 }

@@ -45,7 +45,12 @@ export async function openItems(dependencies: RunActivityDependencies, work: Run
 
 function asItems(compiled: CompiledStep, value: Json): Json[] {
   if (!Array.isArray(value)) {
-    throw new KosError({ code: 'for_each_not_a_list', message: `The forEach of ${compiled.id} gave ${value === null ? 'null' : `a ${typeof value}`}, not a list.`, fix: 'Let it give a list.', status: 422 });
+    throw new KosError({
+      code: 'for_each_not_a_list',
+      message: `The forEach of ${compiled.id} gave ${value === null ? 'null' : `a ${typeof value}`}, not a list.`,
+      fix: 'Let it give a list.',
+      status: 422,
+    });
   }
   if (value.length > itemsAtMost) {
     throw new KosError({
@@ -58,7 +63,14 @@ function asItems(compiled: CompiledStep, value: Json): Json[] {
   return value;
 }
 
-async function openingFailed(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, thrown: unknown, alone: boolean): Promise<ItemsOpened> {
+async function openingFailed(
+  sql: TransactionSql,
+  work: RunWork,
+  compiled: CompiledStep,
+  step: TakenStep,
+  thrown: unknown,
+  alone: boolean,
+): Promise<ItemsOpened> {
   const failure = classifyFailure(thrown, compiled.id);
   if (failure === null) throw thrown;
   if (failure.retryable && step.attempt < compiled.retry.maxAttempts) {
@@ -90,7 +102,13 @@ export async function joinItems(dependencies: RunActivityDependencies, work: Run
     const output = await joinedOutput(sql, claim.runId, stepNumber);
     const bytes = Buffer.byteLength(JSON.stringify(output));
     if (bytes > stepOutputBytesAtMost) return { outcomes: await endFailed(sql, work, compiled, step, joinedTooLarge(compiled, bytes)) };
-    await endStep(sql, claim, step, { status: 'succeeded', output, error: null, costMicros: 0, metadata: { items: counts.count, succeeded: counts.succeeded, failed: counts.failed } });
+    await endStep(sql, claim, step, {
+      status: 'succeeded',
+      output,
+      error: null,
+      costMicros: 0,
+      metadata: { items: counts.count, succeeded: counts.succeeded, failed: counts.failed },
+    });
     if (!closes) return { outcomes: 's' };
     await closeWithLastStep(dependencies, work, () => undefined)(sql, header);
     return { outcomes: 's', closed: true };

@@ -8,6 +8,7 @@ import { effectKeyOf } from '#services/runs/ledger/effects.ts';
 import type { ModelCallRecord } from '#services/runs/ledger/record-outcome.ts';
 import type { TakenStep } from '#services/runs/ledger/take-step.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
+import { persistently } from './persistently.ts';
 import { asObject } from './resolve-input.ts';
 
 /** What a step brought about, before it is on the record. */
@@ -35,7 +36,12 @@ const plain = (output: Json, metadata: JsonObject = {}): Performed => ({ output,
 export function toolOf(dependencies: Pick<RunActivityDependencies, 'tools'>, name: string): Tool {
   const tool = dependencies.tools.get(name);
   if (tool !== undefined) return tool;
-  throw new KosError({ code: 'tool_unknown', message: `This installation has no tool called "${name}".`, fix: 'List the tools with: kai api GET /v1/tools', status: 422 });
+  throw new KosError({
+    code: 'tool_unknown',
+    message: `This installation has no tool called "${name}".`,
+    fix: 'List the tools with: kai api GET /v1/tools',
+    status: 422,
+  });
 }
 
 /** Does a step's own work. Throws ToolFailure, ModelFailure or KosError. */
@@ -63,8 +69,8 @@ export async function makeToolContext(dependencies: RunActivityDependencies, per
     effectKey: effectKeyOf(claim.runId, step.path),
     attempt: step.attempt,
     signal,
-    settings: await dependencies.toolSettings(claim.workspaceId),
-    openSecret: (handle, host) => dependencies.secrets.open(claim.workspaceId, handle, host),
+    settings: await persistently(signal, () => dependencies.toolSettings(claim.workspaceId)),
+    openSecret: (handle, host) => persistently(signal, () => dependencies.secrets.open(claim.workspaceId, handle, host)),
   };
 }
 
@@ -82,7 +88,15 @@ async function performModelCall(dependencies: RunActivityDependencies, performan
   });
   const { provider, model, usage, costMicros, currency, labels } = result;
   const possiblyBilledTwice = performance.repeated && provider !== 'builtin';
-  const modelCall: ModelCallRecord = { provider, model, usage, costMicros, currency, possiblyBilledTwice, durationMs: Math.round(globalThis.performance.now() - startedAt) };
+  const modelCall: ModelCallRecord = {
+    provider,
+    model,
+    usage,
+    costMicros,
+    currency,
+    possiblyBilledTwice,
+    durationMs: Math.round(globalThis.performance.now() - startedAt),
+  };
   const metadata: JsonObject = { provider, model, usage: { ...usage }, labels, ...(possiblyBilledTwice ? { possiblyBilledTwice } : {}) };
   return { output: result.object ?? result.text, metadata, costMicros: costMicros ?? 0, modelCall };
 }
@@ -94,7 +108,12 @@ async function performArtifact(dependencies: RunActivityDependencies, performanc
   const content = typeof request.content === 'string' ? request.content : `${JSON.stringify(request.content ?? null, null, 2)}\n`;
   const mediaType = typeof request.mediaType === 'string' ? request.mediaType : mediaTypeOf(name, isText);
   const stored = await dependencies.artifacts.putArtifact(performance.claim.workspaceId, Buffer.from(content));
-  return { output: null, metadata: { sha256: stored.sha256 }, costMicros: 0, artifact: { name, mediaType, sha256: stored.sha256, sizeBytes: stored.sizeBytes } };
+  return {
+    output: null,
+    metadata: { sha256: stored.sha256 },
+    costMicros: 0,
+    artifact: { name, mediaType, sha256: stored.sha256, sizeBytes: stored.sizeBytes },
+  };
 }
 
 function mediaTypeOf(name: string, isText: boolean): string {
@@ -108,5 +127,10 @@ function mediaTypeOf(name: string, isText: boolean): string {
 function textOf(input: JsonObject, field: string): string {
   const value = input[field];
   if (typeof value === 'string') return value;
-  throw new KosError({ code: 'step_input_invalid', message: `"${field}" must be text; its expressions gave ${JSON.stringify(value ?? null).slice(0, 200)}.`, fix: `Let "${field}" give text.`, status: 422 });
+  throw new KosError({
+    code: 'step_input_invalid',
+    message: `"${field}" must be text; its expressions gave ${JSON.stringify(value ?? null).slice(0, 200)}.`,
+    fix: `Let "${field}" give text.`,
+    status: 422,
+  });
 }

@@ -9,9 +9,9 @@ import { markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
 import { describeOpenWaits } from '#services/runs/ledger/waits.ts';
 import { recordAudit } from '#services/records/record.ts';
 import { closeRun, closeWithLastStep } from './close-run.ts';
-import type { RunActivityDependencies } from './dependencies.ts';
+import type { RunActivityDependencies, Vitality } from './dependencies.ts';
 import { executeStep } from './execute-step.ts';
-import { joinItems, openItems } from './items.ts';
+import { joinItems, openItems, stepOf } from './items.ts';
 import { skipSteps } from './skip-steps.ts';
 import { openWait, settleWait } from './waits.ts';
 
@@ -39,9 +39,19 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     return { claim, facts, executable: await dependencies.plans.get(facts) };
   };
 
+  /** With a sign of life from the first moment on, for a database may be slow; and with one answer to a claim that has passed on. */
+  const claimed = async <Result>(superseded: Result, work: (vitality: Vitality) => Promise<Result>): Promise<Result> => {
+    try {
+      return await dependencies.alive(work);
+    } catch (error) {
+      if (error instanceof Superseded) return superseded;
+      throw error;
+    }
+  };
+
   return {
     async loadRun({ claim }: { claim: Claim }): Promise<LoadedRun | null> {
-      return await orSuperseded(null, async () => {
+      return await claimed<LoadedRun | null>(null, async () => {
         const { executable } = await workOn(claim);
         return await database.inWorkspace(claim.workspaceId, async ({ sql }) => {
           assertClaim(await readHeader(sql, claim), claim);
@@ -52,7 +62,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     },
 
     async loadWindow({ claim, step, from, to }: { claim: Claim; step: number; from: number; to: number }): Promise<LoadedWindow> {
-      return await orSuperseded<LoadedWindow>({ unfinished: [], retrying: [], failed: false, superseded: true }, () =>
+      return await claimed<LoadedWindow>({ unfinished: [], retrying: [], failed: false, superseded: true }, () =>
         database.inWorkspace(claim.workspaceId, async ({ sql }) => {
           assertClaim(await readHeader(sql, claim), claim);
           const [unfinished, retrying, failed] = await Promise.all([
@@ -67,57 +77,50 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
 
     /** A unit: the steps of one chain that have not ended, in order; a step of its own is a chain of one. */
     async executeUnit({ claim, steps, alone, closes }: { claim: Claim; steps: number[]; alone: boolean; closes: boolean }): Promise<UnitResult> {
-      return await orSuperseded<UnitResult>({ outcomes: '', superseded: true }, () =>
-        dependencies.alive<UnitResult>(async ({ signal }) => {
-          const base = await workOn(claim);
-          const until = performance.now() + chainBudgetMs;
-          let outcomes = '';
-          let closed: boolean = false;
-          for (const step of steps) {
-            const compiled = base.executable.plan.steps[step];
-            if (compiled === undefined) throw new Error(`The plan of ${claim.runId} has no step ${step}.`);
-            const last = closes && step === steps.at(-1);
-            const alsoAtEnd = last ? { alsoAtEnd: closeWithLastStep(dependencies, base, () => void (closed = true)) } : {};
-            const tried = await executeStep(dependencies, { ...base, compiled, item: null, alone, signal, ...alsoAtEnd });
-            if ('retryInMs' in tried) return { outcomes, retryInMs: tried.retryInMs };
-            outcomes += tried.outcome;
-            if (!goesOn(tried.outcome) || performance.now() > until) break;
-          }
-          return { outcomes, ...(closed ? { closed } : {}) };
-        }),
-      );
+      return await claimed<UnitResult>({ outcomes: '', superseded: true }, async ({ signal }) => {
+        const base = await workOn(claim);
+        const until = performance.now() + chainBudgetMs;
+        let outcomes = '';
+        let closed: boolean = false;
+        for (const step of steps) {
+          const compiled = stepOf(base, step);
+          const last = closes && step === steps.at(-1);
+          const alsoAtEnd = last ? { alsoAtEnd: closeWithLastStep(dependencies, base, () => void (closed = true)) } : {};
+          const tried = await executeStep(dependencies, { ...base, compiled, item: null, alone, signal, ...alsoAtEnd });
+          if ('retryInMs' in tried) return { outcomes, retryInMs: tried.retryInMs };
+          outcomes += tried.outcome;
+          if (!goesOn(tried.outcome) || performance.now() > until) break;
+        }
+        return { outcomes, ...(closed ? { closed } : {}) };
+      });
     },
 
     async executeItem({ claim, step, item, alone }: { claim: Claim; step: number; item: number; alone: boolean }): Promise<UnitResult> {
-      return await orSuperseded<UnitResult>({ outcomes: '', superseded: true }, () =>
-        dependencies.alive<UnitResult>(async ({ signal }) => {
-          const base = await workOn(claim);
-          const compiled = base.executable.plan.steps[step];
-          if (compiled === undefined) throw new Error(`The plan of ${claim.runId} has no step ${step}.`);
-          const tried = await executeStep(dependencies, { ...base, compiled, item, alone, signal });
-          return 'retryInMs' in tried ? { outcomes: '', retryInMs: tried.retryInMs } : { outcomes: tried.outcome };
-        }),
-      );
+      return await claimed<UnitResult>({ outcomes: '', superseded: true }, async ({ signal }) => {
+        const base = await workOn(claim);
+        const tried = await executeStep(dependencies, { ...base, compiled: stepOf(base, step), item, alone, signal });
+        return 'retryInMs' in tried ? { outcomes: '', retryInMs: tried.retryInMs } : { outcomes: tried.outcome };
+      });
     },
 
     async openItems({ claim, step, alone }: { claim: Claim; step: number; alone: boolean }): Promise<ItemsOpened> {
-      return await orSuperseded({ superseded: true }, () => dependencies.alive(async () => await openItems(dependencies, await workOn(claim), step, alone)));
+      return await claimed<ItemsOpened>({ superseded: true }, async () => await openItems(dependencies, await workOn(claim), step, alone));
     },
 
     async joinItems({ claim, step, closes }: { claim: Claim; step: number; closes: boolean }): Promise<ItemsJoined> {
-      return await orSuperseded({ outcomes: '', superseded: true }, () => dependencies.alive(async () => await joinItems(dependencies, await workOn(claim), step, closes)));
+      return await claimed<ItemsJoined>({ outcomes: '', superseded: true }, async () => await joinItems(dependencies, await workOn(claim), step, closes));
     },
 
     async openWait({ claim, step, alone }: { claim: Claim; step: number; alone: boolean }): Promise<WaitOpened> {
-      return await orSuperseded({ superseded: true }, () => dependencies.alive(async () => await openWait(dependencies, await workOn(claim), step, alone)));
+      return await claimed<WaitOpened>({ superseded: true }, async () => await openWait(dependencies, await workOn(claim), step, alone));
     },
 
     async settleWait({ claim, step, waitId }: { claim: Claim; step: number; waitId: string }): Promise<WaitOpened> {
-      return await orSuperseded({ superseded: true }, async () => await settleWait(dependencies, await workOn(claim), step, waitId));
+      return await claimed<WaitOpened>({ superseded: true }, async () => await settleWait(dependencies, await workOn(claim), step, waitId));
     },
 
     async skipSteps({ claim, steps }: { claim: Claim; steps: number[] }): Promise<{ superseded: boolean }> {
-      return await orSuperseded<{ superseded: boolean }>({ superseded: true }, async () => {
+      return await claimed<{ superseded: boolean }>({ superseded: true }, async () => {
         await skipSteps(dependencies, await workOn(claim), steps);
         return { superseded: false };
       });
@@ -125,7 +128,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
 
     /** All that is left of the run is waiting: says so on its row. */
     async markWaiting({ claim }: { claim: Claim }): Promise<void> {
-      await orSuperseded(undefined, () =>
+      await claimed<void>(undefined, () =>
         database.inWorkspace(claim.workspaceId, async ({ sql }) => {
           const waitingFor = await describeOpenWaits(sql, claim.runId);
           if (waitingFor !== null) await markRunWaiting(sql, claim, waitingFor);
@@ -134,31 +137,24 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     },
 
     async readControl({ claim }: { claim: Claim }): Promise<{ cancelRequested: boolean }> {
-      return await orSuperseded({ cancelRequested: false }, () =>
+      return await claimed({ cancelRequested: false }, () =>
         database.inWorkspace(claim.workspaceId, async ({ sql }) => ({ cancelRequested: (await readHeader(sql, claim)).cancelRequested })),
       );
     },
 
     async closeRun({ claim, ending }: { claim: Claim; ending: Ending | null }): Promise<void> {
-      await orSuperseded(undefined, async () => await closeRun(dependencies, await workOn(claim), ending));
+      await claimed<void>(undefined, async () => await closeRun(dependencies, await workOn(claim), ending));
     },
 
     /** A Signal that this installation's key did not seal was dropped: on the record. */
     async recordRefusedMessage({ claim, message }: { claim: Claim; message: string }): Promise<void> {
-      await database.inWorkspace(claim.workspaceId, ({ sql }) =>
-        recordAudit(sql, [{ workspaceId: claim.workspaceId, actor: 'unknown', action: 'message.refused', subject: claim.runId, data: { message } }]),
+      await claimed<void>(undefined, () =>
+        database.inWorkspace(claim.workspaceId, ({ sql }) =>
+          recordAudit(sql, [{ workspaceId: claim.workspaceId, actor: 'unknown', action: 'message.refused', subject: claim.runId, data: { message } }]),
+        ),
       );
     },
   };
 }
 
 const goesOn = (outcome: Outcome): boolean => outcome === 's' || outcome === 't' || outcome === 'k';
-
-async function orSuperseded<Result>(answer: Result, work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof Superseded) return answer;
-    throw error;
-  }
-}

@@ -24,6 +24,9 @@ export async function skipSteps(dependencies: RunActivityDependencies, work: Run
       };
     });
     const inserted = await sql<{ path: string; kind: string }[]>`insert into kos.steps ${sql(rows)} on conflict (run_id, path) do nothing returning path, kind`;
-    await recordEvents(sql, inserted.map(({ path, kind }) => ({ workspaceId, runId, type: 'step.skipped' as const, data: { stepPath: path, kind } })));
+    await recordEvents(
+      sql,
+      inserted.map(({ path, kind }) => ({ workspaceId, runId, type: 'step.skipped' as const, data: { stepPath: path, kind } })),
+    );
   });
 }

@@ -49,7 +49,10 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
         await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
         return { outcome: 'k' };
       }
-      const opened = 'approval' in compiled.definition ? await openApproval(dependencies, sql, work, compiled, gated, scope) : await openTimer(dependencies, sql, work, compiled, scope);
+      const opened =
+        'approval' in compiled.definition
+          ? await openApproval(dependencies, sql, work, compiled, gated, scope)
+          : await openTimer(dependencies, sql, work, compiled, scope);
       await markStepWaiting(sql, claim, step, opened.waitingFor);
       if (alone) await markRunWaiting(sql, claim, opened.waitingFor);
       return { waitId: opened.waitId, endsInMs: opened.endsInMs };
@@ -88,13 +91,22 @@ function deadlineOf(compiled: CompiledStep, wait: Record<string, Json>): Deadlin
   });
 }
 
-async function openApproval(dependencies: RunActivityDependencies, sql: TransactionSql, work: RunWork, compiled: CompiledStep, gated: CompiledStep[], scope: Scope): Promise<Opened> {
+async function openApproval(
+  dependencies: RunActivityDependencies,
+  sql: TransactionSql,
+  work: RunWork,
+  compiled: CompiledStep,
+  gated: CompiledStep[],
+  scope: Scope,
+): Promise<Opened> {
   const options = approvalOf(compiled);
   const shown = await Promise.all(gatedInOrder(options, gated).map((step) => argumentOf(dependencies, step, scope)));
   const evaluated = asObject(await dependencies.evaluator.evaluate(compiled.input, scope));
   const message = typeof evaluated.message === 'string' ? evaluated.message : null;
   const from = options.from ?? stepDefaults.approval.from;
-  const { waitId, endsInMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'approval', { inMs: options.expiresInMs ?? stepDefaults.approval.expiresInMs });
+  const { waitId, endsInMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'approval', {
+    inMs: options.expiresInMs ?? stepDefaults.approval.expiresInMs,
+  });
   const approvalId = await insertApproval(sql, work.claim, compiled.id, {
     waitId,
     message,

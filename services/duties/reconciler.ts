@@ -5,6 +5,7 @@ import { closeWhatIsOpen, recordClosed, type RunEnding } from '#services/runs/le
 import { recordAudit } from '#services/records/record.ts';
 import type { ExecutionFacts, RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { runIdOfWorkflow } from '#workflows/ids.ts';
+import { tellOfLostWindows } from './lost-windows.ts';
 import { type Duty, repeat } from './repeat.ts';
 
 export interface ReconcilerOptions {
@@ -42,6 +43,7 @@ export async function reconcile(options: ReconcilerOptions): Promise<void> {
   for (const run of open) {
     if (!running.has(run.id)) await mend(options, run);
   }
+  await tellOfLostWindows(options);
   await endOrphanedWindows(options);
 }
 
@@ -89,7 +91,11 @@ function endingOutside(execution: ExecutionFacts): RunEnding | null {
     case 'timed_out':
       return { status: 'failed', output: null, error: outside('timed_out_outside', 'The workflow timed out in Temporal, outside kOS.') };
     case 'failed':
-      return { status: 'failed', output: null, error: outside(execution.failure?.code ?? 'workflow_failed', execution.failure?.message ?? 'The workflow failed.') };
+      return {
+        status: 'failed',
+        output: null,
+        error: outside(execution.failure?.code ?? 'workflow_failed', execution.failure?.message ?? 'The workflow failed.'),
+      };
     case 'completed':
     case 'running':
       return null;
@@ -110,7 +116,9 @@ async function endOrphanedWindows({ system, workflows }: ReconcilerOptions): Pro
   for await (const workflowId of workflows.listRunning('forEachWindow')) windows.push(workflowId);
   if (windows.length === 0) return;
   const ids = [...new Set(windows.map(runIdOfWorkflow))];
-  const final = await system.sql<{ id: string }[]>`select id from kos.runs where id in ${system.sql(ids)} and status not in ('queued', 'running', 'waiting', 'paused')`;
+  const final = await system.sql<
+    { id: string }[]
+  >`select id from kos.runs where id in ${system.sql(ids)} and status not in ('queued', 'running', 'waiting', 'paused')`;
   const ended = new Set(final.map((row) => row.id));
   for (const workflowId of windows) {
     if (ended.has(runIdOfWorkflow(workflowId))) await workflows.terminate(workflowId, 'its run has ended');

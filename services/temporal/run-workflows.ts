@@ -1,8 +1,16 @@
-import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
+import { Client, Connection, isGrpcServiceError, QueryNotRegisteredError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { Sealing } from '#services/sealing/sealing.ts';
 import { makeRunWorkflowId, runsTaskQueue, workflowTypes, workspaceSearchAttribute } from '#workflows/ids.ts';
-import { cancelSignalName, type DecisionSignal, decisionSignalName } from '#workflows/messages.ts';
+import {
+  cancelSignalName,
+  type DecisionSignal,
+  decisionSignalName,
+  type ProgressAnswer,
+  progressQueryName,
+  type WindowEndedSignal,
+  windowEndedSignalName,
+} from '#workflows/messages.ts';
 import type { PlanRunInput } from '#workflows/plan-run-input.ts';
 import { createDataConverter } from './data-converter.ts';
 
@@ -22,7 +30,10 @@ export interface RunWorkflows {
   start(input: PlanRunInput, options: { resume: boolean }): Promise<'started' | 'already'>;
   signalDecision(runId: string, signal: DecisionSignal): Promise<'taken' | 'gone'>;
   signalCancel(runId: string): Promise<'taken' | 'gone'>;
-  describe(runId: string): Promise<ExecutionFacts | null>;
+  signalWindowEnded(runId: string, signal: WindowEndedSignal): Promise<'taken' | 'gone'>;
+  /** The windows that a running run waits for; none when nobody answers for it just now. */
+  openWindows(runId: string): Promise<ProgressAnswer['windows']>;
+  describe(workflowId: string): Promise<ExecutionFacts | null>;
   /** Workflow ids of one type that run, by visibility (a second or so behind). */
   listRunning(type: keyof typeof workflowTypes): AsyncIterable<string>;
   terminate(workflowId: string, reason: string): Promise<void>;
@@ -69,9 +80,12 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
     },
     signalDecision: (runId, signal) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(decisionSignalName, signal)),
     signalCancel: (runId) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(cancelSignalName)),
-    describe: (runId) => describeExecution(client, makeRunWorkflowId(runId)),
+    signalWindowEnded: (runId, signal) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(windowEndedSignalName, signal)),
+    openWindows: (runId) => openWindows(client, runId),
+    describe: (workflowId) => describeExecution(client, workflowId),
     async *listRunning(type) {
-      for await (const execution of client.workflow.list({ query: `WorkflowType = '${workflowTypes[type]}' AND ExecutionStatus = 'Running'`, pageSize: 1000 })) yield execution.workflowId;
+      for await (const execution of client.workflow.list({ query: `WorkflowType = '${workflowTypes[type]}' AND ExecutionStatus = 'Running'`, pageSize: 1000 }))
+        yield execution.workflowId;
     },
     async terminate(workflowId, reason) {
       await signalled(client.workflow.getHandle(workflowId).terminate(reason));
@@ -107,6 +121,20 @@ const statuses: Record<string, ExecutionFacts['status']> = {
   TIMED_OUT: 'timed_out',
   CONTINUED_AS_NEW: 'running',
 };
+
+/** A query needs a worker: without one nothing is answered, and nothing is wrong that a worker would not mend first. */
+const queryTimeoutMs = 2_000;
+
+async function openWindows(client: Client, runId: string): Promise<ProgressAnswer['windows']> {
+  try {
+    const handle = client.workflow.getHandle(makeRunWorkflowId(runId));
+    const progress = await client.withDeadline(Date.now() + queryTimeoutMs, () => handle.query<ProgressAnswer>(progressQueryName));
+    return progress.windows;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError || error instanceof QueryNotRegisteredError || isGrpcServiceError(error)) return [];
+    throw error;
+  }
+}
 
 async function describeExecution(client: Client, workflowId: string): Promise<ExecutionFacts | null> {
   try {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inject } from 'vitest';
 import { connectDatabase, connectSystemDatabase, type Database, openPool, type SystemDatabase } from '#services/database/connect.ts';
+import type { PostgresFacts } from '#services/embedded/postgres-server.ts';
 import { type PreparedDatabase, prepareDatabase } from '#services/database/prepare.ts';
 
 /** A database of one suite's own, with kOS's roles and tables, on the test run's Postgres. */
@@ -18,8 +19,7 @@ export interface TestDatabase {
 /** Roles belong to the whole server: suites that prepare their databases at once take turns, and share the roles' passwords. Any number does. */
 const rolesLock = 7_205_016_099;
 
-export async function makeTestDatabase(): Promise<TestDatabase> {
-  const superuser = inject('servers').postgres;
+export async function makeTestDatabase(superuser: PostgresFacts = inject('servers').postgres): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`;
   const keys = join(tmpdir(), `kos-test-roles-${createHash('sha256').update(superuser.password).digest('hex').slice(0, 12)}`);
   const maintenance = openPool(superuser, { max: 1, applicationName: 'kos-test' });

@@ -1,96 +1,101 @@
+import { type ChildProcess, fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection } from '@temporalio/client';
-import type { History } from '@temporalio/common/lib/proto-utils.js';
-import { Worker } from '@temporalio/worker';
+import { fileURLToPath } from 'node:url';
 import pino from 'pino';
 import { inject } from 'vitest';
 import { projectRoot } from '#config';
 import type { JsonObject } from '#schemas/json.ts';
-import { isFinalRunStatus, type Run } from '#schemas/run.ts';
-import { createArtifactStore } from '#services/artifacts/file-store.ts';
+import { isFinalRunStatus, type Run, type StepStatus } from '#schemas/run.ts';
 import { startDuties } from '#services/duties/start.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { newId } from '#services/ids.ts';
-import { createModelService } from '#services/models/model-service.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { checkPlan, savePlan } from '#services/plans/save.ts';
 import { acceptRun } from '#services/runs/accept.ts';
-import { createExecutablePlans, createRunFactsReader } from '#services/runs/executable-plans.ts';
+import { requestCancel } from '#services/runs/change.ts';
 import { readRun } from '#services/runs/read.ts';
-import { createSecretService } from '#services/secrets/secrets.ts';
-import { createDataConverter } from '#services/temporal/data-converter.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
-import { builtinTools, createToolRegistry, describeTool } from '#services/tools/registry.ts';
-import type { Tool } from '#services/tools/tool.ts';
-import { toolSettings } from '#services/settings/settings.ts';
+import { describeTool } from '#services/tools/registry.ts';
 import { ensureWorkflowBundle } from '#workers/bundle/workflow-bundle.ts';
-import { createRunWorker, type RunWorker } from '#workers/create-worker.ts';
+import { installRuntime } from '#workers/create-worker.ts';
+import { type EngineFacts, type EngineWorker, makeArtifacts, makeModels, makeTools, startEngineWorker } from './engine-worker.ts';
+import { replayAll } from './replay.ts';
+import type { TestServers } from './servers.ts';
 import { makeTestDatabase } from './test-database.ts';
 import { createTestPayloadSealing } from './test-payload-key.ts';
 
 export type TestEngine = Awaited<ReturnType<typeof makeTestEngine>>;
 
 export interface TestEngineOptions {
-  /** Tools of the test's own, beside those of the product. */
-  tools?: Tool[];
-  openai?: { apiKey: string | undefined; baseUrl: string | undefined };
+  egress?: string[];
+  /** An OpenAI-compatible server: the alias `fast` then stands for `openai/scripted`. */
+  openaiUrl?: string;
+  /** Where artifacts are kept; default: in the engine's home. */
+  artifacts?: string;
+  /** Default: those of the test run. */
+  servers?: TestServers;
+  /** False: no worker in this process. */
+  worker?: boolean;
+  /** False: neither outbox nor reconciler: the test moves them by hand. */
+  duties?: boolean;
 }
+
+export interface StepView {
+  path: string;
+  status: StepStatus;
+  attempt: number;
+  output: unknown;
+  error: { code: string; message: string } | null;
+  fence: number;
+  metadata: JsonObject;
+}
+
+const workerProgram = fileURLToPath(new URL('./worker-process.ts', import.meta.url));
+let runtimeInstalled = false;
 
 /** Database, queue, worker and duties of one suite's own, on the test run's servers. Closing it replays every history it made. */
 export async function makeTestEngine(options: TestEngineOptions = {}) {
-  const rig = await makeTestDatabase();
-  const servers = inject('servers');
-  const home = await mkdtemp(join(tmpdir(), 'kos-engine-'));
-  const sealing = createTestPayloadSealing();
   const log = pino({ level: 'silent' });
+  if (!runtimeInstalled) installRuntime(log);
+  runtimeInstalled = true;
+  const servers = options.servers ?? inject('servers');
+  const rig = await makeTestDatabase(servers.postgres);
+  const home = await mkdtemp(join(tmpdir(), 'kos-engine-'));
+  await mkdir(join(home, 'workspace'));
+  const sealing = createTestPayloadSealing();
   const { address, namespace } = servers.temporal;
   const taskQueue = `runs-${randomUUID()}`;
   const bundle = await ensureWorkflowBundle(projectRoot);
-  const tools = createToolRegistry([...builtinTools({ home, egress: { forbiddenPorts: () => [] } }), ...(options.tools ?? [])]);
+  const facts: EngineFacts = {
+    database: rig.addresses.app,
+    temporal: servers.temporal,
+    taskQueue,
+    home,
+    egress: options.egress ?? [],
+    openaiUrl: options.openaiUrl ?? null,
+    artifacts: options.artifacts ?? null,
+  };
   const evaluator = createEvaluator();
-  const models = createModelService({ openai: options.openai ?? { apiKey: undefined, baseUrl: undefined } });
-  const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
+  const tools = makeTools(home);
+  const models = makeModels(facts.openaiUrl);
   const workflows = connectRunWorkflows({ address, namespace, sealing, taskQueue });
   const workspaceId = newId('workspace');
   await rig.system.sql`insert into kos.workspaces (workspace_id, slug, name) values (${workspaceId}, ${workspaceId}, 'Test')`;
   const compile = createPlanCompiler({ tools: tools.list().map(describeTool), models: [...models.list().map((model) => model.name), 'openai/scripted'] });
   const runIds: string[] = [];
+  const processes: ChildProcess[] = [];
 
-  const startWorker = async (): Promise<{ worker: RunWorker; running: Promise<void> }> => {
-    const worker = await createRunWorker({
-      address,
-      namespace,
-      sealing,
-      bundle,
-      taskQueue,
-      dependencies: {
-        database: rig.database,
-        tools,
-        evaluator,
-        models,
-        artifacts,
-        plans: createExecutablePlans({ database: rig.database, tools }),
-        facts: createRunFactsReader({ database: rig.database }),
-        secrets: createSecretService({ database: rig.database, sealing }),
-        toolSettings: async () => toolSettings({ roots: [], egress: [], retention: { runsDays: 90, eventsDays: 30 } }, { home, projectRoot }),
-      },
-    });
-    return { worker, running: worker.run() };
-  };
-
-  let current: { worker: RunWorker; running: Promise<void> } | null = await startWorker();
+  let worker: EngineWorker | null = options.worker === false ? null : await startEngineWorker(facts);
   const stopWorker = async (): Promise<void> => {
-    if (current === null) return;
-    current.worker.shutdown();
-    await current.running;
-    await current.worker.close();
-    current = null;
+    await worker?.stop();
+    worker = null;
   };
-  const duties = startDuties({ system: rig.system, workflows, artifacts, home, log, now: Date.now });
+  const duties = options.duties === false ? null : startDuties({ system: rig.system, workflows, artifacts: makeArtifacts(facts), home, log, now: Date.now });
 
   const save = async (source: string): Promise<string> => {
     const plan = checkPlan(compile, source, 'yaml');
@@ -99,69 +104,111 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   };
 
   const start = async (plan: string, input: JsonObject = {}): Promise<string> => {
-    const request = { plan, input };
     const accepted = await acceptRun(
-      { database: rig.database, validateInput: (schema, given) => evaluator.validateInput(schema, given) },
-      { workspaceId, actor: 'prn_test', responsible: 'prn_test', origin: { kind: 'api', id: null }, request },
+      { database: rig.database, validateInput: evaluator.validateInput },
+      { workspaceId, actor: 'prn_test', responsible: 'prn_test', origin: { kind: 'api', id: null }, request: { plan, input } },
     );
     runIds.push(accepted.runId);
-    duties.nudgeOutbox();
+    duties?.nudgeOutbox();
     return accepted.runId;
   };
 
   const read = (runId: string): Promise<Run> => rig.database.inWorkspace(workspaceId, (transaction) => readRun(transaction, runId));
+
+  const steps = (runId: string): Promise<StepView[]> =>
+    rig.database.inWorkspace(
+      workspaceId,
+      ({ sql }) => sql<StepView[]>`
+        select path, status, attempt, output, error, fence, metadata from kos.steps where run_id = ${runId} order by step, item nulls first`,
+    );
 
   const until = async (runId: string, reached: (run: Run) => boolean, timeoutMs = 60_000): Promise<Run> => {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const run = await read(runId);
       if (reached(run)) return run;
-      if (performance.now() > deadline) throw new Error(`The run ${runId} is ${run.status} after ${timeoutMs} ms: ${JSON.stringify(run.waitingFor)}`);
+      if (performance.now() > deadline) {
+        const open = (await steps(runId)).filter(({ status }) => status !== 'succeeded').slice(0, 5);
+        throw new Error(`The run ${runId} is ${run.status} after ${timeoutMs} ms: ${JSON.stringify({ waitingFor: run.waitingFor, open })}`);
+      }
       await sleep(20);
     }
   };
   const ended = (runId: string, timeoutMs?: number): Promise<Run> => until(runId, (run) => isFinalRunStatus(run.status), timeoutMs);
 
-  const steps = (runId: string) =>
-    rig.database.inWorkspace(
-      workspaceId,
-      ({ sql }) => sql<{ path: string; status: string; attempt: number; output: unknown; error: { code: string } | null; fence: number }[]>`
-        select path, status, attempt, output, error, fence from kos.steps where run_id = ${runId} order by step, item nulls first`,
-    );
+  const untilStep = async (runId: string, path: string, status: StepStatus, timeoutMs = 30_000): Promise<StepView> => {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const step = (await steps(runId)).find((row) => row.path === path);
+      if (step?.status === status) return step;
+      if (performance.now() > deadline) throw new Error(`${path} of ${runId} is ${step?.status ?? 'not begun'} after ${timeoutMs} ms, not ${status}`);
+      await sleep(20);
+    }
+  };
+
+  const cancel = async (runId: string, reason: string | null = null): Promise<void> => {
+    await rig.database.inWorkspace(workspaceId, (transaction) => requestCancel(transaction, { workspaceId, actor: 'prn_test', runId, reason }));
+    duties?.nudgeOutbox();
+  };
+
+  /** Audit entries of a run, or of what belongs to it. */
+  const audit = (subject: string) =>
+    rig.system.sql<
+      { action: string; actor: string; data: JsonObject }[]
+    >`select action, actor, data from kos.audit_entries where subject = ${subject} order by at, id`;
 
   const close = async (): Promise<void> => {
+    for (const child of processes) await endProcess(child);
     await stopWorker();
-    await duties.stop();
+    await duties?.stop();
     await replayAll({ address, namespace, bundle, workflowIds: runIds });
     await Promise.all([evaluator.close(), workflows.close(), rig.remove()]);
     await rm(home, { recursive: true, force: true });
   };
 
   return {
-    rig, workspaceId, home, workflows, sealing, duties, namespace, address, taskQueue, bundle, runIds, log,
-    save, start, read, until, ended, steps, stopWorker, close,
+    rig,
+    workspaceId,
+    home,
+    workflows,
+    sealing,
+    duties,
+    namespace,
+    address,
+    taskQueue,
+    bundle,
+    runIds,
+    log,
+    facts,
+    save,
+    start,
+    read,
+    until,
+    ended,
+    steps,
+    untilStep,
+    cancel,
+    audit,
+    stopWorker,
+    close,
     startWorker: async () => {
-      current ??= await startWorker();
+      worker ??= await startEngineWorker(facts);
+    },
+    /** A worker in a process of its own; `kill` is SIGKILL. */
+    startWorkerProcess: async (): Promise<{ kill: () => Promise<void> }> => {
+      const child = fork(workerProgram, [JSON.stringify(facts)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      processes.push(child);
+      await once(child, 'message');
+      return { kill: () => endProcess(child) };
     },
     /** Saves and runs a plan to its end. */
     run: async (source: string, input: JsonObject = {}): Promise<Run> => ended(await start(await save(source), input)),
   };
 }
 
-/** Replays what these runs left in Temporal against today's code: an edit that would break a run in flight fails here. */
-export async function replayAll(options: { address: string; namespace: string; bundle: string; workflowIds: string[] }): Promise<void> {
-  const connection = await Connection.connect({ address: options.address });
-  const client = new Client({ connection, namespace: options.namespace });
-  const sealing = createTestPayloadSealing();
-  const dataConverter = createDataConverter({ sealing, namespace: options.namespace, refuse: 'marker' });
-  async function* histories(): AsyncIterable<{ workflowId: string; history: History }> {
-    for (const workflowId of options.workflowIds) {
-      const history = await client.workflow.getHandle(workflowId).fetchHistory().catch(() => null);
-      if (history !== null) yield { workflowId, history };
-    }
-  }
-  for await (const result of Worker.runReplayHistories({ workflowBundle: { codePath: options.bundle }, dataConverter }, histories())) {
-    if (result.error !== undefined) throw new Error(`The history of ${result.workflowId} does not replay: ${result.error.message}`);
-  }
-  await connection.close();
+async function endProcess(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
 }

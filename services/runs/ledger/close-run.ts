@@ -16,7 +16,8 @@ export async function closeRunRow(sql: TransactionSql, claim: Claim, ending: Run
   const updated = await sql`
     update kos.runs set status = ${ending.status}, output = ${jsonParameter(sql, ending.output)}, error = ${ending.error === null ? null : sql.json(ending.error)},
       waiting_for = null, finished_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp()), claimed_by = coalesce(claimed_by, ${claim.chain})
-    where id = ${claim.runId} and generation = ${claim.generation} and status in ('queued', 'running', 'waiting', 'paused')`;
+    where id = ${claim.runId} and generation = ${claim.generation} and (claimed_by is null or claimed_by = ${claim.chain})
+      and status in ('queued', 'running', 'waiting', 'paused')`;
   if (updated.count === 0) throw new Superseded(claim);
   await recordClosed(sql, claim.workspaceId, claim.runId, ending);
 }
@@ -24,7 +25,9 @@ export async function closeRunRow(sql: TransactionSql, claim: Claim, ending: Run
 /** Event and audit entry of an end; also for ends that the engine did not bring about. */
 export async function recordClosed(sql: TransactionSql, workspaceId: string, runId: string, ending: RunEnding): Promise<void> {
   await recordEvents(sql, [{ workspaceId, runId, type: `run.${ending.status}`, data: ending.error === null ? {} : { error: ending.error } }]);
-  await recordAudit(sql, [{ workspaceId, actor: 'kos', action: `run.${ending.status}`, subject: runId, data: ending.error === null ? {} : { code: ending.error.code } }]);
+  await recordAudit(sql, [
+    { workspaceId, actor: 'kos', action: `run.${ending.status}`, subject: runId, data: ending.error === null ? {} : { code: ending.error.code } },
+  ]);
 }
 
 /** Ends what is still open in a run that ends otherwise than by success: steps are cancelled, waits and approvals voided, fences raised. */
@@ -35,8 +38,14 @@ export async function closeWhatIsOpen(sql: TransactionSql, workspaceId: string, 
   await sql`update kos.waits set status = 'voided', version = version + 1, closed_at = clock_timestamp() where run_id = ${runId} and status = 'open'`;
   const voided = await sql<{ id: string; stepPath: string }[]>`
     update kos.approvals set status = 'voided', decided_at = clock_timestamp() where run_id = ${runId} and status = 'open' returning id, step_path as "stepPath"`;
-  await recordEvents(sql, voided.map((approval) => ({ workspaceId, runId, type: 'approval.voided' as const, data: { approvalId: approval.id, stepPath: approval.stepPath } })));
-  await recordAudit(sql, voided.map((approval) => ({ workspaceId, actor: 'kos', action: 'approval.void', subject: approval.id, data: { runId, stepPath: approval.stepPath } })));
+  await recordEvents(
+    sql,
+    voided.map((approval) => ({ workspaceId, runId, type: 'approval.voided' as const, data: { approvalId: approval.id, stepPath: approval.stepPath } })),
+  );
+  await recordAudit(
+    sql,
+    voided.map((approval) => ({ workspaceId, actor: 'kos', action: 'approval.void', subject: approval.id, data: { runId, stepPath: approval.stepPath } })),
+  );
 }
 
 /** The error that ended the run: that of the first step that failed. */

@@ -22,7 +22,12 @@ interface EffectRow {
  * Records what is about to be tried, before it is. An intent under an older fence means that a worker was lost between the call and its
  * record: an idempotent effect is asked for again under the same key, an effectful one becomes uncertain.
  */
-export async function recordIntent(sql: TransactionSql, claim: Claim, step: TakenStep, effect: { tool: string; repeatable: boolean; inputDigest: string }): Promise<Intent> {
+export async function recordIntent(
+  sql: TransactionSql,
+  claim: Claim,
+  step: TakenStep,
+  effect: { tool: string; repeatable: boolean; inputDigest: string },
+): Promise<Intent> {
   const key = effectKeyOf(claim.runId, step.path);
   const [before] = await sql<EffectRow[]>`select status, calls from kos.effects where key = ${key} for update`;
   const unknown = before !== undefined && (before.status === 'intended' || before.status === 'uncertain');

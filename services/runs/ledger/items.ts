@@ -59,7 +59,11 @@ export async function joinedOutput(sql: TransactionSql, runId: string, step: num
   return rows.map((row) => row.output);
 }
 
-export async function firstFailedItem(sql: TransactionSql, runId: string, step: number): Promise<{ path: string; code: string; message: string; fix: string | null } | null> {
+export async function firstFailedItem(
+  sql: TransactionSql,
+  runId: string,
+  step: number,
+): Promise<{ path: string; code: string; message: string; fix: string | null } | null> {
   const [row] = await sql<{ path: string; code: string; message: string; fix: string | null }[]>`
     select path, error->>'code' as code, error->>'message' as message, error->>'fix' as fix from kos.steps
     where run_id = ${runId} and step = ${step} and item is not null and status in ('failed', 'uncertain') order by finished_at, item limit 1`;

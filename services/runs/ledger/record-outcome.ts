@@ -75,11 +75,20 @@ export async function recordRetry(sql: TransactionSql, claim: Claim, step: Taken
     returning retry_at as "retryAt"`;
   if (row === undefined) throw new StaleWriter(step);
   const until = row.retryAt.toISOString();
-  const waitingFor: WaitingFor = { kind: 'retry', ref: step.path, until, text: `Attempt ${step.attempt} of ${step.path} failed (${error.code}); the next one starts at ${until}.` };
+  const waitingFor: WaitingFor = {
+    kind: 'retry',
+    ref: step.path,
+    until,
+    text: `Attempt ${step.attempt} of ${step.path} failed (${error.code}); the next one starts at ${until}.`,
+  };
   await sql`update kos.steps set waiting_for = ${sql.json(waitingFor)} where run_id = ${claim.runId} and path = ${step.path}`;
   const { workspaceId, runId } = claim;
-  await recordEvents(sql, [{ workspaceId, runId, type: 'step.retrying', data: { stepPath: step.path, kind: step.kind, attempt: step.attempt, error, retryAt: until } }]);
-  await recordAudit(sql, [{ workspaceId, actor: 'kos', action: 'step.retrying', subject: runId, data: { stepPath: step.path, attempt: step.attempt, code: error.code } }]);
+  await recordEvents(sql, [
+    { workspaceId, runId, type: 'step.retrying', data: { stepPath: step.path, kind: step.kind, attempt: step.attempt, error, retryAt: until } },
+  ]);
+  await recordAudit(sql, [
+    { workspaceId, actor: 'kos', action: 'step.retrying', subject: runId, data: { stepPath: step.path, attempt: step.attempt, code: error.code } },
+  ]);
   if (alone) await markRunWaiting(sql, claim, waitingFor);
 }
 

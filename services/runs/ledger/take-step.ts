@@ -74,5 +74,7 @@ export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPla
 }
 
 export async function recordStarted(sql: TransactionSql, claim: Claim, step: TakenStep): Promise<void> {
-  await recordEvents(sql, [{ workspaceId: claim.workspaceId, runId: claim.runId, type: 'step.started', data: { stepPath: step.path, kind: step.kind, attempt: step.attempt } }]);
+  await recordEvents(sql, [
+    { workspaceId: claim.workspaceId, runId: claim.runId, type: 'step.started', data: { stepPath: step.path, kind: step.kind, attempt: step.attempt } },
+  ]);
 }

@@ -24,9 +24,19 @@ export async function findOpenWait(sql: TransactionSql, runId: string, stepPath:
 /** A deadline: so many milliseconds from now by the database's clock, an instant, or none. */
 export type Deadline = { inMs: number } | { at: Date } | null;
 
-export async function openWaitRow(sql: TransactionSql, claim: Claim, stepPath: string, kind: 'timer' | 'approval', deadline: Deadline): Promise<OpenWait & { expiresAt: Date | null }> {
+export async function openWaitRow(
+  sql: TransactionSql,
+  claim: Claim,
+  stepPath: string,
+  kind: 'timer' | 'approval',
+  deadline: Deadline,
+): Promise<OpenWait & { expiresAt: Date | null }> {
   const expiresAt =
-    deadline === null ? sql`null::timestamptz` : 'at' in deadline ? sql`${deadline.at}::timestamptz` : sql`clock_timestamp() + make_interval(secs => ${deadline.inMs / 1000})`;
+    deadline === null
+      ? sql`null::timestamptz`
+      : 'at' in deadline
+        ? sql`${deadline.at}::timestamptz`
+        : sql`clock_timestamp() + make_interval(secs => ${deadline.inMs / 1000})`;
   const waitId = newId('wait');
   const [row] = await sql<{ expiresAt: Date | null; endsInMs: number | null }[]>`
     insert into kos.waits (id, workspace_id, run_id, step_path, kind, expires_at)

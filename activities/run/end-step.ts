@@ -1,0 +1,112 @@
+import type { Claim } from '#core/engine/claim.ts';
+import type { Outcome } from '#core/engine/outcome.ts';
+import type { Json } from '#schemas/json.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { newId } from '#services/ids.ts';
+import { settleEffect } from '#services/runs/ledger/effects.ts';
+import type { RunHeader } from '#services/runs/ledger/header.ts';
+import { endStep, recordModelCall, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
+import type { TakenStep } from '#services/runs/ledger/take-step.ts';
+import { AttemptLost, retryDelayMs, type StepFailure, storableText } from './failure.ts';
+import type { Performed } from './perform-step.ts';
+import type { StepWork } from './step-work.ts';
+
+/** What came of one try at a step: an outcome for good, or the time until its next attempt, ms. */
+export type Tried = { outcome: Outcome } | { retryInMs: number };
+
+/** What a repeat may do. `askable`: as effectful, but the tool can find out whether its effect happened. */
+export type Effect = 'pure' | 'idempotent' | 'askable' | 'effectful';
+
+/** A step that has been taken, with what its end needs to know. */
+export interface Ending {
+  sql: TransactionSql;
+  work: StepWork;
+  step: TakenStep;
+  effect: Effect;
+  header: RunHeader;
+}
+
+export async function endInSuccess(ending: Ending, performed: Performed): Promise<Tried> {
+  const { sql, work, step, header } = ending;
+  const { claim } = work;
+  if (Buffer.byteLength(JSON.stringify(performed.output)) > stepOutputBytesAtMost) return await endTooLarge(ending);
+  const output = performed.artifact === undefined ? performed.output : await recordArtifact(sql, claim, step, performed.artifact);
+  await Promise.all([
+    endStep(sql, claim, step, { status: 'succeeded', output, error: null, costMicros: performed.costMicros, metadata: performed.metadata }),
+    ending.effect === 'pure' ? undefined : settleEffect(sql, claim, step, 'happened'),
+    performed.modelCall === undefined ? undefined : recordModelCall(sql, claim, step, performed.modelCall),
+  ]);
+  await work.alsoAtEnd?.(sql, header);
+  return { outcome: 's' };
+}
+
+/** It did its work, and its output cannot be kept. */
+async function endTooLarge(ending: Ending): Promise<Tried> {
+  const { sql, work, step } = ending;
+  const message = `The output of ${step.path} is larger than ${stepOutputBytesAtMost / 1_000_000} MB.`;
+  const fix = 'Write it as an artifact, or make it smaller before it leaves the step.';
+  if (ending.effect !== 'pure') await settleEffect(sql, work.claim, step, 'happened');
+  return await endFailed(ending, { code: 'output_too_large', message, fix, stepPath: step.path });
+}
+
+/** Postgres refuses a value of the outcome for good: the step fails, or it would be tried for ever. */
+export const notStorable = (step: TakenStep, error: unknown): StepFailure => ({
+  error: {
+    code: 'outcome_not_storable',
+    message: `What ${step.path} brought about cannot be stored: ${storableText(error instanceof Error ? error.message : String(error), 500)}.`,
+    fix: 'Keep NUL characters and the like out of names.',
+    stepPath: step.path,
+  },
+  retryable: false,
+  effect: 'unknown',
+  retryAfterMs: null,
+});
+
+async function recordArtifact(sql: TransactionSql, claim: Claim, step: TakenStep, artifact: NonNullable<Performed['artifact']>): Promise<Json> {
+  const id = newId('artifact');
+  await sql`
+    insert into kos.artifacts (id, workspace_id, run_id, step_path, name, media_type, size_bytes, sha256)
+    values (${id}, ${claim.workspaceId}, ${claim.runId}, ${step.path}, ${artifact.name}, ${artifact.mediaType}, ${artifact.sizeBytes}, ${artifact.sha256})`;
+  await sql`insert into kos.artifact_references (workspace_id, artifact_id, run_id) values (${claim.workspaceId}, ${id}, ${claim.runId})`;
+  return { artifactId: id, ...artifact };
+}
+
+/** A failed try: another attempt, a failure for good, or an effect nobody can vouch for. */
+export async function endInFailure(ending: Ending, failure: StepFailure): Promise<Tried> {
+  const { sql, work, step, effect, header } = ending;
+  const { claim, compiled } = work;
+  const cancelled = isCancelled(work.signal) || header.cancelRequested;
+  const again = !cancelled && failure.retryable && step.attempt < compiled.retry.maxAttempts;
+  const uncertain = failure.effect === 'unknown' && (effect === 'effectful' || (effect === 'askable' && !again));
+  if (effect !== 'pure') await settleEffect(sql, claim, step, uncertain ? 'uncertain' : failure.effect === 'none' ? 'none' : 'intended');
+  if (uncertain) {
+    await endStep(sql, claim, step, { status: 'uncertain', output: null, error: failure.error, costMicros: 0, metadata: {} });
+    return { outcome: 'u' };
+  }
+  if (cancelled) return await endCancelled(ending);
+  if (!again) return await endFailed(ending, failure.error);
+  const retryInMs = retryDelayMs(compiled.retry, step.attempt, failure.retryAfterMs);
+  await recordRetry(sql, claim, step, failure.error, retryInMs, work.alone);
+  return { retryInMs };
+}
+
+/** An attempt that is lost is no cancel of the run. */
+const isCancelled = (signal: AbortSignal): boolean => signal.aborted && !(signal.reason instanceof AttemptLost);
+
+async function endFailed({ sql, work, step, header }: Ending, error: StepFailure['error']): Promise<Tried> {
+  const { tolerated } = work.compiled;
+  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: tolerated ? { tolerated: true } : {} });
+  if (tolerated) await work.alsoAtEnd?.(sql, header);
+  return { outcome: tolerated ? 't' : 'f' };
+}
+
+export async function endSkipped({ sql, work, step, header }: Ending, reason: string): Promise<Tried> {
+  await endStep(sql, work.claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason } });
+  await work.alsoAtEnd?.(sql, header);
+  return { outcome: 'k' };
+}
+
+export async function endCancelled({ sql, work, step }: Ending): Promise<Tried> {
+  await endStep(sql, work.claim, step, { status: 'cancelled', output: null, error: null, costMicros: 0, metadata: {} });
+  return { outcome: 'c' };
+}

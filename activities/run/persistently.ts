@@ -1,0 +1,21 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isPassingFailure } from '#services/database/failures.ts';
+import { AttemptLost } from './failure.ts';
+
+const firstPauseMs = 100;
+const longestPauseMs = 2_000;
+
+/**
+ * Reads and writes around a step's own work: while the database does not answer they are tried again, for as long as this attempt lasts. Between
+ * an effect's intent and its outcome nothing may be given up lightly: the next attempt would make the effect again, or call it uncertain.
+ */
+export async function persistently<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isPassingFailure(error) || signal.reason instanceof AttemptLost) throw error;
+      await sleep(pauseMs);
+    }
+  }
+}

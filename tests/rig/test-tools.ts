@@ -1,0 +1,121 @@
+import { appendFile, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { defineTool } from '#services/tools/define.ts';
+import { type Tool, ToolFailure } from '#services/tools/tool.ts';
+
+/** Bytes that a test's tool may put out: more than a step may, so that the step's own bound is what is met. */
+const outputBytes = 20_000_000;
+const limits = { timeoutMs: 600_000, outputBytes };
+const answer = z.object({ at: z.number() });
+
+/** Tools that misbehave in one way each. Files and times come from the plan, so that they work in another process, too. */
+export const testTools: Tool[] = [
+  defineTool({
+    name: 'test.append',
+    version: 1,
+    description: 'Effectful: writes one line to a file, then takes its time.',
+    effect: 'effectful',
+    input: z.object({ file: z.string(), waitMs: z.number().default(0) }),
+    output: answer,
+    limits,
+    execute: async ({ file, waitMs }, { effectKey, signal }) => {
+      await appendFile(file, `${effectKey}\n`);
+      await sleep(waitMs, undefined, { signal });
+      return { at: Date.now() };
+    },
+  }),
+  defineTool({
+    name: 'test.repeat',
+    version: 1,
+    description: 'Idempotent: writes one line with its effect key and attempt to a file, then takes its time.',
+    effect: 'idempotent',
+    input: z.object({ file: z.string(), waitMs: z.number().default(0) }),
+    output: answer,
+    limits,
+    execute: async ({ file, waitMs }, { effectKey, attempt, signal }) => {
+      await appendFile(file, `${effectKey} ${attempt}\n`);
+      await sleep(waitMs, undefined, { signal });
+      return { at: Date.now() };
+    },
+  }),
+  defineTool({
+    name: 'test.ask',
+    version: 1,
+    description: 'Effectful, and able to say whether its effect happened: the file has its key then.',
+    effect: 'effectful',
+    input: z.object({ file: z.string(), waitMs: z.number().default(0) }),
+    output: answer,
+    limits,
+    execute: async ({ file, waitMs }, { effectKey, signal }) => {
+      await appendFile(file, `${effectKey}\n`);
+      await sleep(waitMs, undefined, { signal });
+      return { at: Date.now() };
+    },
+    reconcile: async ({ file }, { effectKey }) => ((await readFile(file, 'utf8')).includes(effectKey) ? { at: 0 } : null),
+  }),
+  defineTool({
+    name: 'test.hang',
+    version: 1,
+    description: 'Never answers and listens to nothing.',
+    effect: 'idempotent',
+    input: z.object({ file: z.string() }),
+    output: answer,
+    limits,
+    execute: async ({ file }, { attempt }) => {
+      await appendFile(file, `${attempt}\n`);
+      return await new Promise<never>(() => undefined);
+    },
+  }),
+  defineTool({
+    name: 'test.late',
+    version: 1,
+    description: 'Listens to nothing and answers when it likes; says when it has.',
+    effect: 'idempotent',
+    input: z.object({ file: z.string(), waitMs: z.number() }),
+    output: z.object({ attempt: z.number() }),
+    limits,
+    execute: async ({ file, waitMs }, { attempt }) => {
+      await sleep(attempt === 1 ? waitMs : 0);
+      await appendFile(file, `${attempt}\n`);
+      return { attempt };
+    },
+  }),
+  defineTool({
+    name: 'test.fail',
+    version: 1,
+    description: 'Fails for as many attempts as it is told.',
+    effect: 'idempotent',
+    input: z.object({ times: z.number(), retryAfterMs: z.number().optional(), message: z.string().default('It failed as it was told.') }),
+    output: z.object({ attempt: z.number() }),
+    limits,
+    execute: async ({ times, retryAfterMs, message }, { attempt }) => {
+      if (attempt > times) return { attempt };
+      const asked = retryAfterMs === undefined ? {} : { retryAfterMs };
+      throw new ToolFailure({ code: 'told_to_fail', message, retryable: true, effect: 'none', ...asked });
+    },
+  }),
+  defineTool({
+    name: 'test.big',
+    version: 1,
+    description: 'A text of so many bytes.',
+    effect: 'idempotent',
+    input: z.object({ bytes: z.number() }),
+    output: z.string(),
+    limits,
+    execute: async ({ bytes }) => 'x'.repeat(bytes),
+  }),
+  defineTool({
+    name: 'test.rest',
+    version: 1,
+    description: 'Takes its time and listens to its signal.',
+    effect: 'idempotent',
+    input: z.object({ waitMs: z.number() }),
+    output: answer,
+    limits,
+    execute: async ({ waitMs }, { signal }) => {
+      await sleep(waitMs, undefined, { signal });
+      return { at: Date.now() };
+    },
+  }),
+];
