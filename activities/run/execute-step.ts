@@ -11,6 +11,7 @@ import { assertClaim, markWorking, type RunHeader, readHeader } from '#services/
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { outcomeOf, recordStarted, type StepPlace, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { approvedInput } from './approved-input.ts';
+import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { type Effect, endCancelled, type Ending, endInFailure, endInSuccess, endSkipped, notStorable, type Tried } from './end-step.ts';
 import { AttemptLost, classifyFailure, type StepFailure, stepTimedOut } from './failure.ts';
@@ -90,7 +91,7 @@ async function begin(dependencies: RunActivityDependencies, sql: TransactionSql,
   if (needs === 'skip') return await endSkipped(ending, 'a step that it needs was skipped');
   const scope = makeScope(work.facts, startedAt, results, work.item === null ? null : { value: step.input, index: work.item });
   try {
-    if (work.item === null && compiled.when !== null && (await dependencies.evaluator.evaluate(compiled.when, scope)) !== true)
+    if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope)))
       return await endSkipped(ending, 'its "when" is false');
     const approved = await approvedInput(sql, work);
     if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');

@@ -10,6 +10,7 @@ import { endStep, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledg
 import { outcomeOf, recordStarted, takeStep, type TakenStep } from '#services/runs/ledger/take-step.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
 import { closeWithLastStep, type RunWork } from './close-run.ts';
+import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { classifyFailure, retryDelayMs } from './failure.ts';
 
@@ -25,17 +26,17 @@ export async function openItems(dependencies: RunActivityDependencies, work: Run
     const startedAt = await markWorking(sql, claim, header);
     const known = await countItems(sql, claim.runId, stepNumber);
     if (known.count > 0) return { count: known.count };
-    await recordStarted(sql, claim, step);
     const reads = [...new Set([...compiled.reads.when, ...compiled.reads.forEach])];
     const scope = makeScope(work.facts, startedAt, await loadResults(sql, claim.runId, reads), null);
     try {
-      if (compiled.when !== null && (await dependencies.evaluator.evaluate(compiled.when, scope)) !== true) {
+      if (!(await meetsWhen(dependencies.evaluator, compiled, scope))) {
         await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
         return { outcome: 'k' };
       }
       const items = asItems(compiled, compiled.forEach === null ? [] : await dependencies.evaluator.evaluate(compiled.forEach, scope));
       const count = await insertItems(sql, claim, { path: compiled.id, step: stepNumber, kind: compiled.kind }, items);
       await sql`update kos.steps set metadata = metadata || ${sql.json({ items: count })} where run_id = ${claim.runId} and path = ${compiled.id}`;
+      await recordStarted(sql, claim, step, { items: count });
       return { count };
     } catch (thrown) {
       return await openingFailed(sql, work, compiled, step, thrown, alone);

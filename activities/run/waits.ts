@@ -25,6 +25,7 @@ import {
 } from '#services/runs/ledger/waits.ts';
 import { argumentsDigestOf } from './approved-input.ts';
 import type { RunWork } from './close-run.ts';
+import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { classifyFailure } from './failure.ts';
 import { stepOf } from './items.ts';
@@ -45,7 +46,7 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
     try {
       const gated = gatedSteps(work, compiled);
       const scope = makeScope(work.facts, startedAt, await loadResults(sql, claim.runId, readsOf(compiled, gated)), null);
-      if (compiled.when !== null && (await dependencies.evaluator.evaluate(compiled.when, scope)) !== true) {
+      if (!(await meetsWhen(dependencies.evaluator, compiled, scope))) {
         await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
         return { outcome: 'k' };
       }

@@ -103,7 +103,7 @@ function explainWait(runId: string, row: StepFacts, wait: NonNullable<StepFacts[
   const since = row.startedAt;
   switch (wait.kind) {
     case 'approval':
-      return { blockedBy: { kind: 'approval', ref, text }, since, until, unblocks: 'Somebody who may decides.', command: `kai approval approve ${ref ?? ''}` };
+      return { blockedBy: { kind: 'approval', ref, text }, since, until, unblocks: 'A decision by somebody who may take it.', command: `kai approval approve ${ref ?? ''}` };
     case 'timer':
       return { blockedBy: { kind: 'timer', ref, text }, since, until, unblocks: 'It ends by itself.', command: null };
     case 'retry':
@@ -123,7 +123,13 @@ function explainWork(facts: RunFactsForExplain, step: number, row: StepFacts): E
   const timeoutMs = facts.shape.steps[step]?.timeoutMs ?? 0;
   const until = row.startedAt === null ? null : new Date(Date.parse(row.startedAt) + timeoutMs).toISOString();
   const text = `It works (attempt ${row.attempt}); one attempt may take ${timeoutMs} ms.`;
-  return { blockedBy: { kind: 'work', ref: null, text }, since: row.startedAt, until, unblocks: 'It ends, or its time-out does.', command: `kai run logs ${facts.runId}` };
+  return {
+    blockedBy: { kind: 'work', ref: null, text },
+    since: row.startedAt,
+    until,
+    unblocks: 'It ends, or its time-out does.',
+    command: `kai run logs ${facts.runId}`,
+  };
 }
 
 function explainPending(facts: RunFactsForExplain, step: number): Explained {
@@ -134,9 +140,21 @@ function explainPending(facts: RunFactsForExplain, step: number): Explained {
     case 'blocked':
       return blockedByNeeds(verdict.by.map(nameOf));
     case 'never':
-      return { blockedBy: { kind: 'ending', ref: nameOf(verdict.because), text: `${nameOf(verdict.because)} failed: this step will not start.` }, since: null, until: null, unblocks: 'Nothing: the run is ending.', command: null };
+      return {
+        blockedBy: { kind: 'ending', ref: nameOf(verdict.because), text: `${nameOf(verdict.because)} failed: this step will not start.` },
+        since: null,
+        until: null,
+        unblocks: 'Nothing: the run is ending.',
+        command: null,
+      };
     case 'skip':
-      return { blockedBy: { kind: 'engine', ref: nameOf(verdict.because), text: `${nameOf(verdict.because)} was skipped: this step is about to be skipped.` }, since: null, until: null, unblocks: 'kOS goes on by itself.', command: null };
+      return {
+        blockedBy: { kind: 'engine', ref: nameOf(verdict.because), text: `${nameOf(verdict.because)} was skipped: this step is about to be skipped.` },
+        since: null,
+        until: null,
+        unblocks: 'kOS goes on by itself.',
+        command: null,
+      };
     case 'ready':
       return explainReady(facts);
   }
@@ -156,5 +174,11 @@ function explainReady(facts: RunFactsForExplain): Explained {
     const text = `${working} units of this run work at once, as many as its plan allows.`;
     return { blockedBy: { kind: 'limit', ref: null, text }, since: null, until: null, unblocks: 'One of them ends.', command: null };
   }
-  return { blockedBy: { kind: 'engine', ref: null, text: 'It is ready and about to start.' }, since: facts.createdAt, until: null, unblocks: 'A worker takes it up by itself.', command: 'kai status' };
+  return {
+    blockedBy: { kind: 'engine', ref: null, text: 'It is ready and about to start.' },
+    since: facts.createdAt,
+    until: null,
+    unblocks: 'A worker takes it up by itself.',
+    command: 'kai status',
+  };
 }

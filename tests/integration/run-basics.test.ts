@@ -66,6 +66,20 @@ output: "\${steps.after.output}"
     expect(tolerated.output).toBe('failed');
   });
 
+  it('fails a step whose "when" is neither true nor false', async () => {
+    const run = await engine.run(
+      `
+plan: odd-condition
+input: { type: object, properties: { flag: {} } }
+steps:
+  only: { transform: 1, when: "\${input.flag}" }
+`,
+      { flag: 'yes' },
+    );
+    expect(run.error?.code).toBe('when_not_boolean');
+    expect(run.status).toBe('failed');
+  });
+
   it('waits by a row and goes on', async () => {
     const run = await engine.run(`
 plan: waiting

@@ -1,6 +1,6 @@
 import type { Claim } from '#core/engine/claim.ts';
 import type { Outcome } from '#core/engine/outcome.ts';
-import type { Json } from '#schemas/json.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
 import type { StepStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { recordEvents } from '#services/records/record.ts';
@@ -73,8 +73,8 @@ export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPla
   return { taken: false, status: ended.status };
 }
 
-export async function recordStarted(sql: TransactionSql, claim: Claim, step: TakenStep): Promise<void> {
+export async function recordStarted(sql: TransactionSql, claim: Claim, step: TakenStep, more: JsonObject = {}): Promise<void> {
   await recordEvents(sql, [
-    { workspaceId: claim.workspaceId, runId: claim.runId, type: 'step.started', data: { stepPath: step.path, kind: step.kind, attempt: step.attempt } },
+    { workspaceId: claim.workspaceId, runId: claim.runId, type: 'step.started', data: { stepPath: step.path, kind: step.kind, attempt: step.attempt, ...more } },
   ]);
 }
