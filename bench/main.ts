@@ -12,7 +12,13 @@ const names = figures.map((figure) => figure.name).join(', ');
 const usage = `npm run bench -- [--only NAME,…] [--quick] [--json FILE] [--worker-flags "…"]\n  names: ${names}\n`;
 
 const { values } = parseArgs({
-  options: { only: { type: 'string' }, quick: { type: 'boolean', default: false }, json: { type: 'string' }, 'worker-flags': { type: 'string', default: '' }, help: { type: 'boolean', default: false } },
+  options: {
+    only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    'worker-flags': { type: 'string', default: '' },
+    help: { type: 'boolean', default: false },
+  },
 });
 const say = (line: string): void => console.error(line);
 const wanted = values.only?.split(',') ?? figures.map((figure) => figure.name);

@@ -5,6 +5,8 @@ export class Alarm {
   private atMs: number | null = null;
   private scope: CancellationScope | null = null;
   private readonly ring: () => void;
+  /** Rings whatever is cancelled around it. */
+  private readonly shield = new CancellationScope({ cancellable: false });
 
   constructor(ring: () => void) {
     this.ring = ring;
@@ -14,7 +16,7 @@ export class Alarm {
     if (wakeAtMs === null || (this.atMs !== null && this.atMs <= wakeAtMs)) return;
     this.cancel();
     this.atMs = wakeAtMs;
-    const scope = new CancellationScope({ cancellable: true, parent: CancellationScope.current() });
+    const scope = new CancellationScope({ cancellable: true, parent: this.shield });
     this.scope = scope;
     void scope
       .run(() => sleep(Math.max(1, wakeAtMs - Date.now())))

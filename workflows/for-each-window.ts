@@ -1,20 +1,13 @@
-import {
-  CancellationScope,
-  condition,
-  continueAsNew,
-  defineSignal,
-  getExternalWorkflowHandle,
-  isCancellation,
-  proxyActivities,
-  setHandler,
-} from '@temporalio/workflow';
+import { CancellationScope, continueAsNew, defineSignal, getExternalWorkflowHandle, isCancellation, proxyActivities, setHandler } from '@temporalio/workflow';
 import type { createRunActivities } from '#activities/run/run-activities.ts';
 import type { Claim } from '#core/engine/claim.ts';
 import { decideWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
+import type { UnitResult } from '#core/engine/outcome.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
 import { bookkeepingOptions, unitOptions } from './activity-options.ts';
 import { Alarm } from './alarm.ts';
 import { GenerationClock } from './generation.ts';
+import { Inbox } from './inbox.ts';
 import { makeRunWorkflowId } from './ids.ts';
 import { type StopWindowSignal, stopWindowSignalName, windowEndedSignalName } from './messages.ts';
 import type { WindowInput } from './plan-run-input.ts';
@@ -33,7 +26,7 @@ export async function forEachWindow(input: WindowInput): Promise<void> {
 class ForEachWindow {
   private readonly input: WindowInput;
   private readonly claim: Claim;
-  private readonly inbox: WindowEvent[] = [];
+  private readonly inbox = new Inbox<WindowEvent>();
   private readonly clock = new GenerationClock();
   private readonly alarm = new Alarm(() => this.inbox.push({ what: 'tick' }));
   private readonly work = new CancellationScope({ cancellable: true });
@@ -62,44 +55,54 @@ class ForEachWindow {
       windows: null,
       failed: loaded.failed,
     };
-    let state: WindowState = { items, stopped: loaded.superseded, superseded: loaded.superseded };
-    for (;;) {
-      this.clock.update(Date.now());
-      const decision = decideWindow(state, this.inbox.splice(0), Date.now(), this.clock.draining);
-      state = decision.state;
-      for (const item of decision.start) this.startItem(item);
-      if (decision.over) break;
-      if (this.clock.draining && this.inFlight === 0 && this.inbox.length === 0) await continueAsNew<typeof forEachWindow>(this.input);
-      this.alarm.set(decision.wakeAtMs ?? this.clock.wakeAtMs);
-      await condition(() => this.inbox.length > 0 || this.fault !== null);
-      if (this.fault !== null) throw this.fault;
-    }
+    const start: WindowState = { items, stopped: loaded.superseded, superseded: loaded.superseded };
+    const state = await this.work.run(() => this.workUntilOver(start));
     this.alarm.cancel();
     await this.tellRun(state.items.failed);
+  }
+
+  private async workUntilOver(start: WindowState): Promise<WindowState> {
+    let state = start;
+    for (;;) {
+      this.clock.update(Date.now());
+      const decision = decideWindow(state, this.inbox.take(), Date.now(), this.clock.draining);
+      state = decision.state;
+      for (const item of decision.start) this.startItem(item);
+      if (decision.over) return state;
+      if (this.clock.draining && this.inFlight === 0 && this.inbox.isEmpty) await continueAsNew<typeof forEachWindow>(this.input);
+      this.alarm.set(decision.wakeAtMs ?? this.clock.wakeAtMs);
+      if (this.inbox.isEmpty && this.fault === null) await this.inbox.sleep();
+      if (this.fault !== null) throw this.fault;
+    }
   }
 
   private startItem(item: number): void {
     const { claim } = this;
     const { step, timeoutMs } = this.input;
     this.inFlight += 1;
-    const answer = this.work.run(() =>
-      trusted(proxyActivities<ReturnType<typeof createRunActivities>>(unitOptions(timeoutMs)).executeItem({ claim, step, item, alone: false }), 'executeItem'),
-    );
-    void answer
-      .catch((error: unknown) => {
-        if (isCancellation(error)) return { outcomes: 'c' };
-        throw error;
-      })
+    void proxyActivities<ReturnType<typeof createRunActivities>>(unitOptions(timeoutMs))
+      .executeItem({ claim, step, item, alone: false })
       .then(
         (result) => {
-          this.inFlight -= 1;
-          this.clock.completions += 1;
-          this.inbox.push({ what: 'item', item, result });
+          if (isPayloadRefused(result)) this.fail(refusedPayload('the result of executeItem'));
+          else this.ended(item, result);
         },
         (error: unknown) => {
-          this.fault = error instanceof Error ? error : new Error(String(error));
+          if (isCancellation(error)) this.ended(item, { outcomes: 'c' });
+          else this.fail(error);
         },
       );
+  }
+
+  private ended(item: number, result: UnitResult): void {
+    this.inFlight -= 1;
+    this.clock.completions += 1;
+    this.inbox.push({ what: 'item', item, result });
+  }
+
+  private fail(error: unknown): void {
+    this.fault = error instanceof Error ? error : new Error(String(error));
+    this.inbox.rouse();
   }
 
   private async tellRun(failed: boolean): Promise<void> {

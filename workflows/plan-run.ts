@@ -1,4 +1,4 @@
-import { CancellationScope, condition, continueAsNew, defineQuery, defineSignal, setHandler, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, continueAsNew, defineQuery, defineSignal, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { RunEvent } from '#core/engine/apply-event.ts';
 import type { Claim } from '#core/engine/claim.ts';
 import { decide } from '#core/engine/decide.ts';
@@ -7,6 +7,7 @@ import { initialState, instantOf, type RunState, restoreState } from '#core/engi
 import type { PlanShape } from '#schemas/shape.ts';
 import { Alarm } from './alarm.ts';
 import { GenerationClock } from './generation.ts';
+import { Inbox } from './inbox.ts';
 import {
   cancelSignalName,
   type DecisionSignal,
@@ -34,7 +35,9 @@ export async function planRun(input: PlanRunInput): Promise<void> {
 class PlanRun {
   private readonly input: PlanRunInput;
   private readonly claim: Claim;
-  private readonly inbox: RunEvent[] = [];
+  private readonly inbox = new Inbox<RunEvent>();
+  /** Ends with the run's cancel, and with the workflow's own. */
+  private readonly work = new CancellationScope({ cancellable: true });
   private readonly commands: RunCommands;
   private readonly clock = new GenerationClock();
   private readonly alarm = new Alarm(() => this.inbox.push({ what: 'tick' }));
@@ -43,31 +46,36 @@ class PlanRun {
   constructor(input: PlanRunInput) {
     this.input = input;
     this.claim = { runId: input.runId, workspaceId: input.workspaceId, generation: input.generation, chain: workflowInfo().firstExecutionRunId };
-    this.commands = new RunCommands(this.claim, input.rules, (event) => {
-      this.clock.completions += 1;
-      this.inbox.push(event);
+    this.commands = new RunCommands(this.claim, input.rules, this.work, {
+      tell: (event) => {
+        this.clock.completions += 1;
+        this.inbox.push(event);
+      },
+      rouse: () => this.inbox.rouse(),
     });
     this.listen();
   }
 
   async live(): Promise<void> {
     const loaded = await this.load();
-    if (loaded === null) return;
-    const { shape } = loaded;
-    let { state } = loaded;
+    if (loaded !== null) await this.work.run(() => this.decideUntilClosed(loaded.shape, loaded.state));
+    this.alarm.cancel();
+  }
+
+  private async decideUntilClosed(shape: PlanShape, start: RunState): Promise<void> {
+    let state = start;
     for (;;) {
       this.clock.update(Date.now());
-      const decision = decide(this.input.rules, shape, state, this.inbox.splice(0), Date.now(), this.clock.draining);
+      const decision = decide(this.input.rules, shape, state, this.inbox.take(), Date.now(), this.clock.draining);
       state = decision.state;
       this.state = state;
       for (const command of decision.commands) this.commands.perform(command, shape, state);
-      if (state.closed) break;
+      if (state.closed) return;
       if (this.mayHandOver(state)) await this.handOver(state);
       this.alarm.set(earliest(decision.wakeAtMs, this.clock.wakeAtMs));
-      await condition(() => this.inbox.length > 0 || this.commands.fault !== null);
+      if (this.inbox.isEmpty && this.commands.fault === null) await this.inbox.sleep();
       if (this.commands.fault !== null) throw this.commands.fault;
     }
-    this.alarm.cancel();
   }
 
   private async load(): Promise<{ shape: PlanShape; state: RunState } | null> {
@@ -79,7 +87,7 @@ class PlanRun {
   }
 
   private mayHandOver(state: RunState): boolean {
-    return this.clock.draining && !state.closing && this.commands.inFlight === 0 && this.inbox.length === 0;
+    return this.clock.draining && !state.closing && this.commands.inFlight === 0 && this.inbox.isEmpty;
   }
 
   private async handOver(state: RunState): Promise<void> {

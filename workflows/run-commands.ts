@@ -46,14 +46,18 @@ export class RunCommands {
   private readonly claim: Claim;
   private readonly rules: number;
   private readonly tell: (event: RunEvent) => void;
-  private readonly work = new CancellationScope({ cancellable: true });
+  private readonly rouse: () => void;
+  /** Commands are performed inside it: what they start ends with it. */
+  private readonly work: CancellationScope;
   /** By workflow id; settled once Temporal has started it. */
-  private readonly windowStarts = new Map<string, Promise<RunEvent>>();
+  private readonly windowStarts = new Map<string, Promise<void>>();
 
-  constructor(claim: Claim, rules: number, tell: (event: RunEvent) => void) {
+  constructor(claim: Claim, rules: number, work: CancellationScope, listener: { tell: (event: RunEvent) => void; rouse: () => void }) {
     this.claim = claim;
     this.rules = rules;
-    this.tell = tell;
+    this.work = work;
+    this.tell = listener.tell;
+    this.rouse = listener.rouse;
   }
 
   perform(command: Command, shape: PlanShape, state: RunState): void {
@@ -175,35 +179,45 @@ export class RunCommands {
     );
   }
 
-  /** Work of the run: ends early when the run is cancelled. `cancelled` stands in when it never began. */
+  /** Work of the run: ends early when the run is cancelled. `cancelled` stands in when it never began. One promise of ours for each activity and no more. */
   private start<Result>(name: string, answer: () => Promise<Result>, tell: (result: Result) => RunEvent, cancelled: RunEvent): void {
-    this.track(
-      this.work
-        .run(() => trusted(answer(), name))
-        .then(tell, (error: unknown) => {
-          if (isCancellation(error)) return cancelled;
-          throw error;
-        }),
+    this.inFlight += 1;
+    void answer().then(
+      (result) => {
+        this.inFlight -= 1;
+        if (isPayloadRefused(result)) this.fail(refusedPayload(`the result of ${name}`));
+        else this.tell(tell(result));
+      },
+      (error: unknown) => {
+        this.inFlight -= 1;
+        if (isCancellation(error)) this.tell(cancelled);
+        else this.fail(error);
+      },
     );
   }
 
   private bookkeep<Result>(name: string, answer: () => Promise<Result>, tell: (result: Result) => RunEvent): void {
-    // Goes on when the workflow itself was cancelled from outside: the record is still to be written.
-    this.track(CancellationScope.nonCancellable(() => trusted(answer(), name)).then(tell));
+    void this.track(() => trusted(answer(), name).then(tell));
   }
 
-  private track(event: Promise<RunEvent>): void {
+  /** Goes on when the run's work, or the workflow itself, was cancelled: the record is still to be written. */
+  private track(event: () => Promise<RunEvent>): Promise<void> {
     this.inFlight += 1;
-    void event.then(
+    return CancellationScope.nonCancellable(event).then(
       (happened) => {
         this.inFlight -= 1;
         this.tell(happened);
       },
       (error: unknown) => {
         this.inFlight -= 1;
-        this.fault = error instanceof Error ? error : new Error(String(error));
+        this.fail(error);
       },
     );
+  }
+
+  private fail(error: unknown): void {
+    this.fault = error instanceof Error ? error : new Error(String(error));
+    this.rouse();
   }
 
   private startWindow(command: Extract<Command, { do: 'startWindow' }>, shape: PlanShape): void {
@@ -212,20 +226,16 @@ export class RunCommands {
     const timeoutMs = shape.steps[step]?.timeoutMs ?? 0;
     const args = [{ runId, workspaceId, rules: this.rules, generation, chain, step, timeoutMs, from, to, concurrency }];
     const workflowId = makeWindowWorkflowId(runId, generation, step, from);
-    const started = startChild(workflowTypes.forEachWindow, {
-      workflowId,
-      parentClosePolicy: ParentClosePolicy.ABANDON,
-      args,
-    }).then(
-      (): RunEvent => ({ what: 'tick' }),
-      (error: unknown): RunEvent => {
+    const started = this.track(async () => {
+      try {
+        await startChild(workflowTypes.forEachWindow, { workflowId, parentClosePolicy: ParentClosePolicy.ABANDON, args });
+      } catch (error) {
         // It runs already, for this run and generation: it will tell when it ends.
-        if (error instanceof WorkflowExecutionAlreadyStartedError) return { what: 'tick' };
-        throw error;
-      },
-    );
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      }
+      return { what: 'tick' };
+    });
     this.windowStarts.set(workflowId, started);
-    this.track(started);
   }
 
   private stopWindows(state: RunState, cancel: boolean): void {
@@ -235,15 +245,16 @@ export class RunCommands {
       for (const [from] of current.items.windows ?? []) {
         const workflowId = makeWindowWorkflowId(runId, generation, step, from);
         // A window that is just being started can be told only when it has been.
-        const told = Promise.resolve(this.windowStarts.get(workflowId)).then(() =>
-          getExternalWorkflowHandle(workflowId).signal(stopWindowSignalName, { cancel }),
-        );
-        const happened = told.then(
-          (): RunEvent => ({ what: 'tick' }),
-          // A window that is gone needs no telling; what it left is in its rows.
-          (): RunEvent => ({ what: 'window', step, from, failed: false }),
-        );
-        this.track(happened);
+        void this.track(async () => {
+          await this.windowStarts.get(workflowId);
+          try {
+            await getExternalWorkflowHandle(workflowId).signal(stopWindowSignalName, { cancel });
+            return { what: 'tick' };
+          } catch {
+            // A window that is gone needs no telling; what it left is in its rows.
+            return { what: 'window', step, from, failed: false };
+          }
+        });
       }
     });
   }

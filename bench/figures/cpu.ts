@@ -26,7 +26,8 @@ export const cpu: Figure = {
     const pairs: Pair[] = await measurePairs({ pairs: quick ? 2 : 5, warmUp: 0, ours: () => window('ours'), floor: () => window('floor') });
     const ratio = median(pairs.map(({ ours, floor }) => ours / floor));
     const of = (side: keyof typeof windows, part: keyof Window): number => median(windows[side].map((measured) => measured[part]));
-    const share = (side: keyof typeof windows): string => `${inMs(of(side, 'workerMs') + of(side, 'temporalMs'))} (worker ${inMs(of(side, 'workerMs'))}, server ${inMs(of(side, 'temporalMs'))})`;
+    const share = (side: keyof typeof windows): string =>
+      `${inMs(of(side, 'workerMs') + of(side, 'temporalMs'))} (worker ${inMs(of(side, 'workerMs'))}, server ${inMs(of(side, 'temporalMs'))})`;
     return {
       lines: [
         {
@@ -37,7 +38,13 @@ export const cpu: Figure = {
           met: ratio <= reach,
         },
         { what: 'the same, Postgres', ours: inMs(of('ours', 'postgresMs')), floor: 'none', reach: 'stated', met: null },
-        { what: 'the same, steps a second', ours: of('ours', 'stepsPerSecond').toFixed(0), floor: `${of('floor', 'stepsPerSecond').toFixed(0)} by hand`, reach: 'stated', met: null },
+        {
+          what: 'the same, steps a second',
+          ours: of('ours', 'stepsPerSecond').toFixed(0),
+          floor: `${of('floor', 'stepsPerSecond').toFixed(0)} by hand`,
+          reach: 'stated',
+          met: null,
+        },
       ],
       details: { ratio, windows },
     };

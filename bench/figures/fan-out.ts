@@ -10,7 +10,12 @@ export const fanOut: Figure = {
   bound: 'The two processors: 100 activities are scheduled, handed out and completed at once; kOS adds a transaction to each, and two activities (open, join).',
   async measure({ driver, quick }) {
     const plan = await driver.save(fanOutPlan(count));
-    const pairs = await measurePairs({ pairs: quick ? 6 : 24, warmUp: 4, ours: () => driver.workflowSpanMs(plan), floor: () => driver.floorSpanMs('fanOut', count) });
+    const pairs = await measurePairs({
+      pairs: quick ? 6 : 24,
+      warmUp: 4,
+      ours: () => driver.workflowSpanMs(plan),
+      floor: () => driver.floorSpanMs('fanOut', count),
+    });
     const summary = summarise(pairs);
     return {
       lines: [

@@ -10,7 +10,12 @@ export const steps: Figure = {
   bound: 'Temporal: two workflow-task and two activity commits to its SQLite file per step (synchronous=FULL). kOS adds one Postgres commit per step.',
   async measure({ driver, quick }) {
     const plan = await driver.save(linearPlan(count));
-    const pairs = await measurePairs({ pairs: quick ? 10 : 40, warmUp: 8, ours: () => driver.workflowSpanMs(plan), floor: () => driver.floorSpanMs('linear', count) });
+    const pairs = await measurePairs({
+      pairs: quick ? 10 : 40,
+      warmUp: 8,
+      ours: () => driver.workflowSpanMs(plan),
+      floor: () => driver.floorSpanMs('linear', count),
+    });
     const summary = summarise(pairs);
     const whole = await acceptedToFinished(driver, plan, quick ? 10 : 20);
     return {

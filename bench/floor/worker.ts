@@ -8,9 +8,19 @@ import { installRuntime, workerTuning } from '#workers/create-worker.ts';
 const [, , address = '', namespace = '', taskQueue = ''] = process.argv;
 const log = pino({ name: 'floor' });
 installRuntime(log);
-const workflowBundle = await bundleWorkflowCode({ workflowsPath: fileURLToPath(new URL('./workflows.ts', import.meta.url)), logger: new DefaultLogger('WARN') });
+const workflowBundle = await bundleWorkflowCode({
+  workflowsPath: fileURLToPath(new URL('./workflows.ts', import.meta.url)),
+  logger: new DefaultLogger('WARN'),
+});
 const connection = await NativeConnection.connect({ address });
-const worker = await Worker.create({ ...workerTuning, connection, namespace, taskQueue, workflowBundle, activities: { noop: async (payload: string) => payload } });
+const worker = await Worker.create({
+  ...workerTuning,
+  connection,
+  namespace,
+  taskQueue,
+  workflowBundle,
+  activities: { noop: async (payload: string) => payload },
+});
 endWithSupervisor(async () => worker.shutdown(), 5_000);
 log.info('floor: polling');
 await worker.run();

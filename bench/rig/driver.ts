@@ -84,7 +84,12 @@ export function makeDriver(stack: Stack) {
     async floorSpanMs(workflow: 'linear' | 'fanOut', count: number): Promise<number> {
       floorRuns += 1;
       const since = performance.now();
-      const handle = await floorClient.workflow.start(workflow, { taskQueue: floorTaskQueue, workflowId: `floor-${floorRuns}`, workflowTaskTimeout, args: [count, payload] });
+      const handle = await floorClient.workflow.start(workflow, {
+        taskQueue: floorTaskQueue,
+        workflowId: `floor-${floorRuns}`,
+        workflowTaskTimeout,
+        args: [count, payload],
+      });
       await handle.result();
       return performance.now() - since;
     },

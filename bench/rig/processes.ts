@@ -16,7 +16,10 @@ async function readTimes(pid: number): Promise<ProcessTimes | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
   if (stat === null) return null;
   // Fields from the third on: the second, the command's name, may hold anything but ends with the last parenthesis.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ').map(Number);
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
   const [, parent = 0] = fields;
   const [own, system, endedOwn, endedSystem] = [11, 12, 13, 14].map((field) => fields[field] ?? 0) as [number, number, number, number];
   const milliseconds = (ticks: number): number => (ticks * 1_000) / ticksPerSecond;

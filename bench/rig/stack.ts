@@ -37,7 +37,9 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
   const ignore = (): void => undefined;
   const [postgres, temporal] = await Promise.all([
     startPostgres({ home, onLine: ignore, say: options.say }),
-    findTemporalBinary({ cache, environment, say: options.say }).then((binary) => startTemporal({ home, binary, namespace: 'default', onLine: ignore, say: options.say })),
+    findTemporalBinary({ cache, environment, say: options.say }).then((binary) =>
+      startTemporal({ home, binary, namespace: 'default', onLine: ignore, say: options.say }),
+    ),
   ]);
   const { address, namespace } = temporal.facts;
   const keys = join(home, 'keys');
@@ -50,7 +52,15 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
   const log = pino({ level: 'silent' });
 
   const factsFile = join(home, 'run', 'part-facts.json');
-  const facts: PartFacts = { home, host: '127.0.0.1', port: 1, publicUrl: 'http://127.0.0.1:1', temporal: { address, namespace }, database: addresses, ownPorts: [] };
+  const facts: PartFacts = {
+    home,
+    host: '127.0.0.1',
+    port: 1,
+    publicUrl: 'http://127.0.0.1:1',
+    temporal: { address, namespace },
+    database: addresses,
+    ownPorts: [],
+  };
   await mkdir(join(home, 'workspace'), { recursive: true });
   await writeFile(factsFile, JSON.stringify(facts), { mode: 0o600 });
   const startWorker = (): Promise<Program> =>
@@ -71,7 +81,7 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
   const workflows = connectRunWorkflows({ address, namespace, sealing });
   const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
   const duties = startDuties({ system, workflows, artifacts, home, log, now: Date.now });
-  const sequencer = startSequencer({ system, signer, log, now: Date.now });
+  const sequencer = startSequencer({ system, signer, log, now: Date.now, isWatched: () => false });
   const connection = await Connection.connect({ address });
   /** Reads what runs leave in Temporal. */
   const client = new Client({ connection, namespace, dataConverter: createDataConverter({ sealing, namespace, refuse: 'throw' }) });
