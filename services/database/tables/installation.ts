@@ -16,7 +16,9 @@ export const principals = kos.table('principals', {
 /** API keys; only the SHA-256 of the secret is kept. */
 export const credentials = kos.table('credentials', {
   id: text('id').primaryKey(),
-  principalId: text('principal_id').notNull().references(() => principals.id),
+  principalId: text('principal_id')
+    .notNull()
+    .references(() => principals.id),
   workspaceId: text('workspace_id').notNull(),
   kind: text('kind').notNull().$type<'api_key' | 'owner_key'>(),
   secretHash: bytea('secret_hash').notNull(),
@@ -66,7 +68,9 @@ export const memberships = kos.table(
   'memberships',
   {
     workspaceId: text('workspace_id').notNull(),
-    principalId: text('principal_id').notNull().references(() => principals.id),
+    principalId: text('principal_id')
+      .notNull()
+      .references(() => principals.id),
     roles: jsonb('roles').$type<string[]>().notNull(),
     createdAt: instant('created_at').notNull().default(sql`now()`),
     disabled: boolean('disabled').notNull().default(false),

@@ -20,10 +20,7 @@ export const waits = kos.table(
     expiresAt: instant('expires_at'),
     closedAt: instant('closed_at'),
   },
-  (table) => [
-    index('waits_by_run').on(table.runId, table.stepPath),
-    index('waits_open').on(table.expiresAt).where(sql`status = 'open'`),
-  ],
+  (table) => [index('waits_by_run').on(table.runId, table.stepPath), index('waits_open').on(table.expiresAt).where(sql`status = 'open'`)],
 );
 
 export const approvals = kos.table(

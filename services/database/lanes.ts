@@ -1,0 +1,98 @@
+import type { Sql, TransactionSql } from './sql.ts';
+
+/**
+ * Connections that carry one transaction at a time, each a pool of one, so that `begin`, the work's first queries, its last ones and `commit` travel
+ * without waiting for each other's answers: postgres.js's own `begin` costs a transaction two more round trips. (Its `reserve` would do, but loses a
+ * connection for every failed attempt to connect: 3.4.9, `onopen`.)
+ */
+export class Lanes {
+  private readonly all: Sql[];
+  /** Used last, taken first: its statements are prepared and its caches warm. */
+  private readonly free: Sql[];
+  private readonly waiting: ((lane: Sql) => void)[] = [];
+
+  constructor(lanes: Sql[]) {
+    this.all = lanes;
+    this.free = [...lanes];
+  }
+
+  /** `opening` is sent ahead of the work's first query, in the same packet: plain SQL without parameters that begins the transaction. */
+  async transact<Result>(opening: string, work: (sql: TransactionSql, commit: () => void) => Promise<Result>): Promise<Result> {
+    const lane = await this.take();
+    try {
+      return await runTransaction(lane, opening, work);
+    } finally {
+      this.giveBack(lane);
+    }
+  }
+
+  async ping(): Promise<void> {
+    const lane = await this.take();
+    try {
+      await lane`select 1`;
+    } finally {
+      this.giveBack(lane);
+    }
+  }
+
+  async close(graceSeconds: number): Promise<void> {
+    await Promise.all(this.all.map((lane) => lane.end({ timeout: graceSeconds })));
+  }
+
+  private take(): Sql | Promise<Sql> {
+    const lane = this.free.pop();
+    return lane ?? new Promise((resolve) => this.waiting.push(resolve));
+  }
+
+  private giveBack(lane: Sql): void {
+    const next = this.waiting.shift();
+    if (next === undefined) this.free.push(lane);
+    else next(lane);
+  }
+}
+
+async function runTransaction<Result>(lane: Sql, opening: string, work: (sql: TransactionSql, commit: () => void) => Promise<Result>): Promise<Result> {
+  let over = false;
+  let committing: Promise<Ended> | null = null;
+  // What the work does after its end (a branch that nobody waited for) must not reach the next transaction on this lane.
+  const sql = new Proxy(lane, {
+    apply: (target, self, args) => {
+      if (over) throw new Error('This transaction is over.');
+      return Reflect.apply(target, self, args) as unknown;
+    },
+  });
+  const commit = (): Promise<Ended> => {
+    committing ??= endedBy(lane.unsafe('commit').execute());
+    return committing;
+  };
+  const begun = lane.unsafe(opening).execute();
+  const session = (): number | undefined => (begun as { state?: { pid?: number } }).state?.pid;
+  const [opened, worked] = await Promise.allSettled([begun.then(session), work(sql as unknown as TransactionSql, () => void commit())]);
+  over = true;
+  if (opened.status === 'rejected' || worked.status === 'rejected') {
+    // Sent already, a commit of what failed is a roll-back; and where the connection is gone, so is the transaction.
+    await (committing ?? endedBy(lane.unsafe('rollback').execute()));
+    throw (opened.status === 'rejected' ? opened.reason : worked.status === 'rejected' ? worked.reason : undefined) as Error;
+  }
+  const ended = await commit();
+  if (ended.error !== null) throw ended.error;
+  // Postgres answers the commit of a transaction in which a statement failed with ROLLBACK; and after a lost connection we may speak to another session.
+  if (ended.command !== 'COMMIT' || ended.session !== opened.value) throw new Error('The transaction was rolled back by the database.');
+  return worked.value;
+}
+
+interface Ended {
+  command: string;
+  session: number | undefined;
+  error: Error | null;
+}
+
+/** Never rejects: it may be waited for late. */
+const endedBy = (query: Promise<unknown>): Promise<Ended> =>
+  query.then(
+    (result) => {
+      const { command, state } = result as { command: string; state?: { pid?: number } };
+      return { command, session: state?.pid, error: null };
+    },
+    (error: unknown) => ({ command: '', session: undefined, error: error instanceof Error ? error : new Error(String(error)) }),
+  );
