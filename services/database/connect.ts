@@ -19,7 +19,7 @@ export interface Transaction {
 }
 
 /** A parameter for a `json` column. `sql.json` is for `jsonb`, which reorders keys and refuses the NUL character. */
-export const jsonParameter = (sql: TransactionSql | Sql, value: Json): postgres.Parameter<never> => sql.typed(value as never, 114) as postgres.Parameter<never>;
+export const jsonParameter = (sql: TransactionSql | Sql, value: Json): postgres.Parameter<never> => sql.typed<never>(value as never, 114);
 
 /** The application's door to data: row security shows it one workspace at a time, and nothing without one. */
 export interface Database {
