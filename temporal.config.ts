@@ -9,28 +9,24 @@ export const projectRoot = dirname(fileURLToPath(import.meta.url));
 /** What this process was started with: entries hand it to readConfiguration, and on to the processes they start. */
 export const environment: Record<string, string | undefined> = process.env;
 
-const optionalText = z
-  .string()
-  .trim()
-  .transform((text) => (text === '' ? undefined : text))
-  .optional();
+const httpUrl = z.url({ protocol: /^https?$/ });
 
 const environmentSchema = z.object({
-  KOS_HOME: optionalText,
+  KOS_HOME: z.string().optional(),
   KOS_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
   KOS_HOST: z.string().default('127.0.0.1'),
-  KOS_PUBLIC_URL: optionalText.pipe(z.url().optional()),
+  KOS_PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')).optional(),
   KOS_INSECURE: z.enum(['0', '1']).default('0'),
-  TEMPORAL_ADDRESS: optionalText,
+  TEMPORAL_ADDRESS: z.string().optional(),
   TEMPORAL_NAMESPACE: z.string().default('default'),
-  DATABASE_URL: optionalText,
-  DATABASE_URL_DIRECT: optionalText,
-  OPENAI_API_KEY: optionalText,
-  OPENAI_BASE_URL: optionalText.pipe(z.url().optional()),
-  XDG_CACHE_HOME: optionalText,
-  KOS_PART_FACTS: optionalText,
-  KOS_URL: optionalText.pipe(z.url().optional()),
-  KOS_API_KEY: optionalText,
+  DATABASE_URL: z.string().optional(),
+  DATABASE_URL_DIRECT: z.string().optional(),
+  OPENAI_API_KEY: z.string().optional(),
+  OPENAI_BASE_URL: httpUrl.optional(),
+  XDG_CACHE_HOME: z.string().optional(),
+  KOS_PART_FACTS: z.string().optional(),
+  KOS_URL: httpUrl.optional(),
+  KOS_API_KEY: z.string().optional(),
 });
 
 export interface Configuration {
@@ -51,12 +47,15 @@ export interface Configuration {
   cache: string;
 }
 
-/** Reads and checks the environment; throws one error that names every wrong variable. */
+/** Wrong values in the environment; the message names every one. */
+export class EnvironmentError extends Error {}
+
+/** Reads and checks the environment. Throws EnvironmentError. */
 export function readConfiguration(environment: Record<string, string | undefined>): Configuration {
-  const parsed = environmentSchema.safeParse(environment);
+  const parsed = environmentSchema.safeParse(withoutEmpty(environment));
   if (!parsed.success) {
     const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-    throw new Error(`The environment has wrong values:\n  ${faults.join('\n  ')}`);
+    throw new EnvironmentError(`The environment has wrong values:\n  ${faults.join('\n  ')}`);
   }
   const env = parsed.data;
   return {
@@ -72,4 +71,10 @@ export function readConfiguration(environment: Record<string, string | undefined
     partFacts: env.KOS_PART_FACTS,
     cache: join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'kos'),
   };
+}
+
+/** `KOS_PORT=` means what no KOS_PORT means, not port 0. */
+function withoutEmpty(environment: Record<string, string | undefined>): Record<string, string> {
+  const trimmed = Object.entries(environment).map(([name, value]) => [name, value?.trim() ?? ''] as const);
+  return Object.fromEntries(trimmed.filter(([, value]) => value !== ''));
 }

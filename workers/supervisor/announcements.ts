@@ -8,8 +8,8 @@ export const readyLine = (address: ListenAddress): string => `kOS is ready at ${
 export interface ReadyText {
   address: ListenAddress;
   insecure: boolean;
-  /** The folder to put on PATH. */
-  kaiFolder: string;
+  /** The folder to put on PATH; null: there is none. */
+  kaiFolder: string | null;
 }
 
 /** What follows the ready line: what to try next. */
@@ -22,10 +22,13 @@ export function nextSteps(text: ReadyText): string[] {
     '  npx kai run start log-triage --input path=/var/log --wait',
     '  npx kai run list',
     '  npx kai demo crash',
-    process.platform === 'win32' ? `kai from any folder: add ${text.kaiFolder} to Path` : `kai from any folder: export PATH="${text.kaiFolder}:$PATH"`,
+    ...(text.kaiFolder === null ? [] : [onPath(text.kaiFolder)]),
     'Ctrl-C stops kOS; runs go on at the next npm start.',
   ];
 }
+
+const onPath = (folder: string): string =>
+  process.platform === 'win32' ? `kai from any folder: add ${folder} to Path` : `kai from any folder: export PATH="${folder}:$PATH"`;
 
 /**
  * `$KOS_HOME/bin/kai`: calls the launcher of this checkout for this `$KOS_HOME`, from any folder. Made anew at every start, because either

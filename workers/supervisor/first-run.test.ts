@@ -15,11 +15,11 @@ beforeEach(async () => {
 afterEach(() => rm(root, { recursive: true, force: true }));
 
 const placeLauncher = (script: string): Promise<void> => writeFile(join(root, 'cli', 'kai.mjs'), script);
-const showExample = (signal = new AbortController().signal): Promise<void> =>
+const showExample = (signal = new AbortController().signal, environment = {}): Promise<void> =>
   runFirstExample({
     home: join(root, 'home'),
     projectRoot: root,
-    environment: {},
+    environment,
     url: 'http://127.0.0.1:3000',
     onLine: () => undefined,
     print: (message) => printed.push(message),
@@ -51,4 +51,16 @@ test('a stop does not wait for it', async () => {
   await shown;
   expect(printed).toEqual([]);
   expect(await readdir(join(root, 'home'))).toEqual([]);
+});
+
+test('a stop that came before it does not wait for it either', async () => {
+  await placeLauncher('setInterval(() => {}, 1000)');
+  await showExample(AbortSignal.abort());
+  expect(printed).toEqual([]);
+}, 5_000);
+
+test('it runs here, whichever server the environment names for kai', async () => {
+  await placeLauncher(`console.log(JSON.stringify({ id: String(process.env.KOS_URL) + process.env.KOS_API_KEY + process.env.KOS_HOME, output: null }))`);
+  await showExample(undefined, { KOS_URL: 'https://kos.example.com', KOS_API_KEY: 'theirs' });
+  expect(printed).toEqual([expect.stringContaining(`undefinedundefined${join(root, 'home')}`)]);
 });

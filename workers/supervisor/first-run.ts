@@ -28,14 +28,17 @@ export async function runFirstExample(options: FirstRunOptions): Promise<void> {
     file: process.execPath,
     args: [launcher, 'run', 'start', 'log-triage', '--input', `path=${join(options.home, 'logs')}`, '--input', 'autoApprove=true', '--wait', '--json'],
     cwd: options.projectRoot,
-    env: { ...options.environment, KOS_HOME: options.home },
+    // Of this installation, whichever server the person's own kai talks to.
+    env: { ...options.environment, KOS_HOME: options.home, KOS_URL: undefined, KOS_API_KEY: undefined },
     onLine: (line, stream) => {
       // Its progress is for the log, its result for us.
       if (stream === 'stdout') output.push(line);
       else options.onLine(line);
     },
   });
-  options.signal.addEventListener('abort', () => void child.stop([{ signal: 'SIGTERM', graceMs: 500 }]));
+  const stop = (): void => void child.stop([{ signal: 'SIGTERM', graceMs: 500 }]);
+  options.signal.addEventListener('abort', stop);
+  if (options.signal.aborted) stop();
   const { code } = await child.exited;
   if (options.signal.aborted) return;
   const run = lastJson(output);

@@ -36,6 +36,13 @@ test('a port in use is named with its remedy', async () => {
   other.close();
 });
 
+test("an address that is not this machine's is named with its remedy", async () => {
+  await expect(chooseAddress({ ...wish, host: '192.0.2.1', port: 3000, insecure: true })).rejects.toMatchObject({
+    code: 'host_unusable',
+    message: expect.stringContaining('192.0.2.1'),
+  });
+});
+
 test('a host that others reach needs https in front, or an explicit word', async () => {
   const open = { ...wish, host: '0.0.0.0' };
   await expect(chooseAddress(open)).rejects.toMatchObject({ code: 'insecure_host' });

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Configuration } from '#config';
+import { type Configuration, EnvironmentError } from '#config';
 import { KosError } from '#core/errors.ts';
 import { makeKaiCommand, nextSteps, readyLine } from './announcements.ts';
 import { runFirstExample } from './first-run.ts';
@@ -36,6 +36,8 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
     await sweepHome(home, say);
     const address = await chooseAddress(configuration);
     await lock.announce(address.publicUrl);
+    // A signal that came before this line tells nobody any more; one that comes later stops the stack.
+    if (end.aborted) return;
     print(`Starting kOS; its data lies in ${home}.`);
 
     const stack = makeStack({ ...options, address, logs, say });
@@ -46,7 +48,11 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
     if (!end.aborted) {
       logs.of('supervisor').write('info', readyLine(address));
       print(readyLine(address));
-      const kaiFolder = await makeKaiCommand(home, projectRoot);
+      // Convenience: that it cannot be written (a full disk) must not end what runs.
+      const kaiFolder = await makeKaiCommand(home, projectRoot).catch((error: unknown) => {
+        say(`The command in ${join(home, 'bin')} could not be made: ${(error as Error).message}.`);
+        return null;
+      });
       for (const line of nextSteps({ address, insecure: configuration.insecure, kaiFolder })) print(line);
       if (options.showExample) {
         await runFirstExample({ home, projectRoot, environment, url: address.publicUrl, onLine: logs.of('supervisor').line, print: say, signal: end }).catch(
@@ -62,6 +68,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
 
 /** For the console: message and remedy, no stack of our own faults' inner workings. */
 export function explainFailure(error: unknown): string {
+  if (error instanceof EnvironmentError) return error.message;
   if (error instanceof KosError) return error.fix === null ? error.message : `${error.message}\n${error.fix}`;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
