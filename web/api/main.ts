@@ -9,6 +9,7 @@ import { createAuthenticator } from '#services/credentials/authenticate.ts';
 import { connectDatabase, connectSystemDatabase } from '#services/database/connect.ts';
 import { startDuties } from '#services/duties/start.ts';
 import { endWithSupervisor, readPartFacts } from '#services/embedded/part.ts';
+import { settleHeap } from '#services/embedded/settle-heap.ts';
 import { startEventListener } from '#services/events/listener.ts';
 import { startSequencer } from '#services/events/sequencer.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
@@ -34,7 +35,7 @@ import { makeRoutes } from './routes/index.ts';
 const configuration = readConfiguration(environment);
 const facts = await readPartFacts(configuration.partFacts);
 const { home, publicUrl } = facts;
-const log = pino({ name: 'api' });
+const log = pino({ name: 'api', serializers: { error: pino.stdSerializers.err } });
 const keys = join(home, 'keys');
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 const planSchemaUrl = pathToFileURL(join(projectRoot, 'schemas', 'plan.schema.json')).href;
@@ -88,6 +89,7 @@ server.listen(facts.port, facts.host);
 await once(server, 'listening');
 await writeCliFile(home, { url: publicUrl, apiKey: await ensureOwnerKey(system, owner, home) });
 log.info({ url: publicUrl }, 'api: listening');
+settleHeap();
 
 endWithSupervisor(async () => {
   server.close();
