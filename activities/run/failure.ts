@@ -1,7 +1,11 @@
+import { CancelledFailure } from '@temporalio/common';
 import type { RetryPolicy } from '#core/plan/compiled.ts';
 import { KosError } from '#core/errors.ts';
 import type { OutcomeError } from '#schemas/run.ts';
+import { isDatabaseFailure } from '#services/database/failures.ts';
 import { ModelFailure } from '#services/models/model.ts';
+import { Superseded } from '#services/runs/ledger/header.ts';
+import { StaleWriter } from '#services/runs/ledger/record-outcome.ts';
 import { ToolFailure } from '#services/tools/tool.ts';
 
 /** A failed attempt of a step, classified once. */
@@ -33,8 +37,8 @@ export class AttemptLost extends Error {
 }
 
 /**
- * Classifies what a step threw. Failures of kOS's own parts (database, stale writers) are not failures of the step: they are thrown on, and
- * Temporal repeats the activity. Answers null for those.
+ * Classifies what a step threw. Failures around the step (the database, a stale writer, a claim that passed on) are not failures of the step: they
+ * are thrown on, and Temporal repeats the activity. Answers null for those. All else must not be tried for ever, our own mistakes included.
  */
 export function classifyFailure(thrown: unknown, stepPath: string): StepFailure | null {
   if (thrown instanceof ToolFailure)
@@ -42,16 +46,15 @@ export function classifyFailure(thrown: unknown, stepPath: string): StepFailure 
   if (thrown instanceof ModelFailure)
     return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: thrown.billed, retryAfterMs: thrown.retryAfterMs };
   if (thrown instanceof KosError) return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: 'none', retryAfterMs: null };
-  if (thrown instanceof TypeError || thrown instanceof RangeError || thrown instanceof ReferenceError || thrown instanceof SyntaxError) {
-    const message = `A fault in kOS itself while working on ${stepPath}: ${thrown.message}`;
-    return {
-      error: outcomeError({ code: 'internal_fault', message, fix: 'Report it with the output of: kai run logs' }, stepPath),
-      retryable: false,
-      effect: 'unknown',
-      retryAfterMs: null,
-    };
-  }
-  return null;
+  if (isAround(thrown)) return null;
+  const message = `A fault in kOS itself while working on ${stepPath}: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
+  const fix = 'Report it with the output of: kai run logs';
+  return { error: outcomeError({ code: 'internal_fault', message, fix }, stepPath), retryable: true, effect: 'unknown', retryAfterMs: null };
+}
+
+function isAround(thrown: unknown): boolean {
+  if (thrown instanceof AttemptLost || thrown instanceof CancelledFailure || thrown instanceof StaleWriter || thrown instanceof Superseded) return true;
+  return isDatabaseFailure(thrown);
 }
 
 export const stepTimedOut = (stepPath: string, timeoutMs: number, effect: 'none' | 'unknown'): ToolFailure =>

@@ -27,7 +27,7 @@ import { argumentsDigestOf } from './approved-input.ts';
 import type { RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
-import { classifyFailure } from './failure.ts';
+import { classifyFailure, storableText } from './failure.ts';
 import { stepOf } from './items.ts';
 import { asObject, resolveInput } from './resolve-input.ts';
 
@@ -92,6 +92,8 @@ function deadlineOf(compiled: CompiledStep, wait: Record<string, Json>): Deadlin
   });
 }
 
+const messageCharactersAtMost = 20_000;
+
 async function openApproval(
   dependencies: RunActivityDependencies,
   sql: TransactionSql,
@@ -103,7 +105,7 @@ async function openApproval(
   const options = approvalOf(compiled);
   const shown = await Promise.all(gatedInOrder(options, gated).map((step) => argumentOf(dependencies, step, scope)));
   const evaluated = asObject(await dependencies.evaluator.evaluate(compiled.input, scope));
-  const message = typeof evaluated.message === 'string' ? evaluated.message : null;
+  const message = typeof evaluated.message === 'string' ? storableText(evaluated.message, messageCharactersAtMost) : null;
   const from = options.from ?? stepDefaults.approval.from;
   const { waitId, endsInMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'approval', {
     inMs: options.expiresInMs ?? stepDefaults.approval.expiresInMs,

@@ -9,9 +9,23 @@ import { parsePlanDocument } from './parse.ts';
 import { read, readStepTemplates, type StepTemplates } from './templates.ts';
 import type { Template } from '#core/expression/template.ts';
 
-/** SHA-256, in lower-case hex, of a value's RFC 8785 form. */
+/** SHA-256, in lower-case hex, of a value's RFC 8785 form. Throws KosError `not_canonical` (422): that form has no halves of surrogate pairs. */
 export function digestOf(value: Json): string {
-  return createHash('sha256').update(canonicalJson(value)).digest('hex');
+  return createHash('sha256').update(canonicalForm(value)).digest('hex');
+}
+
+function canonicalForm(value: Json): string {
+  try {
+    return canonicalJson(value);
+  } catch (cause) {
+    throw new KosError({
+      code: 'not_canonical',
+      message: `A value has no RFC 8785 form, which its digest needs: ${cause instanceof Error ? cause.message : String(cause)}.`,
+      fix: 'Keep halves of surrogate pairs (a lone \\ud800 to \\udfff) out of texts.',
+      status: 422,
+      cause,
+    });
+  }
 }
 
 /**

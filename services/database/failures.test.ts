@@ -9,6 +9,11 @@ describe('failures of the database', () => {
     expect(isUnstorableValue(withCode(code))).toBe(false);
   });
 
+  it('a missing socket passes, a missing file does not', () => {
+    expect(isPassingFailure(Object.assign(withCode('ENOENT'), { syscall: 'connect' }))).toBe(true);
+    expect(isPassingFailure(Object.assign(withCode('ENOENT'), { syscall: 'open' }))).toBe(false);
+  });
+
   it.each(['22021', '22P05', '54000'])('%s will never be taken', (code) => {
     expect(isUnstorableValue(withCode(code))).toBe(true);
     expect(isPassingFailure(withCode(code))).toBe(false);

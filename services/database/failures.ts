@@ -8,10 +8,12 @@ const connectionLost = new Set([
   'CONNECT_TIMEOUT',
   'ECONNREFUSED',
   'ECONNRESET',
-  'ENOENT',
   'EPIPE',
   'ETIMEDOUT',
 ]);
+
+/** The server's Unix socket is not there; of any other file that says something else. */
+const socketMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT' && error instanceof Error && 'syscall' in error && error.syscall === 'connect';
 
 /** 08 connection, 40 serialisation and deadlocks, 53 no room, 57P an operator stops or starts the server. */
 const passingClasses = /^(08|40|53|57P)/;
@@ -19,8 +21,11 @@ const passingClasses = /^(08|40|53|57P)/;
 /** The database could not answer just now: the same work succeeds later. */
 export function isPassingFailure(error: unknown): boolean {
   const code = codeOf(error);
-  return connectionLost.has(code) || (code.length === 5 && passingClasses.test(code));
+  return connectionLost.has(code) || socketMissing(error) || (code.length === 5 && passingClasses.test(code));
 }
+
+/** Anything that the database or the way to it says. */
+export const isDatabaseFailure = (error: unknown): boolean => (error instanceof Error && error.name === 'PostgresError') || isPassingFailure(error);
 
 /** The database will never take this value (22 data exception, such as a NUL character in text; 54 beyond a limit): trying again changes nothing. */
 export function isUnstorableValue(error: unknown): boolean {

@@ -11,7 +11,8 @@ import { inject } from 'vitest';
 import { projectRoot } from '#config';
 import type { JsonObject } from '#schemas/json.ts';
 import { isFinalRunStatus, type Run, type StepStatus } from '#schemas/run.ts';
-import { startDuties } from '#services/duties/start.ts';
+import { startOutbox } from '#services/duties/outbox.ts';
+import { startReconciler } from '#services/duties/reconciler.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { newId } from '#services/ids.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
@@ -41,8 +42,8 @@ export interface TestEngineOptions {
   servers?: TestServers;
   /** False: no worker in this process. */
   worker?: boolean;
-  /** False: neither outbox nor reconciler: the test moves them by hand. */
-  duties?: boolean;
+  /** False: rounds of the reconciler are the test's own. */
+  reconciler?: boolean;
 }
 
 export interface StepView {
@@ -95,7 +96,9 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     await worker?.stop();
     worker = null;
   };
-  const duties = options.duties === false ? null : startDuties({ system: rig.system, workflows, artifacts: makeArtifacts(facts), home, log, now: Date.now });
+  const sending = { system: rig.system, workflows, log };
+  const outbox = startOutbox({ ...sending, freeBytes: async () => Number.POSITIVE_INFINITY });
+  const reconciler = options.reconciler === false ? null : startReconciler(sending);
 
   const save = async (source: string): Promise<string> => {
     const plan = checkPlan(compile, source, 'yaml');
@@ -109,7 +112,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
       { workspaceId, actor: 'prn_test', responsible: 'prn_test', origin: { kind: 'api', id: null }, request: { plan, input } },
     );
     runIds.push(accepted.runId);
-    duties?.nudgeOutbox();
+    outbox.nudge();
     return accepted.runId;
   };
 
@@ -148,7 +151,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
 
   const cancel = async (runId: string, reason: string | null = null): Promise<void> => {
     await rig.database.inWorkspace(workspaceId, (transaction) => requestCancel(transaction, { workspaceId, actor: 'prn_test', runId, reason }));
-    duties?.nudgeOutbox();
+    outbox.nudge();
   };
 
   /** Audit entries of a run, or of what belongs to it. */
@@ -160,7 +163,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   const close = async (): Promise<void> => {
     for (const child of processes) await endProcess(child);
     await stopWorker();
-    await duties?.stop();
+    await Promise.all([outbox.stop(), reconciler?.stop()]);
     await replayAll({ address, namespace, bundle, workflowIds: runIds });
     await Promise.all([evaluator.close(), workflows.close(), rig.remove()]);
     await rm(home, { recursive: true, force: true });
@@ -172,7 +175,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     home,
     workflows,
     sealing,
-    duties,
+    nudge: () => outbox.nudge(),
     namespace,
     address,
     taskQueue,

@@ -1,0 +1,162 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Principal } from '#core/policy/principal.ts';
+import type { Approval } from '#schemas/approval.ts';
+import { decideApproval } from '#services/approvals/decide.ts';
+import { readApproval } from '#services/approvals/read.ts';
+import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
+
+let engine: TestEngine;
+beforeAll(async () => {
+  engine = await makeTestEngine();
+});
+afterAll(() => engine.close());
+
+const approver = (): Principal => ({
+  principalId: 'prn_approver',
+  name: 'approver',
+  workspaceId: engine.workspaceId,
+  credentialId: 'key_test',
+  responsible: 'prn_approver',
+  roles: ['approver'],
+  permissions: new Set(),
+});
+
+/** The run's approval, once it is asked for. */
+async function askedFor(runId: string): Promise<Approval> {
+  await engine.until(runId, (run) => run.status === 'waiting');
+  return await engine.rig.database.inWorkspace(engine.workspaceId, async (transaction) => {
+    const [row] = await transaction.sql<{ id: string }[]>`select id from kos.approvals where run_id = ${runId}`;
+    if (row === undefined) throw new Error(`${runId} has no approval`);
+    return await readApproval(transaction, row.id);
+  });
+}
+
+const read = (approvalId: string): Promise<Approval> =>
+  engine.rig.database.inWorkspace(engine.workspaceId, (transaction) => readApproval(transaction, approvalId));
+
+async function decide(approval: Approval, decision: 'approve' | 'deny', reason?: string): Promise<void> {
+  const request = { decision, argumentsDigest: approval.argumentsDigest, ...(reason === undefined ? {} : { reason }) };
+  await engine.rig.database.inWorkspace(engine.workspaceId, (transaction) => decideApproval(transaction, approver(), approval.id, request));
+  engine.nudge();
+}
+
+/** Writes a note that changes with time, so that a second evaluation of its input would show. */
+const gated = (name: string, more = ''): string => `
+plan: ${name}
+input: { type: object, required: [text], properties: { text: { type: string } } }
+steps:
+  text: { transform: "\${input.text + '!'}" }
+  signOff: { approval: { for: [note], message: "Write \${steps.text.output}?"${more} } }
+  note: { tool: fs.write, with: { path: "${name}.txt", content: "\${steps.text.output}" } }
+output: { approved: "\${steps.signOff.output.approved}", by: "\${steps.signOff.output.by}", note: "\${steps.note.status}" }
+`;
+
+const written = (name: string): Promise<string> => readFile(join(engine.home, 'workspace', `${name}.txt`), 'utf8').catch(() => 'nothing');
+
+describe('an approval', () => {
+  it('shows what it covers, and lets exactly that run', async () => {
+    const runId = await engine.start(await engine.save(gated('granted')), { text: 'hello' });
+    const approval = await askedFor(runId);
+    expect(approval).toMatchObject({ status: 'open', message: 'Write hello!?', stepPath: 'signOff', from: 'role:approver' });
+    expect(approval.arguments).toEqual([{ stepPath: 'note', kind: 'tool', tool: 'fs.write', input: { path: 'granted.txt', content: 'hello!' } }]);
+    expect(approval.argumentsDigest).toMatch(/^[0-9a-f]{64}$/);
+    expect((await engine.read(runId)).waitingFor).toMatchObject({ kind: 'approval', ref: approval.id });
+    // What the expressions of the step read changes after it was shown.
+    await engine.rig.system.sql`update kos.steps set output = '"changed"' where run_id = ${runId} and path = 'text'`;
+    await decide(approval, 'approve');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: { approved: true, by: 'prn_approver', note: 'succeeded' } });
+    expect(await written('granted')).toBe('hello!');
+  });
+
+  it('that is denied fails the run, and what it covers never runs', async () => {
+    const runId = await engine.start(await engine.save(gated('denied')), { text: 'no' });
+    await decide(await askedFor(runId), 'deny', 'not today');
+    const run = await engine.ended(runId);
+    expect(run.error).toMatchObject({ code: 'approval_denied', stepPath: 'signOff', message: expect.stringContaining('not today') });
+    expect(await written('denied')).toBe('nothing');
+  });
+
+  it('that is denied with onDeny: continue lets the run go on without what it covers', async () => {
+    const runId = await engine.start(await engine.save(gated('going-on', ', onDeny: continue')), { text: 'no' });
+    await decide(await askedFor(runId), 'deny');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: { approved: false, note: 'skipped' } });
+    expect(await written('going-on')).toBe('nothing');
+  });
+
+  it('expires by the clock of the database', async () => {
+    const runId = await engine.start(await engine.save(gated('late', ', expiresInMs: 1000')), { text: 'slow' });
+    const approval = await askedFor(runId);
+    const run = await engine.ended(runId);
+    expect(run.error?.code).toBe('approval_expired');
+    expect((await read(approval.id)).status).toBe('expired');
+    await expect(decide(approval, 'approve')).rejects.toMatchObject({ code: 'approval_expired' });
+  });
+
+  it('is voided when its run is cancelled', async () => {
+    const runId = await engine.start(await engine.save(gated('voided')), { text: 'x' });
+    const approval = await askedFor(runId);
+    await engine.cancel(runId, 'changed my mind');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'cancelled', error: { code: 'cancelled', message: expect.stringContaining('changed my mind') } });
+    expect((await read(approval.id)).status).toBe('voided');
+    await expect(decide(approval, 'approve')).rejects.toMatchObject({ code: 'approval_voided' });
+    expect(await engine.audit(approval.id)).toContainEqual(expect.objectContaining({ action: 'approval.void' }));
+  });
+
+  it('skipped by its own "when" lets its steps run unapproved', async () => {
+    const run = await engine.run(`
+plan: unasked
+steps:
+  signOff: { approval: { for: [note] }, when: "\${false}" }
+  note: { transform: "ran" }
+output: "\${steps.note.output}"
+`);
+    expect(run).toMatchObject({ status: 'succeeded', output: 'ran' });
+  });
+
+  it('decided while no worker runs is found when one does', async () => {
+    const runId = await engine.start(await engine.save(gated('away')), { text: 'hi' });
+    const approval = await askedFor(runId);
+    await engine.stopWorker();
+    await decide(approval, 'approve');
+    await sleep(500);
+    expect((await engine.read(runId)).status).toBe('waiting');
+    await engine.startWorker();
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: { approved: true } });
+  });
+
+  it('whose arguments were changed behind its digest is refused', async () => {
+    await engine.stopWorker();
+    await engine.startWorker();
+    const runId = await engine.start(await engine.save(gated('tampered')), { text: 'good' });
+    const approval = await askedFor(runId);
+    await engine.rig.system.sql`update kos.approvals set arguments = replace(arguments::text, 'good', 'evil')::json where id = ${approval.id}`;
+    await decide(approval, 'approve');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'approval_tampered', stepPath: 'note' } });
+    expect(await written('tampered')).toBe('nothing');
+  });
+
+  it('beside another: the run says that it waits until both are decided', async () => {
+    const runId = await engine.start(
+      await engine.save(`
+plan: two-approvals
+steps:
+  one: { approval: { message: "one?" } }
+  two: { approval: { message: "two?" } }
+  after: { transform: "\${steps.one.output.approved && steps.two.output.approved}" }
+output: "\${steps.after.output}"
+`),
+    );
+    await engine.untilStep(runId, 'one', 'waiting');
+    await engine.untilStep(runId, 'two', 'waiting');
+    const rows = await engine.rig.system.sql<{ id: string }[]>`select id from kos.approvals where run_id = ${runId} order by step_path`;
+    await decide(await read(rows[0]?.id ?? ''), 'approve');
+    await engine.untilStep(runId, 'one', 'succeeded');
+    const waiting = await engine.until(runId, (run) => run.status === 'waiting' && run.waitingFor?.ref === rows[1]?.id);
+    expect(waiting.waitingFor?.text).toContain('two');
+    await decide(await read(rows[1]?.id ?? ''), 'approve');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: true });
+  });
+});
