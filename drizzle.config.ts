@@ -2,7 +2,14 @@ import { defineConfig } from 'drizzle-kit';
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: ['./services/database/tables/columns.ts', './services/database/tables/installation.ts', './services/database/tables/plans.ts', './services/database/tables/records.ts', './services/database/tables/runs.ts', './services/database/tables/waits.ts'],
+  schema: [
+    './services/database/tables/columns.ts',
+    './services/database/tables/installation.ts',
+    './services/database/tables/plans.ts',
+    './services/database/tables/records.ts',
+    './services/database/tables/runs.ts',
+    './services/database/tables/waits.ts',
+  ],
   out: './services/database/migrations',
   schemaFilter: ['kos'],
 });

@@ -91,8 +91,7 @@ async function begin(dependencies: RunActivityDependencies, sql: TransactionSql,
   if (needs === 'skip') return await endSkipped(ending, 'a step that it needs was skipped');
   const scope = makeScope(work.facts, startedAt, results, work.item === null ? null : { value: step.input, index: work.item });
   try {
-    if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope)))
-      return await endSkipped(ending, 'its "when" is false');
+    if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return await endSkipped(ending, 'its "when" is false');
     const approved = await approvedInput(sql, work);
     if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');
     const input = approved === null ? await resolveInput(dependencies.evaluator, compiled, scope) : approved.input;

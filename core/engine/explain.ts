@@ -103,7 +103,13 @@ function explainWait(runId: string, row: StepFacts, wait: NonNullable<StepFacts[
   const since = row.startedAt;
   switch (wait.kind) {
     case 'approval':
-      return { blockedBy: { kind: 'approval', ref, text }, since, until, unblocks: 'A decision by somebody who may take it.', command: `kai approval approve ${ref ?? ''}` };
+      return {
+        blockedBy: { kind: 'approval', ref, text },
+        since,
+        until,
+        unblocks: 'A decision by somebody who may take it.',
+        command: `kai approval approve ${ref ?? ''}`,
+      };
     case 'timer':
       return { blockedBy: { kind: 'timer', ref, text }, since, until, unblocks: 'It ends by itself.', command: null };
     case 'retry':

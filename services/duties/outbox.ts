@@ -67,7 +67,8 @@ async function sendRow(options: OutboxOptions, row: OutboxRow): Promise<void> {
     return { done: false, afterSeconds: Math.min(30, 0.2 * 2 ** Math.min(row.attempts, 10)), because };
   });
   if (sent.done) await sql`delete from kos.outbox where id = ${row.id}`;
-  else await sql`update kos.outbox set next_attempt_at = clock_timestamp() + make_interval(secs => ${sent.afterSeconds}), last_error = ${sent.because} where id = ${row.id}`;
+  else
+    await sql`update kos.outbox set next_attempt_at = clock_timestamp() + make_interval(secs => ${sent.afterSeconds}), last_error = ${sent.because} where id = ${row.id}`;
 }
 
 async function send(options: OutboxOptions, row: OutboxRow): Promise<Sent> {

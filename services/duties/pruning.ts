@@ -60,7 +60,10 @@ export async function pruneRuns(options: PruningOptions, { workspaceId, retentio
     const ids = old.map((row) => row.id);
     if (ids.length === 0) return { runIds: ids, contents: [] };
     const unnamed = await removeRunRows(sql, workspaceId, ids);
-    await recordAudit(sql, ids.map((id) => ({ workspaceId, actor: 'kos', action: 'run.prune', subject: id, data: { afterDays: retention.runsDays } })));
+    await recordAudit(
+      sql,
+      ids.map((id) => ({ workspaceId, actor: 'kos', action: 'run.prune', subject: id, data: { afterDays: retention.runsDays } })),
+    );
     return { runIds: ids, contents: unnamed };
   });
   await removeContents(options, workspaceId, contents);

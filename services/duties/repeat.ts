@@ -17,7 +17,8 @@ export function repeat(name: string, log: Logger, round: () => Promise<number>):
   let news = new AbortController();
   let failures = 0;
 
-  const rest = (durationMs: number): Promise<void> => sleep(durationMs, undefined, { signal: AbortSignal.any([news.signal, stopping.signal]) }).catch(() => undefined);
+  const rest = (durationMs: number): Promise<void> =>
+    sleep(durationMs, undefined, { signal: AbortSignal.any([news.signal, stopping.signal]) }).catch(() => undefined);
 
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {

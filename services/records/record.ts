@@ -25,7 +25,13 @@ export interface AuditRecord {
 /** Inserts events without a position, in the transaction of the change they tell of. */
 export async function recordEvents(sql: TransactionSql, records: EventRecord[]): Promise<void> {
   if (records.length === 0) return;
-  const rows = records.map((record) => ({ id: newId('event'), workspace_id: record.workspaceId, run_id: record.runId, type: record.type, data: sql.json(record.data) }));
+  const rows = records.map((record) => ({
+    id: newId('event'),
+    workspace_id: record.workspaceId,
+    run_id: record.runId,
+    type: record.type,
+    data: sql.json(record.data),
+  }));
   await sql`insert into kos.events ${sql(rows)}`;
 }
 

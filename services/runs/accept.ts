@@ -52,7 +52,12 @@ async function findPlan(sql: TransactionSql, reference: string): Promise<PlanRow
     select v.name, v.version, v.digest, v.document, v.shape from kos.plans p join kos.plan_versions v on v.workspace_id = p.workspace_id and v.name = p.name
     where p.name = ${name} and not p.archived and v.version = ${version === undefined ? sql`p.latest_version` : Number(version)}`;
   if (row !== undefined) return row;
-  throw new KosError({ code: 'plan_not_found', message: `There is no plan "${reference}" in this workspace.`, fix: 'See what there is: kai plan list. Save one: kai plan save FILE', status: 404 });
+  throw new KosError({
+    code: 'plan_not_found',
+    message: `There is no plan "${reference}" in this workspace.`,
+    fix: 'See what there is: kai plan list. Save one: kai plan save FILE',
+    status: 404,
+  });
 }
 
 async function checkedInput(dependencies: AcceptDependencies, plan: PlanRow, given: JsonObject): Promise<JsonObject> {

@@ -32,10 +32,18 @@ export function createExecutablePlans(dependencies: { database: Database; tools:
 async function readPlan({ database, tools }: { database: Database; tools: ToolRegistry }, facts: RunFacts): Promise<ExecutablePlan> {
   const rows = await database.inWorkspace(
     facts.workspaceId,
-    ({ sql }) => sql<{ document: JsonObject; shape: PlanShape }[]>`select document, shape from kos.plan_versions where name = ${facts.planName} and version = ${facts.planVersion}`,
+    ({ sql }) =>
+      sql<
+        { document: JsonObject; shape: PlanShape }[]
+      >`select document, shape from kos.plan_versions where name = ${facts.planName} and version = ${facts.planVersion}`,
   );
   const [row] = rows;
-  if (row === undefined) throw new KosError({ code: 'plan_version_lost', message: `The plan version ${facts.planName}@${facts.planVersion} of run ${facts.runId} is not in the database.`, status: 500 });
+  if (row === undefined)
+    throw new KosError({
+      code: 'plan_version_lost',
+      message: `The plan version ${facts.planName}@${facts.planVersion} of run ${facts.runId} is not in the database.`,
+      status: 500,
+    });
   const plan = loadPlan(row.document);
   const names = plan.steps.flatMap(({ definition }) => ('tool' in definition ? [definition.tool] : []));
   return { plan, shape: row.shape, toolVersions: Object.fromEntries(names.map((name) => [name, tools.get(name)?.version ?? 0])) };

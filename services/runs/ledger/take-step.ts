@@ -75,6 +75,11 @@ export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPla
 
 export async function recordStarted(sql: TransactionSql, claim: Claim, step: TakenStep, more: JsonObject = {}): Promise<void> {
   await recordEvents(sql, [
-    { workspaceId: claim.workspaceId, runId: claim.runId, type: 'step.started', data: { stepPath: step.path, kind: step.kind, attempt: step.attempt, ...more } },
+    {
+      workspaceId: claim.workspaceId,
+      runId: claim.runId,
+      type: 'step.started',
+      data: { stepPath: step.path, kind: step.kind, attempt: step.attempt, ...more },
+    },
   ]);
 }
