@@ -13,7 +13,7 @@ import { postgresSettings, postgresStopSteps } from './postgres-settings.ts';
 import type { ListenPlace } from './postgres-settings.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { forgetPart, recordPart, sweepPart } from './run-records.ts';
-import { reachableSocketFolder } from './socket-folder.ts';
+import { type SocketFolder, reachableSocketFolder } from './socket-folder.ts';
 
 export interface PostgresServerOptions {
   home: string;
@@ -64,21 +64,23 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Run
       : { socketFolder: '.', port: socketPort };
   const settings = Object.entries(postgresSettings(place, durable)).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const child = await launch({ ...options, file: binaries.postgres, args: ['-D', dataArgument(folder), ...settings], cwd: folder, account });
-  await recordPart(options.home, 'postgres', child.identity);
-
-  const socket = place.socketFolder === null ? null : await reachableSocketFolder(folder, socketPort);
-  const facts: PostgresFacts = { host: socket?.path ?? '127.0.0.1', port: place.port, user: superuser, password, database };
-  await createDatabase(facts);
-  return {
-    facts,
-    identity: child.identity,
-    exited: child.exited,
-    stop: async () => {
-      await child.stop(postgresStopSteps);
-      await socket?.release();
-      await forgetPart(options.home, 'postgres');
-    },
+  let socket: SocketFolder | null = null;
+  const stop = async (): Promise<void> => {
+    await child.stop(postgresStopSteps);
+    await socket?.release();
+    await forgetPart(options.home, 'postgres');
   };
+  try {
+    await recordPart(options.home, 'postgres', child.identity);
+    socket = place.socketFolder === null ? null : await reachableSocketFolder(folder, socketPort);
+    const facts: PostgresFacts = { host: socket?.path ?? '127.0.0.1', port: place.port, user: superuser, password, database };
+    await createDatabase(facts);
+    return { facts, identity: child.identity, exited: child.exited, stop };
+  } catch (error) {
+    // Nobody else knows of it yet: a start that fails leaves no server behind.
+    await stop();
+    throw error;
+  }
 }
 
 interface LaunchOptions extends PostgresServerOptions {

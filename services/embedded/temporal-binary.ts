@@ -77,7 +77,7 @@ async function download(search: BinarySearch): Promise<Found> {
       onLine: (line) => lines.push(line),
     });
     const stop = (): Promise<unknown> => child.stop([{ signal: 'SIGTERM', graceMs: 500 }]);
-    search.signal?.addEventListener('abort', () => void stop());
+    whenAborted(search.signal, () => void stop());
     const started = performance.now();
     while (!(await endsWithin(child.exited, 5_000))) {
       const seconds = Math.round((performance.now() - started) / 1_000);
@@ -99,13 +99,14 @@ async function download(search: BinarySearch): Promise<Found> {
 
 async function buildWithGo(search: BinarySearch): Promise<Found> {
   const environment = { ...search.environment, GOFLAGS: `${search.environment['GOFLAGS'] ?? ''} -buildvcs=false`.trim() };
+  const abortable = search.signal === undefined ? {} : { signal: search.signal };
   try {
-    await run('go', ['version'], { env: environment, timeout: 10_000 });
+    await run('go', ['version'], { env: environment, timeout: 10_000, ...abortable });
   } catch (error) {
     return { reason: (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'Go is not installed' : `Go does not run: ${(error as Error).message}` };
   }
   try {
-    await run('go', ['list', '-m', `github.com/temporalio/cli@v${temporalVersion}`], { env: environment, cwd: '/', timeout: 20_000 });
+    await run('go', ['list', '-m', `github.com/temporalio/cli@v${temporalVersion}`], { env: environment, cwd: '/', timeout: 20_000, ...abortable });
   } catch (error) {
     return { reason: `its source cannot be reached: ${lastLine((error as { stderr?: string }).stderr ?? '') ?? (error as Error).message}` };
   }
@@ -124,7 +125,7 @@ async function goInstall(search: BinarySearch, draft: string, environment: Recor
     onLine: (line) => lines.push(line),
   });
   // SIGINT: Go ends its compilers with itself.
-  search.signal?.addEventListener('abort', () => void child.stop([{ signal: 'SIGINT', graceMs: 2_000 }]));
+  whenAborted(search.signal, () => void child.stop([{ signal: 'SIGINT', graceMs: 2_000 }]));
   const started = performance.now();
   while (!(await endsWithin(child.exited, 5_000))) {
     search.say(`Building the Temporal server (${Math.round((performance.now() - started) / 1_000)} s; ${lines.length} modules fetched) …`);
@@ -132,6 +133,12 @@ async function goInstall(search: BinarySearch, draft: string, environment: Recor
   const exit = await child.exited;
   if (exit.code !== 0) return { reason: `the build failed: ${lines.slice(-3).join(' | ')}` };
   return { path: join(draft, programName) };
+}
+
+/** Also when it was aborted before: a listener alone would never hear of that. */
+function whenAborted(signal: AbortSignal | undefined, stop: () => void): void {
+  if (signal?.aborted === true) stop();
+  else signal?.addEventListener('abort', stop, { once: true });
 }
 
 /** Works in a folder beside the final one and renames the finished program, so that a kill leaves nothing that looks whole. */

@@ -20,6 +20,7 @@ describe('a home through its life', () => {
     folder = await mkdtemp(join(tmpdir(), 'kos-supervisor-'));
     home = join(folder, 'home');
     // What a kill in the middle of the very first start can leave, and a data folder that nobody finished.
+    await mkdir(home, { mode: 0o700 });
     await mkdir(join(home, 'postgres', 'base'), { recursive: true });
     await writeFile(join(home, 'postgres', 'PG_VERSION'), '18\n');
     await mkdir(join(home, 'postgres.initialising-killed', 'data'), { recursive: true });

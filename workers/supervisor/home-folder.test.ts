@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -24,6 +24,17 @@ test('a folder that holds other things is not taken', async () => {
   await expect(prepareHome('/')).rejects.toMatchObject({ code: 'home_unsuitable' });
   await chmod(folder, 0o1777);
   await expect(prepareHome(folder)).rejects.toMatchObject({ code: 'home_unsuitable' });
+});
+
+test("an open folder with somebody else's files is not closed; one that only a file system made is taken", async () => {
+  await chmod(folder, 0o755);
+  await writeFile(join(folder, 'notes.txt'), '');
+  await expect(prepareHome(folder)).rejects.toMatchObject({ code: 'home_unsuitable', message: expect.stringContaining('notes.txt') });
+  expect((await stat(folder)).mode & 0o777).toBe(0o755);
+  await rm(join(folder, 'notes.txt'));
+  await mkdir(join(folder, 'lost+found'));
+  await prepareHome(folder);
+  expect((await stat(folder)).mode & 0o777).toBe(0o700);
 });
 
 test('a home that cannot be made is named', async () => {

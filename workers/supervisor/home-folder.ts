@@ -1,4 +1,4 @@
-import { chmod, mkdir, stat, statfs } from 'node:fs/promises';
+import { chmod, mkdir, readdir, stat, statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { KosError } from '#core/errors.ts';
@@ -16,6 +16,7 @@ export async function prepareHome(home: string): Promise<void> {
     });
   }
   try {
+    await refuseForeign(home);
     for (const folder of [home, join(home, 'run'), join(home, 'keys'), join(home, 'logs'), join(home, 'workspace')]) {
       await mkdir(folder, { recursive: true, mode: 0o700 });
     }
@@ -30,6 +31,23 @@ export async function prepareHome(home: string): Promise<void> {
       cause,
     });
   }
+}
+
+/** Closing a folder of other programs to everybody but us could stop them: `KOS_HOME=/srv` is a slip, not a wish. */
+async function refuseForeign(home: string): Promise<void> {
+  const facts = await stat(home).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (process.platform === 'win32' || facts === null || (facts.mode & 0o077) === 0) return;
+  const names = await readdir(home);
+  // A home that was copied has its keys; an empty disk has nothing but what its file system made.
+  if (names.includes('keys') || names.every((name) => name === 'lost+found')) return;
+  throw new KosError({
+    code: 'home_unsuitable',
+    message: `KOS_HOME is ${home}, which holds other things (${names.slice(0, 3).join(', ')}${names.length > 3 ? ' …' : ''}): kOS would close it to everybody else.`,
+    fix: `Set KOS_HOME to a folder of its own, such as ${join(home, 'kos')}. If it is kOS's own, chmod 700 ${home}.`,
+  });
 }
 
 async function closeToOthers(folder: string): Promise<void> {

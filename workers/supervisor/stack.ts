@@ -74,12 +74,11 @@ export function makeStack(options: StackOptions): Stack {
 
   const provideDatabase = async (): Promise<PartFacts['database']> => {
     const { url } = configuration.database;
-    const administrator =
-      url === undefined
-        ? await startPart('postgres', { name: 'postgres', start: () => startPostgres({ home, onLine: logs.of('postgres').line, say }) })
-        : parseDatabaseUrl(url);
+    const keys = join(home, 'keys');
+    if (url !== undefined) return prepareConfigured(() => options.prepareDatabase(parseDatabaseUrl(url), keys));
+    const administrator = await startPart('postgres', { name: 'postgres', start: () => startPostgres({ home, onLine: logs.of('postgres').line, say }) });
     abandoned.signal.throwIfAborted();
-    return options.prepareDatabase(administrator, join(home, 'keys'));
+    return options.prepareDatabase(administrator, keys);
   };
 
   const provideTemporal = async (onMoved: (facts: TemporalFacts) => Promise<void>): Promise<TemporalPlace> => {
@@ -93,8 +92,8 @@ export function makeStack(options: StackOptions): Stack {
     let current: string | undefined;
     const facts = await startPart('temporal', definition, async (next) => {
       if (next.address === current) return;
-      current = next.address;
       await onMoved(next);
+      current = next.address;
     });
     current = facts.address;
     return placeOf(facts);
@@ -179,6 +178,24 @@ export function makeStack(options: StackOptions): Stack {
       }
     },
   };
+}
+
+/** A database of somebody's own can be wrong in many ways; each is told as it tells itself. */
+async function prepareConfigured(prepare: () => Promise<PreparedDatabase>): Promise<PreparedDatabase> {
+  try {
+    return await prepare();
+  } catch (cause) {
+    if (cause instanceof KosError) throw cause;
+    // Of a refused connection to several addresses the code alone says something.
+    const { message, code } = cause as NodeJS.ErrnoException;
+    throw new KosError({
+      code: 'database_unusable',
+      message: `The database that DATABASE_URL names cannot be used: ${message || code}.`,
+      fix: 'See that it runs, that its login may create roles and schemas, and that DATABASE_URL is right; or unset it to use the embedded one.',
+      status: 503,
+      cause,
+    });
+  }
 }
 
 function placeOf(facts: TemporalFacts): TemporalPlace {

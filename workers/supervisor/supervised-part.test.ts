@@ -48,6 +48,23 @@ test('a part that dies is started again and dependants hear its new facts; after
   expect(children).toHaveLength(2);
 });
 
+test('a part whose dependants cannot be told is started once more', async () => {
+  const { definition, children } = definePart(() => sleeping);
+  const said: string[] = [];
+  const told: number[] = [];
+  const onRestarted = async (facts: number): Promise<void> => {
+    if (facts === 2) throw new Error('no space left');
+    told.push(facts);
+  };
+  const part = supervise(definition, { say: (message) => said.push(message), onRestarted, timing });
+  await part.start();
+  process.kill(children[0]?.identity.pid as number, 'SIGKILL');
+  await expect.poll(() => told, { timeout: 5_000 }).toEqual([3]);
+  expect(said).toContainEqual(expect.stringContaining('no space left'));
+  await part.stop();
+  expect(await Promise.all(children.map((child) => child.exited))).toHaveLength(3);
+});
+
 test('deaths in a row are counted, and a stop ends the waiting', async () => {
   const { definition, children } = definePart((starts) => (starts < 3 ? 'process.exit(1)' : sleeping));
   const deaths: number[] = [];

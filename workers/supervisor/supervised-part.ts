@@ -76,8 +76,14 @@ export function supervise<Facts>(definition: PartDefinition<Facts>, supervision:
       await sleep(delayMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       if (stopping.signal.aborted) return null;
       try {
-        return { part: await launch(), deaths: count };
+        const part = await launch();
+        supervision.say(`${definition.name} runs again (process ${part.identity.pid}).`);
+        await supervision.onRestarted?.(part.facts);
+        return { part, deaths: count };
       } catch (error) {
+        // Also a part that runs, but of which its dependants could not be told.
+        await running?.stop();
+        running = null;
         why = `did not start: ${(error as Error).message}`;
         supervision.onDeath?.(count + 1, why);
       }
@@ -97,8 +103,6 @@ export function supervise<Facts>(definition: PartDefinition<Facts>, supervision:
       const revived = await revive(`(process ${part.identity.pid}) ${describeExit(exit)}`, deaths);
       if (revived === null) return;
       ({ part, deaths } = revived);
-      supervision.say(`${definition.name} runs again (process ${part.identity.pid}).`);
-      await supervision.onRestarted?.(part.facts);
     }
   };
 
