@@ -72,19 +72,32 @@ export function join(left: StaticType, right: StaticType): StaticType {
 
 /** Nested schemas beyond this are not looked into; also what ends recursive ones. */
 const deepestSchema = 12;
+/** Schemas looked into for one type: alternatives that refer to each other multiply with every level. */
+const mostSchemas = 20_000;
+
+interface SchemaReading {
+  root: Json | undefined;
+  left: number;
+}
 
 /**
  * Reads a JSON Schema as far as it is a promise. A nullable value counts as its other type. Objects that list `properties` and do not speak of
  * others are taken at their word: a field that is not listed is more likely misspelt than meant.
  */
-export function typeFromSchema(schema: Json | undefined, root: Json | undefined = schema, depth = 0): StaticType {
+export function typeFromSchema(schema: Json | undefined, root: Json | undefined = schema): StaticType {
+  return readSchema(schema, { root, left: mostSchemas }, 0);
+}
+
+function readSchema(schema: Json | undefined, reading: SchemaReading, depth: number): StaticType {
   if (typeof schema !== 'object' || schema === null || Array.isArray(schema) || depth > deepestSchema) return dyn;
-  if (typeof schema['$ref'] === 'string') return typeFromSchema(resolveReference(schema['$ref'], root), root, depth + 1);
+  reading.left -= 1;
+  if (reading.left < 0) return dyn;
+  if (typeof schema['$ref'] === 'string') return readSchema(resolveReference(schema['$ref'], reading.root), reading, depth + 1);
   if (Object.hasOwn(schema, 'const')) return typeOfJson(schema['const'] as Json);
   if (Array.isArray(schema['enum'])) return schema['enum'].map(typeOfJson).reduce(join, nullType);
   const options = schema['anyOf'] ?? schema['oneOf'];
-  if (Array.isArray(options)) return joinAll(options.map((option) => typeFromSchema(option, root, depth + 1)));
-  if (Array.isArray(schema['type'])) return joinAll(schema['type'].map((type) => typeFromSchema({ ...schema, type }, root, depth + 1)));
+  if (Array.isArray(options)) return joinAll(options.map((option) => readSchema(option, reading, depth + 1)));
+  if (Array.isArray(schema['type'])) return joinAll(schema['type'].map((type) => readSchema({ ...schema, type }, reading, depth + 1)));
   switch (schema['type']) {
     case 'string':
       return stringType;
@@ -97,11 +110,11 @@ export function typeFromSchema(schema: Json | undefined, root: Json | undefined 
     case 'null':
       return nullType;
     case 'array':
-      return listOf(Array.isArray(schema['prefixItems']) ? dyn : typeFromSchema(schema['items'], root, depth + 1));
+      return listOf(Array.isArray(schema['prefixItems']) ? dyn : readSchema(schema['items'], reading, depth + 1));
     case 'object':
-      return objectFromSchema(schema, root, depth);
+      return objectFromSchema(schema, reading, depth);
     default:
-      return schema['properties'] === undefined ? dyn : objectFromSchema(schema, root, depth);
+      return schema['properties'] === undefined ? dyn : objectFromSchema(schema, reading, depth);
   }
 }
 
@@ -111,15 +124,15 @@ function joinAll(types: StaticType[]): StaticType {
   return first === undefined ? nullType : rest.reduce(join, first);
 }
 
-function objectFromSchema(schema: { [key: string]: Json }, root: Json | undefined, depth: number): StaticType {
+function objectFromSchema(schema: { [key: string]: Json }, reading: SchemaReading, depth: number): StaticType {
   const { properties, additionalProperties, allOf, patternProperties } = schema;
   if (allOf !== undefined || patternProperties !== undefined || schema['if'] !== undefined) return mapOf(dyn);
   if (typeof properties !== 'object' || properties === null || Array.isArray(properties)) {
-    return typeof additionalProperties === 'object' ? mapOf(typeFromSchema(additionalProperties, root, depth + 1)) : mapOf(dyn);
+    return typeof additionalProperties === 'object' ? mapOf(readSchema(additionalProperties, reading, depth + 1)) : mapOf(dyn);
   }
-  const fields = new Map(Object.entries(properties).map(([key, member]) => [key, typeFromSchema(member, root, depth + 1)]));
+  const fields = new Map(Object.entries(properties).map(([key, member]) => [key, readSchema(member, reading, depth + 1)]));
   if (additionalProperties === true) return { kind: 'object', fields, rest: dyn };
-  const rest = typeof additionalProperties === 'object' ? typeFromSchema(additionalProperties, root, depth + 1) : null;
+  const rest = typeof additionalProperties === 'object' ? readSchema(additionalProperties, reading, depth + 1) : null;
   return { kind: 'object', fields, rest };
 }
 
@@ -127,11 +140,22 @@ function objectFromSchema(schema: { [key: string]: Json }, root: Json | undefine
 export function resolveReference(reference: string, root: Json | undefined): Json | undefined {
   if (!reference.startsWith('#')) return undefined;
   let value: Json | undefined = root;
-  for (const key of reference.slice(1).split('/').slice(1)) {
-    if (typeof value !== 'object' || value === null) return undefined;
-    value = (value as { [key: string]: Json })[decodeURIComponent(key).replaceAll('~1', '/').replaceAll('~0', '~')];
+  for (const part of reference.slice(1).split('/').slice(1)) {
+    const key = keyOfReference(part);
+    if (typeof value !== 'object' || value === null || key === undefined || !Object.hasOwn(value, key)) return undefined;
+    value = (value as { [key: string]: Json })[key];
   }
   return value;
+}
+
+/** Undefined for a malformed % sequence: it names nothing. */
+function keyOfReference(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
+  } catch (error) {
+    if (error instanceof URIError) return undefined;
+    throw error;
+  }
 }
 
 export function typeOfJson(value: Json): StaticType {

@@ -47,6 +47,7 @@ describe('templates', () => {
     ['count: ${input.count}, list: ${input.list}, name: ${input.name}', 'count: 5, list: [3,1,2], name: Ada'],
     ['no expression', 'no expression'],
     ['$${input.count} and $5', '${input.count} and $5'],
+    [{ list: ['$${a}', { b: ['$${b}'] }] }, { list: ['${a}', { b: ['${b}'] }] }],
     ['${ {"a": "}"}.a }', '}'],
     ["${'}' + \"'\"}", "}'"],
     ['${r"a\\d" + r\'"}\'}', 'a\\d"}'],
@@ -141,6 +142,14 @@ describe('templates', () => {
       expect(parseExpression(source).ok).toBe(false);
     },
   );
+
+  it('refuses a value that UTF-8 cannot carry, by a failure of the step', () => {
+    const cut = { ...scope, item: { text: '\ud83d' } };
+    const shown = (): Json => evaluateTemplate(parseTemplate('item: ${item}'), cut);
+    expect(shown).toThrow(KosError);
+    expect(shown).toThrow('half of a character');
+    expect(evaluateTemplate(parseTemplate('${item.text}'), cut)).toBe('\ud83d');
+  });
 
   it('knows which steps and which data it reads', () => {
     const template = parseTemplate({ a: '${steps.read.output.lines[0].n + input.count}', b: '${steps["other"].status}', c: '${[1].map(input, input)}' });

@@ -83,7 +83,7 @@ function readNode(value: Json, pointer: string, reader: Reader, depth: number): 
   }
   if (Array.isArray(value)) {
     const items = value.map((item, index) => readNode(item, `${pointer}/${index}`, reader, depth + 1));
-    return items.every(isConstant) ? { kind: 'constant', value } : { kind: 'list', items };
+    return items.every(isConstant) ? constantList(value, items) : { kind: 'list', items };
   }
   const entries = Object.entries(value).map(([key, member]): [string, TemplateNode] => {
     const memberPointer = `${pointer}/${escapePointer(key)}`;
@@ -97,7 +97,12 @@ function readNode(value: Json, pointer: string, reader: Reader, depth: number): 
     : { kind: 'object', entries };
 }
 
-/** `$${` inside a constant text has been read already, so a constant object is rebuilt when one of its members changed. */
+/** `$${` inside a constant text has been read already, so a constant list or object is rebuilt when one of its members changed. */
+function constantList(list: Json[], items: { kind: 'constant'; value: Json }[]): TemplateNode {
+  const unchanged = items.every((item, index) => item.value === list[index]);
+  return { kind: 'constant', value: unchanged ? list : items.map((item) => item.value) };
+}
+
 function constantOf(value: Json, entries: [string, TemplateNode][]): TemplateNode {
   const members = entries as [string, { kind: 'constant'; value: Json }][];
   const unchanged = members.every(([key, node]) => (value as { [key: string]: Json })[key] === node.value);
@@ -173,11 +178,17 @@ function evaluateNode(node: TemplateNode, scope: Scope): Json {
 
 function evaluateText(parts: (string | Expression)[], scope: Scope): string {
   let text = '';
-  for (const part of parts) text += typeof part === 'string' ? part : textOf(evaluateExpression(part, scope));
-  if (text.length <= expressionLimits.textLength) return text;
-  throw new KosError({
+  for (const part of parts) {
+    text += typeof part === 'string' ? part : textOf(evaluateExpression(part, scope));
+    if (text.length > expressionLimits.textLength) throw textTooLong(text.length);
+  }
+  return text;
+}
+
+function textTooLong(length: number): KosError {
+  return new KosError({
     code: 'expression_result',
-    message: `A text with expressions in it came to ${text.length} characters; ${expressionLimits.textLength} are allowed.`,
+    message: `A text with expressions in it came to ${length} characters; ${expressionLimits.textLength} are allowed.`,
     fix: 'Write large results as an artifact, or shorten what is put into the text.',
     status: 422,
   });

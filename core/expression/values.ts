@@ -1,5 +1,6 @@
 import canonicalize from 'canonicalize';
 import { EvaluationError } from '@marcbachmann/cel-js';
+import { KosError } from '#core/errors.ts';
 import type { Json } from '#schemas/json.ts';
 import { expressionLimits } from './limits.ts';
 
@@ -137,11 +138,23 @@ function objectOf(entries: [string, Json][]): Json {
   return Object.fromEntries(entries) as Json;
 }
 
-/** The RFC 8785 text of a value: equal values give equal text, whatever the order of their keys. */
+/**
+ * The RFC 8785 text of a value: equal values give equal text, whatever the order of their keys. Throws `text_malformed` for half a surrogate
+ * pair, which JSON can spell (`"\\ud83d"`) and UTF-8 cannot: a text that was cut in the middle of a character.
+ */
 export function canonicalJson(value: Json): string {
-  const text = canonicalize(value);
-  if (text === undefined) throw new NotJson('it has no canonical form');
-  return text;
+  try {
+    return canonicalize(value) ?? 'null';
+  } catch (error) {
+    if (error instanceof RangeError) throw error;
+    throw new KosError({
+      code: 'text_malformed',
+      message: 'A text holds half of a character (a lone surrogate), so the value has no exact form.',
+      fix: 'Look for a text that was cut in the middle of a character, and cut it elsewhere.',
+      status: 422,
+      cause: error,
+    });
+  }
 }
 
 /** How a value reads inside text: text as it is, all else as JSON. */

@@ -41,22 +41,25 @@ function knownNames(known: JsonObject): string {
 }
 
 /** Names the schema speaks of; `open` when it allows others in so many words, or does not list any. */
-function propertiesOf(schema: Json): { known: JsonObject; open: boolean } {
-  if (!isObject(schema)) return { known: {}, open: true };
-  if (typeof schema['$ref'] === 'string') return propertiesOf(resolveReference(schema['$ref'], schema) ?? true);
+function propertiesOf(schema: Json, root = schema, depth = 0): { known: JsonObject; open: boolean } {
+  if (!isObject(schema) || depth > deepest) return { known: {}, open: true };
+  if (typeof schema['$ref'] === 'string') return propertiesOf(resolveReference(schema['$ref'], root) ?? true, root, depth + 1);
   const known = isObject(schema['properties']) ? schema['properties'] : {};
   const additional = schema['additionalProperties'];
   const others = schema['patternProperties'] !== undefined || schema['allOf'] !== undefined;
   return { known, open: others || (additional === undefined ? schema['properties'] === undefined : additional !== false) };
 }
 
-function typesOf(schema: Json | undefined, root: Json): string[] {
-  if (!isObject(schema)) return [];
-  if (typeof schema['$ref'] === 'string') return typesOf(resolveReference(schema['$ref'], root), root);
+/** Nested alternatives and references beyond this say nothing of the type; also what ends those that refer to themselves. */
+const deepest = 4;
+
+function typesOf(schema: Json | undefined, root: Json, depth = 0): string[] {
+  if (!isObject(schema) || depth > deepest) return [];
+  if (typeof schema['$ref'] === 'string') return typesOf(resolveReference(schema['$ref'], root), root, depth + 1);
   if (Object.hasOwn(schema, 'const')) return [jsonTypeOf(schema['const'] as Json)];
   if (Array.isArray(schema['enum'])) return [...new Set(schema['enum'].map(jsonTypeOf))];
   const options = schema['anyOf'] ?? schema['oneOf'];
-  if (Array.isArray(options)) return [...new Set(options.flatMap((option) => typesOf(option, root)))];
+  if (Array.isArray(options)) return [...new Set(options.flatMap((option) => typesOf(option, root, depth + 1)))];
   const type = schema['type'];
   if (Array.isArray(type)) return type.filter((name) => typeof name === 'string');
   return typeof type === 'string' ? [type] : [];

@@ -3,7 +3,7 @@ import { didYouMean } from '#core/expression/closest-name.ts';
 import { resolveReference } from '#core/expression/static-type.ts';
 import { escapePointer } from '#core/expression/template.ts';
 import type { Json } from '#schemas/json.ts';
-import { validateJson } from './json-schema.ts';
+import { isCheapToCheck, validateJson } from './json-schema.ts';
 
 const types = ['string', 'number', 'integer', 'boolean', 'object', 'array', 'null'];
 
@@ -180,13 +180,13 @@ function checkPattern(pattern: string, refuse: Refuse): void {
   }
 }
 
-/** Keywords that make a check depend on more than the schema at hand, or cost more than its size: their defaults are left to the run. */
-const deferredKeywords = /"(?:\$ref|pattern|patternProperties|uniqueItems)":/;
+/** Work that the check of one default may cost; dearer ones are left to the run. */
+const mostWorkForDefault = 5_000;
 
 /** A default that its own schema refuses would fail every run that relies on it. */
 function checkDefault(schema: { [key: string]: Json }, pointer: string, root: Json, faults: FaultDetail[]): void {
   const value = schema['default'];
-  if (value === undefined || deferredKeywords.test(JSON.stringify(schema))) return;
+  if (value === undefined || !isCheapToCheck(schema, value, mostWorkForDefault)) return;
   if (faults.some((fault) => fault.pointer.startsWith(pointer)) || root === undefined) return;
   for (const fault of validateJson(schema, value))
     faults.push({ pointer: `${pointer}/default${fault.pointer}`, message: `the default does not fit its own schema: ${fault.message}` });

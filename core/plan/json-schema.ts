@@ -1,5 +1,6 @@
 import { type OutputUnit, type Schema, Validator } from '@cfworker/json-schema';
 import type { FaultDetail } from '#core/errors.ts';
+import { weigh } from '#core/expression/cost.ts';
 import { lowerFirst } from '#core/expression/expression.ts';
 import type { Json } from '#schemas/json.ts';
 
@@ -15,9 +16,29 @@ function validatorOf(schema: { [key: string]: Json }): Validator {
   return validator;
 }
 
+/** Keywords whose cost grows faster than schema and value do: references multiply with every level, patterns backtrack, `uniqueItems` compares all with all. */
+const costlyKeywords = new Set(['$ref', 'pattern', 'patternProperties', 'uniqueItems']);
+const withCostlyKeyword = new WeakMap<object, boolean>();
+
+function hasCostlyKeyword(schema: Json): boolean {
+  if (typeof schema !== 'object' || schema === null) return false;
+  const known = withCostlyKeyword.get(schema);
+  if (known !== undefined) return known;
+  // A property may be named like a keyword; its schema is an object, which only `patternProperties` is, too.
+  const isCostly = (key: string, member: Json): boolean => costlyKeywords.has(key) && (typeof member !== 'object' || key === 'patternProperties');
+  const found = Object.entries(schema).some(([key, member]) => isCostly(key, member) || hasCostlyKeyword(member));
+  withCostlyKeyword.set(schema, found);
+  return found;
+}
+
+/** Whether a check surely costs no more than `mostWork` meetings of one part of the schema with one part of the value, about 1 µs each. */
+export function isCheapToCheck(schema: Json, value: Json, mostWork: number): boolean {
+  return !hasCostlyKeyword(schema) && weigh(schema, mostWork) * weigh(value, mostWork) <= mostWork;
+}
+
 /**
- * Holds a value against a JSON Schema (draft 2020-12) by interpreting it: nothing a user wrote becomes code. Patterns run in this thread;
- * where schema and value come from different people, use `validateInput` of `services/expression`, which bounds the time.
+ * Holds a value against a JSON Schema (draft 2020-12) by interpreting it: nothing a user wrote becomes code. It runs in this thread, as long as
+ * it takes: where a schema is not cheap to check, use `validateJson` of `services/expression`, which bounds the time.
  */
 export function validateJson(schema: Json, value: Json): FaultDetail[] {
   if (schema === true) return [];

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { Json } from '#schemas/json.ts';
 import { coerceInput } from './coerce-input.ts';
 import { checkInputSchema } from './input-schema.ts';
-import { validateJson } from './json-schema.ts';
+import { typeFromSchema } from '#core/expression/static-type.ts';
+import { isCheapToCheck, validateJson } from './json-schema.ts';
 import { withLanguageServerLine } from './language-server.ts';
 import { validateInput } from './validate-input.ts';
 
@@ -90,6 +91,27 @@ describe('input schemas', () => {
     [{ type: 'object', properties: { a: 'string' } }, '/properties/a', /a schema is an object/],
   ])('%j is refused', (wrong, pointer, message) => {
     expect(checkInputSchema(wrong)).toContainEqual(expect.objectContaining({ pointer, message: expect.stringMatching(message) as string }));
+  });
+});
+
+describe('references', () => {
+  it.each(['#/$defs/%', '#/$defs/a%E0%A4', '#/__proto__', '#/$defs/constructor'])('%s leads nowhere', ($ref) => {
+    const schema: Json = { type: 'object', properties: { a: { $ref } }, $defs: { b: {} } };
+    expect(checkInputSchema(schema)).toMatchObject([{ pointer: '/properties/a/$ref', message: expect.stringContaining('leads nowhere') as string }]);
+  });
+
+  it('that multiply with every level keep no check busy', () => {
+    const alternatives = { anyOf: Array.from({ length: 100 }, () => ({ $ref: '#/$defs/a' })) };
+    const schema: Json = { type: 'object', properties: { a: { $ref: '#/$defs/a' } }, $defs: { a: alternatives } };
+    const started = performance.now();
+    expect(typeFromSchema(schema)).toMatchObject({ kind: 'object' });
+    expect(coerceInput(schema, { a: 'x' })).toEqual({ a: 'x' });
+    expect(performance.now() - started).toBeLessThan(500);
+    expect(isCheapToCheck(schema, {}, 1_000_000)).toBe(false);
+  });
+
+  it('are not mistaken for properties of that name', () => {
+    expect(isCheapToCheck({ type: 'object', properties: { $ref: { type: 'string' }, pattern: { type: 'string' } } }, {}, 1_000)).toBe(true);
   });
 });
 

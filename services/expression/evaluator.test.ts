@@ -74,6 +74,17 @@ describe('evaluator', () => {
     await expect(evaluator.validateInput(schema, { name: `${'a'.repeat(60)}!` })).rejects.toMatchObject({ code: 'expression_budget' });
   });
 
+  it('holds input against schemas that multiply under the same budget', async () => {
+    const level = (index: number): Json => (index === 40 ? {} : { allOf: [{ $ref: `#/$defs/d${index + 1}` }, { $ref: `#/$defs/d${index + 1}` }] });
+    const $defs = Object.fromEntries(Array.from({ length: 41 }, (_, index) => [`d${index}`, level(index)]));
+    const doubling: Json = { type: 'object', $ref: '#/$defs/d0', $defs };
+    await expect(evaluator.validateInput(doubling, undefined)).rejects.toMatchObject({ code: 'expression_budget' });
+    await expect(evaluator.validateJson(doubling, {})).rejects.toMatchObject({ code: 'expression_budget' });
+    const wide: Json = { type: 'array', items: { allOf: Array.from({ length: 2_000 }, () => ({ type: 'integer' })) } };
+    const pause = await longestPause(evaluator.validateJson(wide, numbers.slice(0, 15_000)));
+    expect(pause).toBeLessThan(200);
+  });
+
   it('serves many callers with few threads', async () => {
     const results = await Promise.all(Array.from({ length: 20 }, (_, index) => evaluate(`\${sum(input.numbers) + ${index}}`, { numbers })));
     expect(results).toEqual(Array.from({ length: 20 }, (_, index) => 449_985_000 + index));

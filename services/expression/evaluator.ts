@@ -3,7 +3,7 @@ import type { FaultDetail } from '#core/errors.ts';
 import { isCheap, readPart, weigh } from '#core/expression/cost.ts';
 import type { Scope } from '#core/expression/scope.ts';
 import { evaluateTemplate, type Template } from '#core/expression/template.ts';
-import { validateJson } from '#core/plan/json-schema.ts';
+import { isCheapToCheck, validateJson } from '#core/plan/json-schema.ts';
 import { type InputResult, validateInput } from '#core/plan/validate-input.ts';
 import { renderPrompt } from '#core/prompt/render.ts';
 import { parsePrompt } from '#core/prompt/syntax.ts';
@@ -19,9 +19,9 @@ export interface Evaluator {
   evaluate: (template: Template, scope: Scope) => Promise<Json>;
   /** Renders a Jinja prompt. Throws `KosError`: `prompt_failed`, `expression_budget`. */
   renderPrompt: (prompt: string, variables: { [name: string]: Json }) => Promise<string>;
-  /** As `validateInput` of `core/plan`, with the schema's patterns under the budget. */
+  /** As `validateInput` of `core/plan`, under the budget unless it is surely cheap. */
   validateInput: (schema: Json | null, input: Json | undefined) => Promise<InputResult>;
-  /** As `validateJson` of `core/plan`: any value, no defaults; patterns under the budget. */
+  /** As `validateJson` of `core/plan`: any value, no defaults. */
   validateJson: (schema: Json, value: Json) => Promise<FaultDetail[]>;
   /** Ends the threads; what still runs is rejected. */
   close: () => Promise<void>;
@@ -29,8 +29,8 @@ export interface Evaluator {
 
 /** Values and text that a plain prompt may be given and still be rendered at once, about 2 ms. */
 const inlinePromptWeight = 20_000;
-/** The same for input that is held against a schema without patterns. */
-const inlineInputWeight = 20_000;
+/** Meetings of a part of a schema with a part of a value that are worth no thread, about 20 ms at most. */
+const inlineCheckWork = 20_000;
 
 export function createEvaluator(options: Partial<PoolOptions> = {}): Evaluator {
   const pool = new ThreadPool({ threads: Math.max(1, Math.min(4, availableParallelism() - 1)), budgetMs: 250, memoryMb: 64, ...options });
@@ -45,12 +45,12 @@ export function createEvaluator(options: Partial<PoolOptions> = {}): Evaluator {
       return cheap || !parsed.ok ? renderPrompt(prompt, variables) : pool.run({ kind: 'render', prompt, variables }, 'A prompt');
     },
     async validateInput(schema, input) {
-      const cheap = schema === null || input === undefined || (!hasPattern(schema) && weigh(input, inlineInputWeight) <= inlineInputWeight);
-      return cheap ? validateInput(schema, input) : pool.run({ kind: 'validate', schema, input }, 'The input');
+      const cheap = schema === null || isCheapToCheck(schema, input ?? {}, inlineCheckWork);
+      return cheap ? validateInput(schema, input) : pool.run({ kind: 'validate', schema, input: input ?? {} }, 'The check of the input');
     },
     async validateJson(schema, value) {
-      const cheap = !hasPattern(schema) && weigh(value, inlineInputWeight) <= inlineInputWeight;
-      return cheap ? validateJson(schema, value) : pool.run({ kind: 'check', schema, value }, 'The value');
+      const cheap = isCheapToCheck(schema, value, inlineCheckWork);
+      return cheap ? validateJson(schema, value) : pool.run({ kind: 'check', schema, value }, 'The check of a value');
     },
     close: () => pool.close(),
   };
@@ -59,18 +59,4 @@ export function createEvaluator(options: Partial<PoolOptions> = {}): Evaluator {
 function describe(template: Template): string {
   const dearest = template.expressions.find(({ expression }) => expression.chain === undefined) ?? template.expressions[0];
   return dearest === undefined ? 'An expression' : `Expression \${${dearest.expression.source.slice(0, 200)}}`;
-}
-
-/** Schemas by whether they hold a regular expression anywhere. */
-const withPattern = new WeakMap<object, boolean>();
-
-function hasPattern(schema: Json): boolean {
-  if (typeof schema !== 'object' || schema === null) return false;
-  const known = withPattern.get(schema);
-  if (known !== undefined) return known;
-  const found = Object.entries(schema).some(
-    ([key, member]) => (key === 'pattern' && typeof member === 'string') || key === 'patternProperties' || hasPattern(member),
-  );
-  withPattern.set(schema, found);
-  return found;
 }
