@@ -71,15 +71,23 @@ async function runTransaction<Result>(lane: Sql, opening: string, work: (sql: Tr
   over = true;
   if (opened.status === 'rejected' || worked.status === 'rejected') {
     // Sent already, a commit of what failed is a roll-back; and where the connection is gone, so is the transaction.
-    await (committing ?? endedBy(lane.unsafe('rollback').execute()));
-    throw (opened.status === 'rejected' ? opened.reason : worked.status === 'rejected' ? worked.reason : undefined) as Error;
+    const reason = (opened.status === 'rejected' ? opened.reason : worked.status === 'rejected' ? worked.reason : undefined) as Error;
+    const { session: last } = await (committing ?? endedBy(lane.unsafe('rollback').execute()));
+    // In another session the work's statements had no workspace, and failed for that: whoever may try again must know the true reason.
+    throw opened.status === 'fulfilled' && last !== undefined && last !== opened.value ? connectionLost(reason) : reason;
   }
   const ended = await commit();
   if (ended.error !== null) throw ended.error;
-  // Postgres answers the commit of a transaction in which a statement failed with ROLLBACK; and after a lost connection we may speak to another session.
-  if (ended.command !== 'COMMIT' || ended.session !== opened.value) throw new Error('The transaction was rolled back by the database.');
+  // After a lost connection we may speak to another session.
+  if (ended.session !== opened.value) throw connectionLost(undefined);
+  // Postgres answers the commit of a transaction in which a statement failed with ROLLBACK.
+  if (ended.command !== 'COMMIT') throw new Error('The transaction was rolled back by the database.');
   return worked.value;
 }
+
+/** As postgres.js calls it when it notices by itself. */
+const connectionLost = (cause: Error | undefined): Error =>
+  Object.assign(new Error('The connection was lost in the middle of a transaction.', { cause }), { code: 'CONNECTION_CLOSED' });
 
 interface Ended {
   command: string;

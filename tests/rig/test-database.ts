@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inject } from 'vitest';
-import { connectDatabase, connectSystemDatabase, type Database, openPool, type SystemDatabase } from '#services/database/connect.ts';
+import { connectDatabase, connectSystemDatabase, type Database, openPool, type Sql, type SystemDatabase } from '#services/database/connect.ts';
 import type { PostgresFacts } from '#services/embedded/postgres-server.ts';
 import { type PreparedDatabase, prepareDatabase } from '#services/database/prepare.ts';
 
@@ -13,6 +13,8 @@ export interface TestDatabase {
   database: Database;
   /** As `kos_system`. */
   system: SystemDatabase;
+  /** For what only an administrator may do: look past row security, end sessions. */
+  asSuperuser<Result>(work: (sql: Sql) => Promise<Result>): Promise<Result>;
   remove(): Promise<void>;
 }
 
@@ -33,6 +35,7 @@ export async function makeTestDatabase(superuser: PostgresFacts = inject('server
     addresses,
     database,
     system,
+    asSuperuser: (work) => work(maintenance),
     remove: async () => {
       await Promise.all([database.close(), system.close()]);
       await maintenance.unsafe(`drop database ${name} with (force)`);
