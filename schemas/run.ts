@@ -58,11 +58,13 @@ export const runSchema = z.object({
 });
 export type Run = z.infer<typeof runSchema>;
 
-const labelsSchema = z.record(z.string().regex(/^[a-z][a-z0-9_.-]{0,62}$/), z.string().max(200)).refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels');
+const labelsSchema = z
+  .record(z.string().regex(/^[a-z][a-z0-9_.-]{0,62}$/), z.string().max(200))
+  .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels');
 
 export const startRunSchema = z.strictObject({
   /** `name` (its newest version) or `name@version`. */
-  plan: z.string().regex(/^[a-z][a-z0-9-]{0,62}(@[1-9][0-9]{0,8})?$/, 'must be a plan name or name@version'),
+  plan: z.string().regex(/^[a-z][a-z0-9-]{0,63}(@[1-9][0-9]{0,8})?$/, 'must be a plan name or name@version'),
   input: jsonObjectSchema.default({}),
   labels: labelsSchema.optional(),
 });

@@ -6,7 +6,7 @@ export const secretNameSchema = z.string().regex(/^[a-zA-Z][a-zA-Z0-9_-]{0,63}$/
 const hostSchema = z
   .string()
   .toLowerCase()
-  .regex(/^(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$|^\[[0-9a-f:.]+\](:[0-9]{1,5})?$/, 'must be a host, e.g. api.example.com');
+  .regex(/^(\*\.)?[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?(:[0-9]{1,5})?$|^\[[0-9a-f:.]+\](:[0-9]{1,5})?$/, 'must be a host, e.g. api.example.com');
 
 export const setSecretSchema = z.strictObject({
   /** Never shown again. */

@@ -14,6 +14,8 @@ export interface GuardedRequest {
   signal?: AbortSignal;
   /** Names of further headers that are dropped when a redirect leaves the origin, e.g. those that hold an opened secret. */
   originBoundHeaders?: readonly string[];
+  /** Called when a server has taken the request and sends us on. */
+  onRedirect?: () => void;
 }
 
 export interface GuardedResponse {
@@ -63,6 +65,7 @@ export async function guardedRequest(url: URL, request: GuardedRequest, policy: 
     });
     const location = redirectStatuses.has(response.status) ? response.headers.get('location') : null;
     if (location === null) return { response, url: current, redirects };
+    request.onRedirect?.();
     await response.body?.cancel();
     if (redirects === maximumRedirects) {
       throw new KosError({ code: 'too_many_redirects', message: `${url.origin} redirected more than ${maximumRedirects} times`, status: 502 });

@@ -26,7 +26,7 @@ export interface ToolContext {
   attempt: number;
   signal: AbortSignal;
   settings: ToolSettings;
-  /** Opens `secret://NAME` for one host; refuses (KosError `secret_refused`) when the secret is not bound to `host`. */
+  /** Opens `secret://NAME` for one `host:port` (IPv6 in brackets); refuses (KosError `secret_refused`) when the secret is not bound to it. */
   openSecret(handle: string, host: string): Promise<string>;
 }
 

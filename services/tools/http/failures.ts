@@ -10,6 +10,8 @@ export interface Sent {
   place: string;
   /** A connection stood, so bytes may have gone out. */
   connected: boolean;
+  /** The first server has answered, by sending us on: it may have acted. */
+  redirected: boolean;
 }
 
 const harmless = (method: string): boolean => method === 'GET' || method === 'HEAD';
@@ -39,7 +41,7 @@ export function requestFailure(error: unknown, sent: Sent, scrub: (text: string)
   const code = codeOf(error);
   const where = `${sent.method} ${sent.place}`;
   if (code !== null && certificateCode.test(code)) {
-    return new ToolFailure({ code: 'http_certificate', message: `${where}: the server's certificate is not trusted (${code})`, status: 502, effect: 'none' });
+    return new ToolFailure({ code: 'http_certificate', message: `${where}: the server's certificate is not trusted (${code})`, status: 502, effect: effectOf(sent) });
   }
   const detail = code ?? scrub(error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error));
   const says = sent.connected ? 'the connection broke before a whole answer came' : 'no connection could be made';
@@ -70,8 +72,8 @@ export function answerFailure(answer: RefusingAnswer, sent: Sent, nowMs: number)
   const { status } = answer;
   const delayMs = retryAfterMs(answer.retryAfter, nowMs);
   const code = status === 429 ? 'http_rate_limited' : status >= 500 ? 'http_server_error' : 'http_client_error';
-  // A server that says 4xx has refused; 408 and 5xx may come after it has acted.
-  const unknown = !harmless(sent.method) && (status >= 500 || status === 408);
+  // A server that says 4xx has refused; 408 and 5xx may come after it has acted, and so may all that follows a redirect.
+  const unknown = !harmless(sent.method) && (status >= 500 || status === 408 || sent.redirected);
   return new ToolFailure({
     code,
     message: `${sent.method} ${sent.place} answered ${status}${answer.statusText === '' ? '' : ` ${answer.statusText}`}`,

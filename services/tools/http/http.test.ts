@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { KosError } from '#core/errors.ts';
 import { executeTool } from '#services/tools/execute.ts';
-import { retryAfterMs } from '#services/tools/http/failures.ts';
+import { requestFailure, retryAfterMs } from '#services/tools/http/failures.ts';
 import { httpTools } from '#services/tools/http/tools.ts';
 import { createToolRegistry } from '#services/tools/registry.ts';
 import { failureOf, toolContext } from '#services/tools/tool.conformance.ts';
@@ -163,12 +163,30 @@ describe('sending', () => {
   });
 });
 
+describe('a request that was taken and sent on', () => {
+  const sendingOn = (location: string): Promise<string> => serve((_request, response) => response.writeHead(303, { location }).end());
+
+  it.each([429, 404, 500])('may have had its effect, whatever comes then (%i)', async (status) => {
+    const second = await serve((_request, response) => response.writeHead(status).end());
+    const first = await sendingOn(`http://${second}/`);
+    expect(await failureOf(tool('http.send'), { url: `http://${first}/` }, contextFor([first, second]))).toMatchObject({ effect: 'unknown' });
+    expect(await failureOf(tool('http.fetch'), { url: `http://${first}/` }, contextFor([first, second]))).toMatchObject({ effect: 'none' });
+  });
+
+  it('may have had its effect when the next certificate is not trusted', async () => {
+    const trouble = Object.assign(new Error('x'), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+    const sent = { method: 'POST', place: 'https://example.com/', connected: true, redirected: true };
+    expect(requestFailure(trouble, sent, String)).toMatchObject({ code: 'http_certificate', effect: 'unknown' });
+    expect(requestFailure(trouble, { ...sent, connected: false, redirected: false }, String)).toMatchObject({ effect: 'none' });
+  });
+});
+
 describe('secrets', () => {
   const value = 's3cr3t/+"ä=';
   const opened: string[] = [];
   const openSecret = async (handle: string, host: string): Promise<string> => {
     opened.push(`${handle} for ${host}`);
-    if (host !== '127.0.0.1') throw new KosError({ code: 'secret_refused', message: `${handle} is not bound to ${host}`, fix: 'kai secret set' });
+    if (!host.startsWith('127.0.0.1:')) throw new KosError({ code: 'secret_refused', message: `${handle} is not bound to ${host}`, fix: 'kai secret set' });
     return value;
   };
   const ascii = async (): Promise<string> => 'tok-en/12+3=';
@@ -238,7 +256,9 @@ describe('secrets', () => {
       effect: 'none',
       fix: 'kai secret set',
     });
-    expect(opened).toEqual(['secret://token for example.com']);
+    expect(opened).toEqual(['secret://token for example.com:443']);
+    await failureOf(tool('http.fetch'), { ...input, url: 'http://[2001:DB8::1]:8080/' }, contextFor('[2001:db8::1]:8080', { openSecret }));
+    expect(opened.at(-1)).toBe('secret://token for [2001:db8::1]:8080');
   });
 
   it('with a line break are refused: they would begin a header of their own', async () => {

@@ -57,7 +57,7 @@ async function openHandle(handle: string, host: string, context: ToolContext): P
   });
 }
 
-/** Opens the handles in header values for one host. Called right before sending; nothing keeps the values longer than the request. */
+/** Opens the handles in header values for one `host:port`. Called right before sending; nothing keeps the values longer than the request. */
 export async function openHeaders(given: Readonly<Record<string, string>>, host: string, context: ToolContext): Promise<OpenedHeaders> {
   const opened = new Map<string, string>();
   for (const value of Object.values(given)) {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { guardedRequest, type GuardedResponse } from '#services/egress/fetch.ts';
+import { endpointText } from '#services/egress/allow-list.ts';
 import { checkUrl, createGuardedDispatcher, type EgressPolicy } from '#services/egress/guard.ts';
 import { defineTool, maximumOutputBytes } from '#services/tools/define.ts';
 import { answerFailure, requestFailure, type Sent } from '#services/tools/http/failures.ts';
@@ -191,7 +192,7 @@ async function present({ response, url, redirects }: GuardedResponse, call: Http
 async function callHttp(call: HttpCall, context: ToolContext, egress: HttpToolOptions['egress']): Promise<Answer> {
   const policy: EgressPolicy = { ...egress, allow: context.settings.egress };
   const url = new URL(call.url);
-  const sent: Sent = { method: call.method, place: placeOf(call.url), connected: false };
+  const sent: Sent = { method: call.method, place: placeOf(call.url), connected: false, redirected: false };
   const plain = (text: string): string => text;
   let scrub = plain;
   // One dispatcher per call: a pooled connection would outlive a change of the settings that allowed it.
@@ -201,14 +202,16 @@ async function callHttp(call: HttpCall, context: ToolContext, egress: HttpToolOp
   const dispatcher = createGuardedDispatcher(policy, { onConnected, headersTimeoutMs: call.timeoutMs, bodyTimeoutMs: call.timeoutMs, connections: 1 });
   const timeout = AbortSignal.timeout(call.timeoutMs);
   try {
-    const { host } = checkUrl(url, policy);
-    const opened = await openHeaders(call.headers, host.replace(/^\[|\]$/g, ''), context);
+    const opened = await openHeaders(call.headers, endpointText(checkUrl(url, policy)), context);
     scrub = opened.scrub;
     const request = {
       method: call.method,
       headers: { 'user-agent': 'kOS', ...opened.headers },
       signal: AbortSignal.any([context.signal, timeout]),
       originBoundHeaders: opened.secretHeaders,
+      onRedirect: () => {
+        sent.redirected = true;
+      },
       ...(call.body === undefined ? {} : { body: call.body }),
     };
     return await present(await guardedRequest(url, request, policy, dispatcher), call, sent, scrub);
