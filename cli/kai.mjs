@@ -6,15 +6,15 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import module from 'node:module';
-import { constants, homedir } from 'node:os';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { cacheFolder, findNode24 } from '../scripts/setup.mjs';
 
 // Node resolves links before it runs a module, so this is the checkout's own folder even when called as $KOS_HOME/bin/kai.
 const folder = dirname(fileURLToPath(import.meta.url));
 const projectRoot = dirname(folder);
 const words = process.argv.slice(2);
-const { findNode24 } = await import('../scripts/setup.mjs');
 
 if (words[0] === 'up' && !words.includes('--help') && !words.includes('-h')) {
   // The same as `npm start`, also where nothing is installed yet. In this process, so that Ctrl-C is told once.
@@ -25,14 +25,26 @@ if (words[0] === 'up' && !words.includes('--help') && !words.includes('-h')) {
   console.error(`error: kOS is not installed yet in ${projectRoot}.\nfix: run npm start there first (or kai up); it installs what is needed.`);
   process.exitCode = 1;
 } else {
-  await runMain(findNode24());
+  const node = needNode24();
+  if (node === null) process.exitCode = 1;
+  else await runMain(node);
+}
+
+/** Null, and said why: this machine has none. */
+function needNode24() {
+  try {
+    return findNode24();
+  } catch (error) {
+    console.error(`error: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
 }
 
 /** @param {string} node */
 async function runMain(node) {
   const main = join(folder, 'main.ts');
   // Compiled code is kept between calls: it saves a third of what a short command takes.
-  const compileCache = process.env['NODE_COMPILE_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'kos', 'compiled');
+  const compileCache = process.env['NODE_COMPILE_CACHE'] ?? join(cacheFolder(), 'compiled');
   if (node === process.execPath || Number.parseInt(process.versions.node, 10) === 24) {
     module.enableCompileCache(compileCache);
     await import(pathToFileURL(main).href);

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { symlink } from 'node:fs/promises';
+import { readdir, symlink } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startFixtureServer } from '#tests/kai/fixture-server.ts';
@@ -34,6 +34,13 @@ describe('the launcher and the command line', () => {
     const { code, stdout } = await runKai(['version', '--json'], { home, cwd: '/', command: [link] });
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ version: expect.any(String), node: expect.stringMatching(/^2[4-9]\./) });
+  });
+
+  test('an empty XDG_CACHE_HOME is none: nothing is written where it is called', async () => {
+    const home = await makeHome();
+    const folder = await makeHome();
+    expect((await runKai(['version'], { home, cwd: folder, env: { XDG_CACHE_HOME: '' } })).code).toBe(0);
+    expect(await readdir(folder)).toEqual([]);
   });
 
   test.runIf(olderNode !== undefined)('runs under the older Node of the system: streams, exit code and signals go through', async () => {

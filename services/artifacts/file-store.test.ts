@@ -1,4 +1,4 @@
-import { mkdtemp, readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -22,9 +22,13 @@ it('says disk_full, may be tried again, and leaves no draft when the disk is ful
   expect(await readdir(join(directory, workspaceId))).toEqual([]);
 });
 
-it.runIf(process.platform === 'linux')('recognises a truly full device', async () => {
-  const { open } = await import('node:fs/promises');
-  const full = await open('/dev/full', 'w');
-  await expect(full.write(Buffer.from('x'))).rejects.toMatchObject({ code: 'ENOSPC' });
-  await full.close();
+it('removes what a killed writer left, and nothing that is still written or whole', async () => {
+  const directory = await emptyFolder();
+  const workspaceId = newId('workspace');
+  const store = createArtifactStore({ directory });
+  const { sha256 } = await store.putArtifact(workspaceId, Buffer.from('whole'));
+  await writeFile(join(directory, workspaceId, '0198b2c4.draft'), 'half');
+  expect(await store.removeUnfinished(new Date(Date.now() - 60_000))).toBe(0);
+  expect(await store.removeUnfinished(new Date(Date.now() + 60_000))).toBe(1);
+  expect(await readdir(join(directory, workspaceId))).toEqual([sha256.slice(0, 2)]);
 });

@@ -60,6 +60,19 @@ export function createArtifactStore(options: { directory: string }): ArtifactSto
         if (facts !== undefined && facts.mtime < putBefore) yield { workspaceId, sha256 };
       }
     },
+
+    async removeUnfinished(putBefore) {
+      let removed = 0;
+      for await (const path of filesBelow(directory)) {
+        if (path.length !== 2 || !path.at(-1)?.endsWith(draftSuffix)) continue;
+        const draft = join(directory, ...path);
+        const facts = await stat(draft).catch(ignoreAbsent);
+        if (facts === undefined || facts.mtime >= putBefore) continue;
+        await unlink(draft).catch(ignoreAbsent);
+        removed += 1;
+      }
+      return removed;
+    },
   };
 }
 

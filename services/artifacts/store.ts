@@ -24,4 +24,6 @@ export interface ArtifactStore {
   remove(location: ArtifactLocation, putBefore: Date): Promise<'removed' | 'kept' | 'absent'>;
   /** Every content that was last put before that instant, in no order. */
   list(putBefore: Date): AsyncIterable<ArtifactLocation>;
+  /** Removes what was being put before that instant and never became content: its writer was killed. Returns how many. */
+  removeUnfinished(putBefore: Date): Promise<number>;
 }

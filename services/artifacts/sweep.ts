@@ -5,10 +5,10 @@ import type { ArtifactLocation, ArtifactStore } from './store.ts';
 const leftBehindAfterMs = 24 * 3_600_000;
 const batchSize = 500;
 
-/** Removes content that no artifact names: what a step wrote and never recorded, and what was too young when its run was deleted. Returns how many. */
+/** Removes content that no artifact names: what a step wrote and never recorded or finished, and what was too young when its run was deleted. Returns how many. */
 export async function sweepArtifacts(dependencies: { system: SystemDatabase; artifacts: ArtifactStore; now: () => number }): Promise<number> {
   const putBefore = new Date(dependencies.now() - leftBehindAfterMs);
-  let removed = 0;
+  let removed = await dependencies.artifacts.removeUnfinished(putBefore);
   let batch: ArtifactLocation[] = [];
   const settle = async (): Promise<void> => {
     for (const location of await withoutArtifact(dependencies.system, batch)) {
