@@ -20,7 +20,8 @@ export const partFactsSchema = z.object({
   /** Under which address people reach it. */
   publicUrl: z.string(),
   temporal: z.object({ address: z.string(), namespace: z.string() }),
-  database: z.object({ app: databaseAddressSchema, system: databaseAddressSchema }),
+  /** `listen`: the way past a pooler, for LISTEN as the application; absent: there is no pooler, `app` will do. */
+  database: z.object({ app: databaseAddressSchema, system: databaseAddressSchema, listen: databaseAddressSchema.exactOptional() }),
   /** The console's and Temporal's own loopback ports and the like: tools must never be let through to them. */
   ownPorts: z.array(z.number()),
 });

@@ -73,9 +73,9 @@ export function makeStack(options: StackOptions): Stack {
   };
 
   const provideDatabase = async (): Promise<PartFacts['database']> => {
-    const { url } = configuration.database;
+    const { url, directUrl } = configuration.database;
     const keys = join(home, 'keys');
-    if (url !== undefined) return prepareConfigured(() => options.prepareDatabase(parseDatabaseUrl(url), keys));
+    if (url !== undefined) return prepareConfigured(url, directUrl, (administrator) => options.prepareDatabase(administrator, keys));
     const administrator = await startPart('postgres', { name: 'postgres', start: () => startPostgres({ home, onLine: logs.of('postgres').line, say }) });
     abandoned.signal.throwIfAborted();
     return options.prepareDatabase(administrator, keys);
@@ -180,10 +180,21 @@ export function makeStack(options: StackOptions): Stack {
   };
 }
 
-/** A database of somebody's own can be wrong in many ways; each is told as it tells itself. */
-async function prepareConfigured(prepare: () => Promise<PreparedDatabase>): Promise<PreparedDatabase> {
+/**
+ * A database of somebody's own can be wrong in many ways; each is told as it tells itself. Locks of a session and LISTEN do not work through a
+ * pooler, so preparing goes past it.
+ */
+async function prepareConfigured(
+  url: string,
+  directUrl: string | undefined,
+  prepare: (administrator: DatabaseAddress) => Promise<PreparedDatabase>,
+): Promise<PartFacts['database']> {
   try {
-    return await prepare();
+    const usual = parseDatabaseUrl(url);
+    if (directUrl === undefined) return await prepare(usual);
+    const direct = await prepare(parseDatabaseUrl(directUrl));
+    const through = ({ user, password }: DatabaseAddress): DatabaseAddress => ({ ...usual, user, password });
+    return { app: through(direct.app), system: through(direct.system), listen: direct.app };
   } catch (cause) {
     if (cause instanceof KosError) throw cause;
     // Of a refused connection to several addresses the code alone says something.
