@@ -3,7 +3,7 @@ import type { Ending } from '#core/engine/state.ts';
 import type { OutcomeError } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { closeRunRow, closeWhatIsOpen, firstFailure, type RunEnding } from '#services/runs/ledger/close-run.ts';
-import { assertClaim, type RunFacts, type RunHeader, readHeader } from '#services/runs/ledger/header.ts';
+import { assertClaim, type RunFacts, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
@@ -16,11 +16,7 @@ export interface RunWork {
 }
 
 /** For the step that alone remains: its good end and the run's are one transaction. */
-export function closeWithLastStep(
-  dependencies: RunActivityDependencies,
-  work: RunWork,
-  closed: () => void,
-): (sql: TransactionSql, header: RunHeader) => Promise<void> {
+export function closeWithLastStep(dependencies: RunActivityDependencies, work: RunWork, closed: () => void): (sql: TransactionSql) => Promise<void> {
   return async (sql) => {
     await closeRunRow(sql, work.claim, await endingByOutput(dependencies, sql, work));
     closed();

@@ -1,7 +1,7 @@
 import type { Claim } from '#core/engine/claim.ts';
 import type { Outcome } from '#core/engine/outcome.ts';
 import type { Json } from '#schemas/json.ts';
-import type { TransactionSql } from '#services/database/connect.ts';
+import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
 import { settleEffect } from '#services/runs/ledger/effects.ts';
 import type { RunHeader } from '#services/runs/ledger/header.ts';
@@ -18,25 +18,28 @@ export type Tried = { outcome: Outcome } | { retryInMs: number };
 export type Effect = 'pure' | 'idempotent' | 'askable' | 'effectful';
 
 /** A step that has been taken, with what its end needs to know. */
-export interface Ending {
-  sql: TransactionSql;
+export interface Ending extends Transaction {
   work: StepWork;
   step: TakenStep;
   effect: Effect;
-  header: RunHeader;
 }
 
 export async function endInSuccess(ending: Ending, performed: Performed): Promise<Tried> {
-  const { sql, work, step, header } = ending;
+  const { sql, work, step } = ending;
   const { claim } = work;
   if (Buffer.byteLength(JSON.stringify(performed.output)) > stepOutputBytesAtMost) return await endTooLarge(ending);
-  const output = performed.artifact === undefined ? performed.output : await recordArtifact(sql, claim, step, performed.artifact);
+  const { artifact, modelCall } = performed;
+  const output = artifact === undefined ? performed.output : await recordArtifact(sql, claim, step, artifact);
+  const nothingElse = artifact === undefined && modelCall === undefined && work.alsoAtEnd === undefined;
+  const outcome = { status: 'succeeded' as const, output, error: null, costMicros: performed.costMicros, metadata: performed.metadata };
   await Promise.all([
-    endStep(sql, claim, step, { status: 'succeeded', output, error: null, costMicros: performed.costMicros, metadata: performed.metadata }),
-    ending.effect === 'pure' ? undefined : settleEffect(sql, claim, step, 'happened'),
-    performed.modelCall === undefined ? undefined : recordModelCall(sql, claim, step, performed.modelCall),
+    endStep(sql, claim, step, outcome, {
+      ...(ending.effect === 'pure' ? { startedToo: true } : { effect: 'happened' }),
+      ...(nothingElse ? { commit: ending.commit } : {}),
+    }),
+    modelCall === undefined ? undefined : recordModelCall(sql, claim, step, modelCall),
   ]);
-  await work.alsoAtEnd?.(sql, header);
+  await work.alsoAtEnd?.(sql);
   return { outcome: 's' };
 }
 
@@ -72,8 +75,8 @@ async function recordArtifact(sql: TransactionSql, claim: Claim, step: TakenStep
 }
 
 /** A failed try: another attempt, a failure for good, or an effect nobody can vouch for. */
-export async function endInFailure(ending: Ending, failure: StepFailure): Promise<Tried> {
-  const { sql, work, step, effect, header } = ending;
+export async function endInFailure(ending: Ending, failure: StepFailure, header: RunHeader): Promise<Tried> {
+  const { sql, work, step, effect } = ending;
   const { claim, compiled } = work;
   const cancelled = isCancelled(work.signal) || header.cancelRequested;
   const again = !cancelled && failure.retryable && step.attempt < compiled.retry.maxAttempts;
@@ -93,16 +96,16 @@ export async function endInFailure(ending: Ending, failure: StepFailure): Promis
 /** An attempt that is lost is no cancel of the run. */
 const isCancelled = (signal: AbortSignal): boolean => signal.aborted && !(signal.reason instanceof AttemptLost);
 
-async function endFailed({ sql, work, step, header }: Ending, error: StepFailure['error']): Promise<Tried> {
+async function endFailed({ sql, work, step }: Ending, error: StepFailure['error']): Promise<Tried> {
   const { tolerated } = work.compiled;
   await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: tolerated ? { tolerated: true } : {} });
-  if (tolerated) await work.alsoAtEnd?.(sql, header);
+  if (tolerated) await work.alsoAtEnd?.(sql);
   return { outcome: tolerated ? 't' : 'f' };
 }
 
-export async function endSkipped({ sql, work, step, header }: Ending, reason: string): Promise<Tried> {
+export async function endSkipped({ sql, work, step }: Ending, reason: string): Promise<Tried> {
   await endStep(sql, work.claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason } });
-  await work.alsoAtEnd?.(sql, header);
+  await work.alsoAtEnd?.(sql);
   return { outcome: 'k' };
 }
 

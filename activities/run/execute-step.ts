@@ -1,13 +1,12 @@
-import type { Claim } from '#core/engine/claim.ts';
 import { needsVerdict } from '#core/engine/readiness.ts';
 import { digestOf } from '#core/plan/load.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
 import type { Json } from '#schemas/json.ts';
 import type { StepStatus } from '#schemas/run.ts';
-import type { TransactionSql } from '#services/database/connect.ts';
+import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { isUnstorableValue } from '#services/database/failures.ts';
 import { type Intent, recordIntent } from '#services/runs/ledger/effects.ts';
-import { assertClaim, markWorking, type RunHeader, readHeader } from '#services/runs/ledger/header.ts';
+import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { outcomeOf, recordStarted, type StepPlace, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { approvedInput } from './approved-input.ts';
@@ -31,7 +30,7 @@ interface Begun {
 /** One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. */
 export async function executeStep(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
   const effect = effectOf(dependencies, work.compiled);
-  const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, ({ sql }) => begin(dependencies, sql, work, effect));
+  const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, (transaction) => begin(dependencies, transaction, work, effect));
   if ('outcome' in begun || 'retryInMs' in begun) return begun;
   const performed = await perform(dependencies, work, effect, begun);
   return await persistently(work.signal, () => recordOutcome(dependencies, work, effect, begun.step, performed));
@@ -45,11 +44,12 @@ async function recordOutcome(
   performed: Performed | StepFailure,
 ): Promise<Tried> {
   try {
-    return await dependencies.database.inWorkspace(work.claim.workspaceId, async ({ sql }) => {
-      const header = await readHeader(sql, work.claim);
+    return await dependencies.database.inWorkspace(work.claim.workspaceId, async (transaction) => {
+      const ending: Ending = { ...transaction, work, step, effect };
+      if (!('error' in performed)) return await endInSuccess(ending, performed);
+      const header = await readHeader(transaction.sql, work.claim);
       assertClaim(header, work.claim);
-      const ending = { sql, work, step, effect, header };
-      return 'error' in performed ? await endInFailure(ending, performed) : await endInSuccess(ending, performed);
+      return await endInFailure(ending, performed, header);
     });
   } catch (error) {
     if ('error' in performed || !isUnstorableValue(error)) throw error;
@@ -67,7 +67,8 @@ function effectOf(dependencies: RunActivityDependencies, compiled: CompiledStep)
   return 'idempotent';
 }
 
-async function begin(dependencies: RunActivityDependencies, sql: TransactionSql, work: StepWork, effect: Effect): Promise<Begun | Tried> {
+async function begin(dependencies: RunActivityDependencies, transaction: Transaction, work: StepWork, effect: Effect): Promise<Begun | Tried> {
+  const { sql } = transaction;
   const { claim, compiled } = work;
   const place: StepPlace = {
     path: work.item === null ? compiled.id : `${compiled.id}[${work.item}]`,
@@ -85,7 +86,7 @@ async function begin(dependencies: RunActivityDependencies, sql: TransactionSql,
   ]);
   if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
   assertClaim(header, claim);
-  const ending: Ending = { sql, work, step, effect, header };
+  const ending: Ending = { ...transaction, work, step, effect };
   if (header.cancelRequested) return await endCancelled(ending);
   const startedAt = await markWorking(sql, claim, header);
   if (needs === 'skip') return await endSkipped(ending, 'a step that it needs was skipped');
@@ -95,7 +96,7 @@ async function begin(dependencies: RunActivityDependencies, sql: TransactionSql,
     const approved = await approvedInput(sql, work);
     if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');
     const input = approved === null ? await resolveInput(dependencies.evaluator, compiled, scope) : approved.input;
-    if (effect !== 'pure') return await beginEffect(sql, work, step, input, effect);
+    if (effect !== 'pure') return await beginEffect(transaction, work, step, input, effect);
     const performed = await performStep(dependencies, {
       claim,
       step,
@@ -104,24 +105,25 @@ async function begin(dependencies: RunActivityDependencies, sql: TransactionSql,
       signal: AbortSignal.any([work.signal, AbortSignal.timeout(compiled.timeoutMs)]),
       repeated: false,
     });
-    await recordStarted(sql, claim, step);
     return await endInSuccess(ending, performed);
   } catch (thrown) {
     if (work.signal.reason instanceof AttemptLost) throw work.signal.reason;
     const failure = classifyFailure(thrown, step.path);
     if (failure === null) throw thrown;
-    return await endInFailure(ending, { ...failure, effect: 'none' });
+    return await endInFailure(ending, { ...failure, effect: 'none' }, header);
   }
 }
 
-async function beginEffect(sql: TransactionSql, work: StepWork, step: TakenStep, input: Json, effect: Effect): Promise<Begun> {
+async function beginEffect({ sql, commit }: Transaction, work: StepWork, step: TakenStep, input: Json, effect: Effect): Promise<Begun> {
   const { claim, compiled } = work;
-  await recordStarted(sql, claim, step);
+  if (compiled.kind === 'artifact') {
+    // Content in kOS's own store, addressed by its digest: writing it is no effect outside.
+    await recordStarted(sql, claim, step);
+    return { step, input, intent: null };
+  }
   const tool = 'tool' in compiled.definition ? compiled.definition.tool : compiled.kind;
-  // An artifact is content in kOS's own store, addressed by its digest: writing it is no effect outside.
-  const intent =
-    compiled.kind === 'artifact' ? null : await recordIntent(sql, claim, step, { tool, repeatable: effect === 'idempotent', inputDigest: digestOf(input) });
-  return { step, input, intent };
+  const intended = { tool, repeatable: effect === 'idempotent', inputDigest: digestOf(input) };
+  return { step, input, intent: await recordIntent(sql, claim, step, intended, commit) };
 }
 
 /** Members of a chain look at their needs themselves: what ran before them in the same activity is known to the rows only. */

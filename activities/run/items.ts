@@ -111,7 +111,7 @@ export async function joinItems(dependencies: RunActivityDependencies, work: Run
       metadata: { items: counts.count, succeeded: counts.succeeded, failed: counts.failed },
     });
     if (!closes) return { outcomes: 's' };
-    await closeWithLastStep(dependencies, work, () => undefined)(sql, header);
+    await closeWithLastStep(dependencies, work, () => undefined)(sql);
     return { outcomes: 's', closed: true };
   });
 }

@@ -2,7 +2,7 @@ import type { Claim } from '#core/engine/claim.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
-import type { RunFacts, RunHeader } from '#services/runs/ledger/header.ts';
+import type { RunFacts } from '#services/runs/ledger/header.ts';
 
 /** One step, or one item of one, to be tried. */
 export interface StepWork {
@@ -15,5 +15,5 @@ export interface StepWork {
   alone: boolean;
   signal: AbortSignal;
   /** Written in the transaction of a good end: the run's own end, when this step is its last. */
-  alsoAtEnd?: (sql: TransactionSql, header: RunHeader) => Promise<void>;
+  alsoAtEnd?: (sql: TransactionSql) => Promise<void>;
 }

@@ -55,5 +55,5 @@ export interface RunFactsReader {
 
 export function createRunFactsReader({ database }: { database: Database }): RunFactsReader {
   const recent = new RecentMap<Promise<RunFacts>>(500);
-  return { get: (claim) => recent.getOrMake(claim.runId, () => database.inWorkspace(claim.workspaceId, ({ sql }) => readFacts(sql, claim))) };
+  return { get: (claim) => recent.getOrMake(claim.runId, () => database.inWorkspace(claim.workspaceId, ({ sql, commit }) => readFacts(sql, claim, commit))) };
 }

@@ -2,7 +2,7 @@ import type { Claim } from '#core/engine/claim.ts';
 import type { Json } from '#schemas/json.ts';
 import type { FinalRunStatus, OutcomeError } from '#schemas/run.ts';
 import { jsonParameter, type TransactionSql } from '#services/database/connect.ts';
-import { recordAudit, recordEvents } from '#services/records/record.ts';
+import { type AuditRecord, type EventRecord, recordAudit, recordedWithChange, recordEvents } from '#services/records/record.ts';
 import { Superseded } from './header.ts';
 
 export interface RunEnding {
@@ -13,22 +13,36 @@ export interface RunEnding {
 
 /** Closes the run for good: its row, what was still open in it, event and audit entry. */
 export async function closeRunRow(sql: TransactionSql, claim: Claim, ending: RunEnding): Promise<void> {
-  const updated = await sql`
-    update kos.runs set status = ${ending.status}, output = ${jsonParameter(sql, ending.output)}, error = ${ending.error === null ? null : sql.json(ending.error)},
-      waiting_for = null, finished_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp()), claimed_by = coalesce(claimed_by, ${claim.chain})
-    where id = ${claim.runId} and generation = ${claim.generation} and (claimed_by is null or claimed_by = ${claim.chain})
-      and status in ('queued', 'running', 'waiting', 'paused')`;
-  if (updated.count === 0) throw new Superseded(claim);
-  await recordClosed(sql, claim.workspaceId, claim.runId, ending);
+  const { workspaceId, runId, generation } = claim;
+  const [closed] = await sql`
+    with changed as (
+      update kos.runs set status = ${ending.status}, output = ${jsonParameter(sql, ending.output)}, error = ${ending.error === null ? null : sql.json(ending.error)},
+        waiting_for = null, finished_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp()), claimed_by = coalesce(claimed_by, ${claim.chain})
+      where id = ${runId} and generation = ${generation} and (claimed_by is null or claimed_by = ${claim.chain}) and status in ('queued', 'running', 'waiting', 'paused')
+      returning id)${recordedWithChange(sql, { events: [endEvent(workspaceId, runId, ending)], audit: endAudit(workspaceId, runId, ending) })}
+    select id from changed`;
+  if (closed === undefined) throw new Superseded(claim);
 }
 
-/** Event and audit entry of an end; also for ends that the engine did not bring about. */
+/** Event and audit entry of an end that the engine did not bring about. */
 export async function recordClosed(sql: TransactionSql, workspaceId: string, runId: string, ending: RunEnding): Promise<void> {
-  await recordEvents(sql, [{ workspaceId, runId, type: `run.${ending.status}`, data: ending.error === null ? {} : { error: ending.error } }]);
-  await recordAudit(sql, [
-    { workspaceId, actor: 'kos', action: `run.${ending.status}`, subject: runId, data: ending.error === null ? {} : { code: ending.error.code } },
-  ]);
+  await Promise.all([recordEvents(sql, [endEvent(workspaceId, runId, ending)]), recordAudit(sql, [endAudit(workspaceId, runId, ending)])]);
 }
+
+const endEvent = (workspaceId: string, runId: string, { status, error }: RunEnding): EventRecord => ({
+  workspaceId,
+  runId,
+  type: `run.${status}`,
+  data: error === null ? {} : { error },
+});
+
+const endAudit = (workspaceId: string, runId: string, { status, error }: RunEnding): AuditRecord => ({
+  workspaceId,
+  actor: 'kos',
+  action: `run.${status}`,
+  subject: runId,
+  data: error === null ? {} : { code: error.code },
+});
 
 /** Ends what is still open in a run that ends otherwise than by success: steps are cancelled, waits and approvals voided, fences raised. */
 export async function closeWhatIsOpen(sql: TransactionSql, workspaceId: string, runId: string): Promise<void> {

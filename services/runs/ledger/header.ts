@@ -2,7 +2,7 @@ import type { Claim } from '#core/engine/claim.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
-import { recordAudit, recordEvents } from '#services/records/record.ts';
+import { type EventRecord, recordedWithChange } from '#services/records/record.ts';
 
 /** What never changes about a run: read once per worker and run. */
 export interface RunFacts {
@@ -48,25 +48,29 @@ export function assertClaim(header: RunHeader, claim: Claim): void {
 /** The first work of a run claims it and moves it to `running`; work after a wait moves it back. Compare-and-set: of two claims one wins. */
 export async function markWorking(sql: TransactionSql, claim: Claim, header: RunHeader): Promise<Date> {
   if (header.status === 'running' && header.claimedBy !== null && header.startedAt !== null) return header.startedAt;
-  const [row] = await sql<{ startedAt: Date }[]>`
-    update kos.runs set status = 'running', waiting_for = null, claimed_by = ${claim.chain}, started_at = coalesce(started_at, clock_timestamp())
-    where id = ${claim.runId} and generation = ${claim.generation} and (claimed_by is null or claimed_by = ${claim.chain})
-      and status in ('queued', 'running', 'waiting')
-    returning started_at as "startedAt"`;
-  if (row === undefined) throw new Superseded(claim);
   const { workspaceId, runId } = claim;
-  if (header.startedAt === null) {
-    await recordEvents(sql, [{ workspaceId, runId, type: 'run.started', data: {} }]);
-    await recordAudit(sql, [{ workspaceId, actor: 'kos', action: 'run.start', subject: runId, data: { generation: claim.generation } }]);
-  } else if (header.status === 'waiting') {
-    await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: {} }]);
-  }
+  const event = (type: 'run.started' | 'run.resumed'): EventRecord[] => [{ workspaceId, runId, type, data: {} }];
+  const first = header.startedAt === null;
+  const told = recordedWithChange(sql, {
+    events: first ? event('run.started') : header.status === 'waiting' ? event('run.resumed') : [],
+    audit: first ? { workspaceId, actor: 'kos', action: 'run.start', subject: runId, data: { generation: claim.generation } } : null,
+  });
+  const [row] = await sql<{ startedAt: Date }[]>`
+    with changed as (
+      update kos.runs set status = 'running', waiting_for = null, claimed_by = ${claim.chain}, started_at = coalesce(started_at, clock_timestamp())
+      where id = ${runId} and generation = ${claim.generation} and (claimed_by is null or claimed_by = ${claim.chain}) and status in ('queued', 'running', 'waiting')
+      returning started_at)${told}
+    select started_at as "startedAt" from changed`;
+  if (row === undefined) throw new Superseded(claim);
   return row.startedAt;
 }
 
-export async function readFacts(sql: TransactionSql, claim: Claim): Promise<RunFacts> {
-  const [row] = await sql<Omit<RunFacts, 'runId' | 'workspaceId'>[]>`
-    select plan_name as "planName", plan_version as "planVersion", plan_digest as "planDigest", input, responsible from kos.runs where id = ${claim.runId}`;
+/** `commit` is sent right behind: the transaction reads nothing else. */
+export async function readFacts(sql: TransactionSql, claim: Claim, commit: () => void): Promise<RunFacts> {
+  const query = sql<Omit<RunFacts, 'runId' | 'workspaceId'>[]>`
+    select plan_name as "planName", plan_version as "planVersion", plan_digest as "planDigest", input, responsible from kos.runs where id = ${claim.runId}`.execute();
+  commit();
+  const [row] = await query;
   if (row === undefined) throw new Superseded(claim);
   return { runId: claim.runId, workspaceId: claim.workspaceId, ...row };
 }

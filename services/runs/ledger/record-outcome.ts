@@ -3,7 +3,9 @@ import type { Json, JsonObject } from '#schemas/json.ts';
 import type { OutcomeError, StepStatus, WaitingFor } from '#schemas/run.ts';
 import { jsonParameter, type TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
-import { recordAudit, recordEvents } from '#services/records/record.ts';
+import { type AuditRecord, type EventRecord, recordAudit, recordedWithChange, recordEvents } from '#services/records/record.ts';
+import { type EffectStatus, settledWithChange } from './effects.ts';
+import { Superseded } from './header.ts';
 import type { TakenStep } from './take-step.ts';
 
 /** Somebody took the step since: what this writer found out changes nothing. */
@@ -38,33 +40,72 @@ const inlineOutputBytes = 32_768;
 
 export const stepOutputBytesAtMost = 8_000_000;
 
-/** Ends a step: row, event and audit entry, or nothing when the fence is stale. Raises the fence once more. */
-export async function endStep(sql: TransactionSql, claim: Claim, step: TakenStep, ending: Ending): Promise<void> {
-  const stored = await storeOutput(sql, claim, ending.output);
-  const updated = await sql`
-    update kos.steps set status = ${ending.status}, fence = fence + 1, output = ${jsonParameter(sql, stored.inline)}, output_id = ${stored.outputId},
-      error = ${ending.error === null ? null : sql.json(ending.error)}, waiting_for = null, retry_at = null, finished_at = clock_timestamp(),
-      cost_micros = cost_micros + ${ending.costMicros}, metadata = metadata || ${sql.json(ending.metadata)}
-    where run_id = ${claim.runId} and path = ${step.path} and fence = ${step.fence}`;
-  if (updated.count === 0) throw new StaleWriter(step);
-  const { workspaceId, runId } = claim;
-  const facts = { stepPath: step.path, kind: step.kind, attempt: step.attempt };
-  // A cancelled step has no event of its own: the run's tells it.
-  if (ending.status !== 'cancelled') {
-    await recordEvents(sql, [{ workspaceId, runId, type: `step.${ending.status}`, data: ending.error === null ? facts : { ...facts, error: ending.error } }]);
-  }
-  const data = ending.error === null ? facts : { ...facts, code: ending.error.code };
-  await recordAudit(sql, [{ workspaceId, actor: 'kos', action: `step.${ending.status}`, subject: runId, data }]);
-  if (ending.costMicros > 0) await sql`update kos.runs set cost_micros = cost_micros + ${ending.costMicros} where id = ${runId}`;
+export interface EndStepOptions {
+  /** The step's start was not told yet: its event goes ahead of the end's. */
+  startedToo?: boolean;
+  /** What became of the effect that was recorded as intended. */
+  effect?: EffectStatus;
+  /** Sends the commit right behind. Without a claim or under a stale fence the statement writes nothing, so there is nothing that could not be committed. */
+  commit?: (() => void) | undefined;
 }
 
-async function storeOutput(sql: TransactionSql, claim: Claim, output: Json): Promise<{ inline: Json; outputId: string | null }> {
-  const bytes = Buffer.byteLength(JSON.stringify(output));
-  if (bytes <= inlineOutputBytes) return { inline: output, outputId: null };
+/**
+ * Ends a step in one statement: row, effect, cost, events and audit entry, or nothing of it when the run's claim has passed on or the fence is stale. Raises
+ * the fence once more.
+ */
+export async function endStep(sql: TransactionSql, claim: Claim, step: TakenStep, ending: Ending, options: EndStepOptions = {}): Promise<void> {
+  const { workspaceId, runId } = claim;
+  const inline = Buffer.byteLength(JSON.stringify(ending.output)) <= inlineOutputBytes;
+  const outputId = inline ? null : await storeOutput(sql, claim, ending.output);
+  const effect = options.effect === undefined ? sql`` : sql`, settled as (${settledWithChange(sql, claim, step, options.effect)})`;
+  const cost =
+    ending.costMicros === 0
+      ? sql``
+      : sql`, paid as (update kos.runs set cost_micros = cost_micros + ${ending.costMicros} where id = ${runId} and exists (select from changed))`;
+  const query = sql<{ held: boolean; ended: boolean }[]>`
+    with claim as (
+      select from kos.runs where id = ${runId} and generation = ${claim.generation} and (claimed_by is null or claimed_by = ${claim.chain})
+        and status in ('queued', 'running', 'waiting', 'paused')
+    ), changed as (
+      update kos.steps set status = ${ending.status}, fence = fence + 1, output = ${jsonParameter(sql, inline ? ending.output : null)}, output_id = ${outputId},
+        error = ${ending.error === null ? null : sql.json(ending.error)}, waiting_for = null, retry_at = null, finished_at = clock_timestamp(),
+        cost_micros = cost_micros + ${ending.costMicros}, metadata = metadata || ${sql.json(ending.metadata)}
+      where run_id = ${runId} and path = ${step.path} and fence = ${step.fence} and exists (select from claim)
+      returning path
+    )${effect}${cost}${recordedWithChange(sql, { events: endEvents(claim, step, ending, options.startedToo === true), audit: endAudit(workspaceId, runId, step, ending) })}
+    select exists (select from claim) as held, exists (select from changed) as ended`.execute();
+  if (inline) options.commit?.();
+  const [row] = await query;
+  if (row?.held !== true) throw new Superseded(claim);
+  if (!row.ended) throw new StaleWriter(step);
+}
+
+const factsOf = (step: TakenStep): JsonObject => ({ stepPath: step.path, kind: step.kind, attempt: step.attempt });
+
+function endEvents({ workspaceId, runId }: Claim, step: TakenStep, { status, error }: Ending, startedToo: boolean): EventRecord[] {
+  const facts = factsOf(step);
+  const started: EventRecord[] = startedToo ? [{ workspaceId, runId, type: 'step.started', data: facts }] : [];
+  // A cancelled step has no event of its own: the run's tells it.
+  if (status === 'cancelled') return started;
+  return [...started, { workspaceId, runId, type: `step.${status}`, data: error === null ? facts : { ...facts, error } }];
+}
+
+const endAudit = (workspaceId: string, runId: string, step: TakenStep, { status, error }: Ending): AuditRecord => ({
+  workspaceId,
+  actor: 'kos',
+  action: `step.${status}`,
+  subject: runId,
+  data: error === null ? factsOf(step) : { ...factsOf(step), code: error.code },
+});
+
+async function storeOutput(sql: TransactionSql, claim: Claim, output: Json): Promise<string> {
   const outputId = newId('output');
-  await sql`insert into kos.outputs (id, workspace_id, value, size_bytes) values (${outputId}, ${claim.workspaceId}, ${jsonParameter(sql, output)}, ${bytes})`;
-  await sql`insert into kos.output_references (workspace_id, output_id, run_id) values (${claim.workspaceId}, ${outputId}, ${claim.runId})`;
-  return { inline: null, outputId };
+  const bytes = Buffer.byteLength(JSON.stringify(output));
+  await Promise.all([
+    sql`insert into kos.outputs (id, workspace_id, value, size_bytes) values (${outputId}, ${claim.workspaceId}, ${jsonParameter(sql, output)}, ${bytes})`,
+    sql`insert into kos.output_references (workspace_id, output_id, run_id) values (${claim.workspaceId}, ${outputId}, ${claim.runId})`,
+  ]);
+  return outputId;
 }
 
 /** A failed attempt that is to be followed by another, `delayMs` from now. */

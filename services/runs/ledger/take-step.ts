@@ -3,7 +3,7 @@ import type { Outcome } from '#core/engine/outcome.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { StepStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
-import { recordEvents } from '#services/records/record.ts';
+import { type EventRecord, recordEvents } from '#services/records/record.ts';
 
 export interface StepPlace {
   path: string;
@@ -73,13 +73,13 @@ export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPla
   return { taken: false, status: ended.status };
 }
 
+export const startEvent = ({ workspaceId, runId }: Claim, step: TakenStep, more: JsonObject = {}): EventRecord => ({
+  workspaceId,
+  runId,
+  type: 'step.started',
+  data: { stepPath: step.path, kind: step.kind, attempt: step.attempt, ...more },
+});
+
 export async function recordStarted(sql: TransactionSql, claim: Claim, step: TakenStep, more: JsonObject = {}): Promise<void> {
-  await recordEvents(sql, [
-    {
-      workspaceId: claim.workspaceId,
-      runId: claim.runId,
-      type: 'step.started',
-      data: { stepPath: step.path, kind: step.kind, attempt: step.attempt, ...more },
-    },
-  ]);
+  await recordEvents(sql, [startEvent(claim, step, more)]);
 }
