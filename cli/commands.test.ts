@@ -61,6 +61,20 @@ describe('talking to the server', () => {
     expect(new Set(keys).size).toBe(1);
   });
 
+  test('the same command under the same given key sends the same body, though the plan got a new version meanwhile', async () => {
+    let version = 0;
+    const routes: Record<string, Handler> = {
+      'GET /v1/plans/triage': () => ({ json: { ...aPlan(), version: (version += 1) } }),
+      'POST /v1/runs': () => ({ status: 202, json: { id: runId, status: 'queued', url: 'http://x/run' } }),
+    };
+    server = await startFixtureServer(routes);
+    const home = await makeHome(server);
+    for (let time = 0; time < 2; time += 1) expect((await runKai(['run', 'start', 'triage', '--idempotency-key', 'nightly'], { home })).code).toBe(0);
+    const bodies = server.received.filter((request) => request.method === 'POST').map((request) => request.body);
+    expect(bodies).toHaveLength(2);
+    expect(new Set(bodies).size).toBe(1);
+  });
+
   test('a POST without an idempotency key is not repeated', async () => {
     const { code } = await kai(['api', 'PATCH', '/v1/settings', '--data', '{}'], { 'PATCH /v1/settings': () => ({ broken: true }) });
     expect(code).toBe(1);

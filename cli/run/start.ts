@@ -30,8 +30,9 @@ export async function startRun(invocation: Invocation, reference: string, option
   const input = await readInput({ output, schema: plan.document['input'] ?? null, pairs: options.input ?? [], file: options.inputFile ?? null });
   const labels = readPairs(options.label ?? [], '--label');
   const started = await client.runs.start(
-    // The version that was looked at, so that a save in between does not change what the input was typed by.
-    { plan: `${plan.name}@${plan.version}`, input, ...(Object.keys(labels).length === 0 ? {} : { labels }) },
+    // The version that was looked at, so that a save in between does not change what the input was typed by. Under a key that was given, what was
+    // given: the key stands for the command, and a body with another version would be refused under it.
+    { plan: options.idempotencyKey === undefined ? `${plan.name}@${plan.version}` : reference, input, ...(Object.keys(labels).length === 0 ? {} : { labels }) },
     options.idempotencyKey ?? newIdempotencyKey(),
   );
   const waits = options.wait === true || options.waitForPeople === true || options.timeout !== undefined;
