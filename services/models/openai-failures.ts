@@ -13,21 +13,43 @@ interface VendorError {
 
 export interface FailureContext {
   model: string;
+  /** As it is shown: without user name and password. */
   baseUrl: string;
+  /** What no text may show: servers and proxies repeat a refused key in their answers. */
+  secrets: readonly string[];
   signal: AbortSignal;
   nowMs: number;
 }
 
 /** The one place where an error of an OpenAI-compatible server becomes a ModelFailure. */
 export function classifyOpenaiError(error: unknown, context: FailureContext): ModelFailure {
-  if (error instanceof ModelFailure) return error;
+  const own = modelFailureInside(error);
+  if (own !== null) return own;
   const vendor: VendorError = typeof error === 'object' && error !== null ? error : { message: String(error) };
-  const build = (options: ModelFailureOptions): ModelFailure => new ModelFailure({ ...options, cause: error });
-  if (context.signal.aborted) return build(stopped(context));
-  if (isContextOverflow(vendor)) return build(tooLong(context, vendor));
-  if (vendor.status !== undefined) return build(refusedByStatus(vendor.status, vendor, context));
-  return build(brokenConnection(vendor, context));
+  // The vendor's error is no cause of ours: it holds the answer's headers and its body as they came.
+  return new ModelFailure(optionsFor(vendor, context));
 }
+
+function optionsFor(vendor: VendorError, context: FailureContext): ModelFailureOptions {
+  if (context.signal.aborted) return stopped(context);
+  if (isContextOverflow(vendor)) return tooLong(context, vendor);
+  if (vendor.status !== undefined) return refusedByStatus(vendor.status, vendor, context);
+  return brokenConnection(vendor, context);
+}
+
+/** A failure of our own that the client wrapped. */
+function modelFailureInside(error: unknown): ModelFailure | null {
+  for (let current = error, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1) {
+    if (current instanceof ModelFailure) return current;
+  }
+  return null;
+}
+
+/** Shorter ones are no secrets, and would tear words apart. */
+const shortestSecret = 6;
+
+const withoutSecrets = (text: string, secrets: readonly string[]): string =>
+  secrets.filter((secret) => secret.length >= shortestSecret).reduce((shown, secret) => shown.replaceAll(secret, () => '(hidden)'), text);
 
 /** The server does not know structured output by schema, although it may know JSON. */
 export function isSchemaUnsupported(error: unknown): boolean {
@@ -49,10 +71,10 @@ function stopped({ signal, model }: FailureContext): ModelFailureOptions {
     : { code: 'model_cancelled', message: `The call to ${model} was cancelled.`, status: 499, billed: 'unknown' };
 }
 
-function tooLong({ model }: FailureContext, vendor: VendorError): ModelFailureOptions {
+function tooLong({ model, secrets }: FailureContext, vendor: VendorError): ModelFailureOptions {
   return {
     code: 'model_context_too_long',
-    message: `The prompt is longer than ${model} takes: ${firstLine(vendor)}`,
+    message: `The prompt is longer than ${model} takes: ${firstLine(vendor, secrets)}`,
     fix: 'Shorten the prompt, or split it with forEach.',
     status: 422,
     billed: 'none',
@@ -61,7 +83,7 @@ function tooLong({ model }: FailureContext, vendor: VendorError): ModelFailureOp
 
 function refusedByStatus(status: number, vendor: VendorError, context: FailureContext): ModelFailureOptions {
   const { model, baseUrl, nowMs } = context;
-  const said = firstLine(vendor);
+  const said = firstLine(vendor, context.secrets);
   const retryAfterMs = retryAfter(vendor, nowMs);
   const wait = retryAfterMs === null ? {} : { retryAfterMs };
   if (status === 401 || status === 403) {
@@ -100,7 +122,7 @@ function refusedByStatus(status: number, vendor: VendorError, context: FailureCo
   return { code: 'model_request_refused', message: `${baseUrl} refused the request to ${model} (${status}): ${said}`, status: 422, billed: 'none' };
 }
 
-function brokenConnection(vendor: VendorError, { model, baseUrl }: FailureContext): ModelFailureOptions {
+function brokenConnection(vendor: VendorError, { model, baseUrl, secrets }: FailureContext): ModelFailureOptions {
   const systemCode = systemCodeOf(vendor);
   if (systemCode !== null && ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(systemCode)) {
     return {
@@ -112,7 +134,7 @@ function brokenConnection(vendor: VendorError, { model, baseUrl }: FailureContex
       billed: 'none',
     };
   }
-  const what = vendor.name === 'SyntaxError' ? 'sent JSON that is cut short or broken' : `broke the connection (${systemCode ?? firstLine(vendor)})`;
+  const what = vendor.name === 'SyntaxError' ? 'sent JSON that is cut short or broken' : `broke the connection (${systemCode ?? firstLine(vendor, secrets)})`;
   return { code: 'model_response_broken', message: `${baseUrl} ${what} while answering for ${model}.`, status: 502, retryable: true, billed: 'unknown' };
 }
 
@@ -150,4 +172,4 @@ function systemCodeOf(error: unknown, depth = 0): string | null {
 }
 
 /** LangChain appends a paragraph with a link; long bodies of proxies are cut. */
-const firstLine = (vendor: VendorError): string => (vendor.message ?? 'no message').replace(/\n[\s\S]*/, '').slice(0, 300);
+const firstLine = (vendor: VendorError, secrets: readonly string[]): string => withoutSecrets(vendor.message ?? 'no message', secrets).replace(/\n[\s\S]*/, '').slice(0, 300);

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createScriptedModelServer, type ScriptedModelServer, type ScriptedReply } from '#tests/scripted-model-server/server.ts';
 import { ModelFailure, type ModelRequest, type ModelResult } from './model.ts';
@@ -171,6 +172,45 @@ describe('failures', () => {
     const called = models.call({ model: 'fast', prompt: 'x', signal: new AbortController().signal });
     await expect(called).rejects.toMatchObject({ code: 'model_unauthorised', retryable: false, billed: 'none' });
     await expect(called).rejects.not.toThrow('wrong');
+  });
+
+  test('a key or password that the server repeats is not shown', async () => {
+    const said = `Invalid key test-key-5f2a for sub:pass-word-9, ${'x'.repeat(270)} test-key-5f2a`;
+    server = await createScriptedModelServer([
+      { kind: 'error', status: 401, message: said },
+      { kind: 'error', status: 500, message: said },
+    ]);
+    const baseUrl = server.url.replace('http://', 'http://sub:pass-word-9@');
+    // Node's fetch takes no address with a password; a proxy's may.
+    const withoutUser: typeof fetch = (input, init) => fetch(String(input).replace('sub:pass-word-9@', ''), init);
+    const models = createModelService({ openai: { apiKey: 'test-key-5f2a', baseUrl }, fetch: withoutUser });
+    for (const code of ['model_unauthorised', 'model_unavailable']) {
+      const thrown: unknown = await models.call({ model: 'fast', prompt: 'x', signal: new AbortController().signal }).catch((error: unknown) => error);
+      expect(thrown).toMatchObject({ code });
+      expect(inspect(thrown, { showHidden: true, depth: 10 })).not.toMatch(/test-key|pass-word/);
+    }
+    const refused = createModelService({ openai: { apiKey: 'test-key-5f2a', baseUrl } });
+    const thrown: unknown = await refused.call({ model: 'fast', prompt: 'x', signal: new AbortController().signal }).catch((error: unknown) => error);
+    expect(inspect(thrown, { showHidden: true, depth: 10 })).not.toMatch(/test-key|pass-word/);
+  });
+
+  test.each<[string, Partial<ModelRequest>]>([
+    ['an answer', {}],
+    ['a stream', { onDelta: () => undefined }],
+  ])('%s without end is ended', async (_what, request) => {
+    const endless = async (): Promise<Response> => {
+      const stream = new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(new Uint8Array(1024 * 1024).fill(32)) });
+      const type = request.onDelta === undefined ? 'application/json' : 'text/event-stream';
+      return new Response(stream, { headers: { 'content-type': type } });
+    };
+    const models = createModelService({ openai: { apiKey: 'k', baseUrl: 'http://models.example/v1' }, fetch: endless });
+    const called = models.call({ model: 'fast', prompt: 'x', signal: AbortSignal.timeout(20_000), ...request });
+    await expect(called).rejects.toMatchObject({ code: 'output_too_large', billed: 'unknown' });
+  });
+
+  test('usage that cannot be is not taken', async () => {
+    const result = await call([{ kind: 'text', text: 'Hi', usage: { promptTokens: 1.5, cachedTokens: -3, completionTokens: 1e12, reasoningTokens: 0 } }]);
+    expect(result).toMatchObject({ costMicros: null, labels: ['usage not reported by the provider'] });
   });
 
   test.each([

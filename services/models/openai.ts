@@ -3,6 +3,7 @@ import type { ChatOpenAICompletions } from '@langchain/openai';
 import type { Json } from '#schemas/json.ts';
 import { ModelFailure, type ModelRequest, type ModelResult, type ModelUsage } from './model.ts';
 import { classifyOpenaiError, isSchemaUnsupported } from './openai-failures.ts';
+import { boundedFetch } from './bounded-fetch.ts';
 import { costOf, openaiPrices, priceCurrency, priceOf, type ModelPrice } from './prices.ts';
 import { type AnswerCheck, inWords, jsonInText, requireSchema } from './structured.ts';
 
@@ -28,6 +29,9 @@ interface Answer {
 /** How the server is asked for an object. `text` is for servers that know no structured output: the schema then stands in the prompt. */
 type SchemaMode = 'none' | 'schema' | 'text';
 
+/** Bytes of one answer as they come. A streamed token takes about 300, so this is some 200,000 of them. */
+const mostAnswerBytes = 64 * 1024 * 1024;
+
 /** The step's own time-out rules; the client's default of ten minutes would end longer steps early. */
 const clientTimeoutMs = 2 ** 31 - 1;
 
@@ -38,8 +42,18 @@ export async function callOpenai(server: OpenaiServer, model: string, request: M
     const answer = await ask(server, model, request, request.schema === undefined ? 'none' : 'schema');
     return await judge(server, model, request.schema, answer);
   } catch (error) {
-    throw classifyOpenaiError(error, { model, baseUrl: server.baseUrl, signal: request.signal, nowMs: server.now() });
+    throw classifyOpenaiError(error, { model, ...shownAndSecret(server), signal: request.signal, nowMs: server.now() });
   }
+}
+
+/** What of the server's address and key may be shown, and what may not. */
+function shownAndSecret({ apiKey, baseUrl }: OpenaiServer): { baseUrl: string; secrets: string[] } {
+  const url = URL.parse(baseUrl);
+  const secrets = [apiKey, url?.password].filter((secret) => secret !== undefined);
+  if (url === null || (url.username === '' && url.password === '')) return { baseUrl, secrets };
+  url.username = '';
+  url.password = '';
+  return { baseUrl: url.href, secrets };
 }
 
 async function ask(server: OpenaiServer, model: string, request: ModelRequest, mode: SchemaMode): Promise<Answer> {
@@ -67,7 +81,7 @@ async function createChat(server: OpenaiServer, model: string, request: ModelReq
     streamUsage: true,
     // LangChain drops refusals; they are read from the raw response.
     __includeRawResponse: true,
-    configuration: { baseURL: server.baseUrl, ...(server.fetch === undefined ? {} : { fetch: server.fetch }) },
+    configuration: { baseURL: server.baseUrl, fetch: boundedFetch(server.fetch ?? fetch, mostAnswerBytes) },
     ...(request.temperature === undefined ? {} : { temperature: request.temperature }),
     ...(request.maxOutputTokens === undefined ? {} : { maxTokens: request.maxOutputTokens }),
   });
@@ -168,11 +182,15 @@ function priceFor(server: OpenaiServer, model: string, usage: ModelUsage): numbe
 
 const noUsage: ModelUsage = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 };
 
+/** A number that counts tokens, and that the record of calls can hold. */
+const isTokenCount = (count: unknown): count is number => Number.isInteger(count) && (count as number) >= 0 && (count as number) < 2 ** 31;
+const orNone = (count: unknown): number => (isTokenCount(count) ? count : 0);
+
 /** Providers count cached tokens among the input and reasoning tokens among the output; here every token is counted once. */
 function usageOf({ usage: reported }: Answer): ModelUsage | null {
-  if (reported === null || !Number.isFinite(reported.input_tokens) || !Number.isFinite(reported.output_tokens)) return null;
-  const cachedInputTokens = reported.input_token_details?.cache_read ?? 0;
-  const reasoningTokens = reported.output_token_details?.reasoning ?? 0;
+  if (reported === null || !isTokenCount(reported.input_tokens) || !isTokenCount(reported.output_tokens)) return null;
+  const cachedInputTokens = orNone(reported.input_token_details?.cache_read);
+  const reasoningTokens = orNone(reported.output_token_details?.reasoning);
   return {
     inputTokens: Math.max(0, reported.input_tokens - cachedInputTokens),
     cachedInputTokens,

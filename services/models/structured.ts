@@ -33,13 +33,22 @@ export function inWords(faults: FaultDetail[]): string {
 
 /** The JSON value in a model's text: the whole text, a fenced block, or the outermost braces. Undefined when there is none. */
 export function jsonInText(text: string): Json | undefined {
-  const fenced = /```(?:json)?\s*\n([\s\S]*?)\n?```/.exec(text)?.[1];
+  const fenced = fencedBlock(text);
   const braces = text.slice(Math.max(0, text.indexOf('{')), text.lastIndexOf('}') + 1);
   for (const candidate of [text, fenced, braces]) {
     const parsed = candidate === undefined ? undefined : parse(candidate.trim());
     if (parsed !== undefined) return parsed;
   }
   return undefined;
+}
+
+/** Found by position, not by one pattern over the whole: a model's text may be made of line breaks alone. */
+function fencedBlock(text: string): string | undefined {
+  const opening = /```(?:json)?[^\S\n]*\n/.exec(text);
+  if (opening === null) return undefined;
+  const start = opening.index + opening[0].length;
+  const end = text.indexOf('```', start);
+  return end === -1 ? undefined : text.slice(start, end);
 }
 
 function parse(text: string): Json | undefined {

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { Json } from '#schemas/json.ts';
 import { createModelService } from '../model-service.ts';
 import type { ModelRequest, ModelResult } from '../model.ts';
-import { checkAnswerHere } from '../structured.ts';
+import { checkAnswerHere, jsonInText } from '../structured.ts';
+import { fillSchema } from './fill.ts';
 
 const models = createModelService({ openai: { apiKey: undefined, baseUrl: undefined } });
 const call = (prompt: string, request: Partial<ModelRequest> = {}): Promise<ModelResult> =>
@@ -101,6 +102,24 @@ test('prose is cut down to its most telling sentences, in their order', async ()
 
 test('keywords are the most frequent words of content', async () => {
   expect((await call('List keywords: durable runs and durable plans; plans are durable', { model: 'builtin/keywords' })).text).toBe('durable, plans, runs');
+});
+
+test('text made of blanks keeps no rule busy', async () => {
+  const started = performance.now();
+  const blank = `count${' '.repeat(300_000)}x ${'```'}${'\n'.repeat(300_000)}`;
+  expect(jsonInText(blank)).toBeUndefined();
+  expect(fillSchema({ type: 'object', properties: { count: { type: 'integer' } } }, { prompt: blank, text: blank, summary: '' })).toEqual({ count: 0 });
+  expect(performance.now() - started).toBeLessThan(1_000);
+});
+
+test.each([
+  ['```json\n{"a":1}\n```', { a: 1 }],
+  ['Here:\n```\n\n[1]\n\n```\nDone.', [1]],
+  ['```json  \n{"a":"``"}```', { a: '``' }],
+  ['So {"a":2} it is', { a: 2 }],
+  ['```json\n{"a":1', undefined],
+])('%j holds %j', (text, value) => {
+  expect(jsonInText(text)).toEqual(value);
 });
 
 describe('a schema', () => {

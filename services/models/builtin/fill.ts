@@ -107,7 +107,7 @@ const spoken = (name: string): string =>
 /** What stands behind the property's name in the text: `total: 12`, `"total" is 12`. */
 function statedValue(name: string, text: string, value: string): string | null {
   const label = spoken(name).split(' ').map(escapeForRegExp).join('[ _-]?');
-  return new RegExp(`(?<![\\p{L}\\p{N}])${label}["']?\\s*(?:[:=]|is|was|of|are)?\\s*["']?(${value})`, 'iu').exec(text)?.[1] ?? null;
+  return new RegExp(`(?<![\\p{L}\\p{N}])${label}["']?\\s*(?:(?:[:=]|is|was|of|are)\\s*)?["']?(${value})`, 'iu').exec(text)?.[1] ?? null;
 }
 
 function fillNumber(schema: { [key: string]: Json }, name: string, type: 'integer' | 'number', source: Source): number {
