@@ -56,6 +56,12 @@ export interface StepView {
   metadata: JsonObject;
 }
 
+export interface WorkerProcess {
+  child: ChildProcess;
+  /** SIGKILL. */
+  kill: () => Promise<void>;
+}
+
 const workerProgram = fileURLToPath(new URL('./worker-process.ts', import.meta.url));
 let runtimeInstalled = false;
 
@@ -198,11 +204,15 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
       worker ??= await startEngineWorker(facts);
     },
     /** A worker in a process of its own; `kill` is SIGKILL. */
-    startWorkerProcess: async (): Promise<{ kill: () => Promise<void> }> => {
+    startWorkerProcess: async (): Promise<WorkerProcess> => {
       const child = fork(workerProgram, [JSON.stringify(facts)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
       processes.push(child);
       await once(child, 'message');
-      return { kill: () => endProcess(child) };
+      return { child, kill: () => endProcess(child) };
+    },
+    /** Leaves this worker's process as the only one; null: none. */
+    stopOthers: async (worker: WorkerProcess | null): Promise<void> => {
+      for (const child of processes) if (child !== worker?.child) await endProcess(child);
     },
     /** Saves and runs a plan to its end. */
     run: async (source: string, input: JsonObject = {}): Promise<Run> => ended(await start(await save(source), input)),

@@ -1,0 +1,88 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
+
+let engine: TestEngine;
+beforeAll(async () => {
+  engine = await makeTestEngine({ worker: false });
+});
+afterAll(() => engine.close());
+
+const linesOf = async (name: string): Promise<string[]> => (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
+
+/** Instants (ms since the epoch) at which items ended. */
+const endsOf = async (runId: string): Promise<number[]> => {
+  const rows = await engine.rig.system.sql<{ at: number }[]>`
+    select (extract(epoch from finished_at) * 1000)::float8 as at from kos.steps where run_id = ${runId} and item is not null and finished_at is not null order by 1`;
+  return rows.map(({ at }) => at);
+};
+
+describe('a worker that is killed (SIGKILL) in the midst of a fan-out', () => {
+  it('leaves at most 4 s of silence when another one is there, and every effect happens once', async () => {
+    const first = await engine.startWorkerProcess();
+    const source = `
+plan: fan-out
+steps:
+  write: { tool: fs.create, with: { path: "\${run.id}/\${index}.txt", content: "\${'trace'}" }, forEach: "\${range(500)}", concurrency: 3 }
+output: "\${size(steps.write.output)}"
+`;
+    const runId = await engine.start(await engine.save(source));
+    await expect.poll(async () => (await endsOf(runId)).length, { timeout: 20_000, interval: 10 }).toBeGreaterThan(10);
+    // The first worker holds the workflow in memory, and is the one that goes.
+    await engine.startWorkerProcess();
+    expect((await endsOf(runId)).length).toBeLessThan(450);
+    await first.kill();
+    expect(await engine.ended(runId)).toMatchObject({ error: null, output: 500 });
+    const ends = await endsOf(runId);
+    const silence = Math.max(...ends.slice(1).map((at, index) => at - (ends[index] ?? at)));
+    console.info(`Longest silence after SIGKILL: ${Math.round(silence)} ms.`);
+    expect(silence).toBeLessThan(4_000);
+    expect(await readdir(join(engine.home, 'workspace', runId))).toHaveLength(500);
+    const attempts = await engine.steps(runId);
+    expect(attempts.filter(({ attempt }) => attempt > 1)).toEqual([]);
+  });
+
+  it('while an idempotent step runs: it is asked again under the same key, in the same attempt', async () => {
+    const worker = await engine.startWorkerProcess();
+    await engine.stopOthers(worker);
+    const file = join(engine.home, 'repeat.txt');
+    const runId = await engine.start(await engine.save(`plan: repeat\nsteps:\n  only: { tool: test.repeat, with: { file: "${file}", waitMs: 3000 } }\n`));
+    await expect.poll(() => linesOf('repeat.txt'), { timeout: 10_000 }).toHaveLength(1);
+    await worker.kill();
+    await engine.startWorkerProcess();
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect(await linesOf('repeat.txt')).toEqual([`${runId}/only 1`, `${runId}/only 1`]);
+  });
+
+  it('while an effectful step runs: it is uncertain, and never repeated', async () => {
+    const worker = await engine.startWorkerProcess();
+    await engine.stopOthers(worker);
+    const file = join(engine.home, 'send.txt');
+    const runId = await engine.start(await engine.save(`plan: send\nsteps:\n  only: { tool: test.append, with: { file: "${file}", waitMs: 60000 }, retry: { maxAttempts: 5 } }\n`));
+    await expect.poll(() => linesOf('send.txt'), { timeout: 10_000 }).toHaveLength(1);
+    await worker.kill();
+    await engine.startWorkerProcess();
+    expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'effect_uncertain', stepPath: 'only' } });
+    expect((await engine.steps(runId))[0]).toMatchObject({ status: 'uncertain', attempt: 1 });
+    await sleep(500);
+    expect(await linesOf('send.txt')).toEqual([`${runId}/only`]);
+  });
+});
+
+describe('a worker that is stopped by hand', () => {
+  it('loses nothing: what it had begun goes on elsewhere in the same attempt', async () => {
+    await engine.stopOthers(null);
+    await engine.startWorker();
+    const file = join(engine.home, 'handed-over.txt');
+    const runId = await engine.start(await engine.save(`plan: handed-over\nsteps:\n  only: { tool: test.repeat, with: { file: "${file}", waitMs: 5000 } }\n  pure: { transform: "\${range(10)}" }\n`));
+    await expect.poll(() => linesOf('handed-over.txt'), { timeout: 10_000 }).toHaveLength(1);
+    await engine.stopWorker();
+    expect((await engine.read(runId)).status).toBe('running');
+    await engine.startWorker();
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect(await linesOf('handed-over.txt')).toEqual([`${runId}/only 1`, `${runId}/only 1`]);
+    expect((await engine.steps(runId)).map(({ path, status }) => `${path} ${status}`)).toEqual(['only succeeded', 'pure succeeded']);
+  });
+});
