@@ -4,6 +4,7 @@ import { environment, projectRoot, readConfiguration } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { connectDatabase } from '#services/database/connect.ts';
 import { endWithSupervisor, readPartFacts } from '#services/embedded/part.ts';
+import { settleHeap } from '#services/embedded/settle-heap.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { createModelService } from '#services/models/model-service.ts';
 import { createExecutablePlans, createRunFactsReader } from '#services/runs/executable-plans.ts';
@@ -27,9 +28,10 @@ const [payloadSealing, secretSealing, bundle] = await Promise.all([
   ensureWorkflowBundle(projectRoot),
 ]);
 const database = connectDatabase(facts.database.app, { max: 12, applicationName: 'kos-worker' });
-const tools = createToolRegistry(builtinTools({ home: facts.home, egress: { forbiddenPorts: () => facts.ownPorts } }));
 const settings = createSettingsReader({ database, now: Date.now });
 const evaluator = createEvaluator();
+const egress = { forbiddenPorts: () => facts.ownPorts };
+const tools = createToolRegistry(builtinTools({ home: facts.home, egress, checkJson: evaluator.validateJson }));
 
 const worker = await createRunWorker({
   ...facts.temporal,
@@ -53,5 +55,6 @@ const worker = await createRunWorker({
 
 endWithSupervisor(async () => worker.shutdown(), 5_000);
 log.info('worker: polling');
+settleHeap();
 await worker.run();
 await Promise.all([worker.close(), evaluator.close(), database.close()]);
