@@ -70,9 +70,9 @@ describe('talking to the server', () => {
     server = await startFixtureServer(routes);
     const home = await makeHome(server);
     for (let time = 0; time < 2; time += 1) expect((await runKai(['run', 'start', 'triage', '--idempotency-key', 'nightly'], { home })).code).toBe(0);
-    const bodies = server.received.filter((request) => request.method === 'POST').map((request) => request.body);
-    expect(bodies).toHaveLength(2);
-    expect(new Set(bodies).size).toBe(1);
+    const starts = server.received.filter((request) => request.method === 'POST');
+    expect(starts.map((start) => start.headers['idempotency-key'])).toEqual(['nightly', 'nightly']);
+    expect(new Set(starts.map((start) => start.body)).size).toBe(1);
   });
 
   test('a POST without an idempotency key is not repeated', async () => {

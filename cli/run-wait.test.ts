@@ -35,14 +35,13 @@ const succeeded = (output: Run['output']): Run => aRun({ status: 'succeeded', ou
 
 describe('run start', () => {
   test('prints id and URL and returns; inputs are typed by the plan', async () => {
-    const { code, stdout } = await runKai(
-      ['run', 'start', 'triage', '--input', 'path=42', '--input', 'count=3', '-i', 'deep=true', '--label', 'team=a', '--idempotency-key', 'once'],
-      { home },
-    );
+    const { code, stdout } = await runKai(['run', 'start', 'triage', '--input', 'path=42', '--input', 'count=3', '-i', 'deep=true', '--label', 'team=a'], {
+      home,
+    });
     expect({ code, stdout }).toEqual({ code: 0, stdout: `${runId}\nhttp://x/v1/runs/${runId}\n` });
     const start = server.received.at(-1);
     expect(JSON.parse(start?.body ?? '')).toEqual({ plan: 'triage@1', input: { path: '42', count: 3, deep: true }, labels: { team: 'a' } });
-    expect(start?.headers['idempotency-key']).toBe('once');
+    expect(start?.headers['idempotency-key']).toMatch(/^[0-9a-f-]{36}$/);
   });
 
   test('inputs come from a file, and pairs go over them', async () => {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import postgres from 'postgres';
 import { expect, test } from 'vitest';
 import { identifyProcess } from './process-identity.ts';
 import { startPostgres } from './postgres-server.ts';
@@ -21,4 +22,20 @@ test('a server that runs but cannot be used is told of, and not left behind', as
   } finally {
     await rm(home, { recursive: true, force: true });
   }
+});
+
+test('a refused statement stands in no log: it can hold a password', async () => {
+  const home = await mkdtemp(join(tmpdir(), 'kos-postgres-'));
+  const lines: string[] = [];
+  const server = await startPostgres({ home, durable: false, onLine: (line) => lines.push(line), say: () => undefined });
+  const sql = postgres({ ...server.facts, max: 1 });
+  try {
+    await expect(sql.unsafe(`alter role nobody_of_that_name login password 'hunter2'`)).rejects.toMatchObject({ code: '42704' });
+  } finally {
+    await sql.end();
+    await server.stop();
+    await rm(home, { recursive: true, force: true });
+  }
+  expect(lines).toContainEqual(expect.stringContaining('nobody_of_that_name'));
+  expect(lines.join('\n')).not.toContain('hunter2');
 });

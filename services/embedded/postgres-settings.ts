@@ -45,6 +45,8 @@ export function postgresSettings(place: ListenPlace, durable: boolean): Record<s
     log_line_prefix: '%m [%p] ',
     log_checkpoints: 'off',
     logging_collector: 'off',
+    // A refused statement is not repeated in the log, which tools may read: it can hold the password that it was to give to a role.
+    log_min_error_statement: 'panic',
   };
 }
 
