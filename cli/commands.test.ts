@@ -490,13 +490,13 @@ test('run why names the wait and the command that helps', async () => {
     stepPath: 'signOff',
     status: 'waiting',
     blockedBy: { kind: 'approval', ref: approvalId, text: 'waits for a decision' },
-    since: new Date(Date.now() - 60_000).toISOString(),
+    since: new Date(Date.now() - 3_600_000).toISOString(),
     until: null,
     unblocks: 'Somebody with role:approver decides.',
     command: `kai approval approve ${approvalId}`,
   };
   const { stdout } = await kai(['run', 'why', runId], { 'GET /v1/runs/{id}/explain': () => ({ json: { runId, status: 'waiting', reasons: [reason] } }) });
   expect(stdout).toBe(
-    `${runId} is waiting.\n\nsignOff waiting: waits for a decision (for 1 min)\n  Somebody with role:approver decides.\n  kai approval approve ${approvalId}\n`,
+    `${runId} is waiting.\n\nsignOff waiting: waits for a decision (for 1 h)\n  Somebody with role:approver decides.\n  kai approval approve ${approvalId}\n`,
   );
 });
