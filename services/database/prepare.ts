@@ -7,6 +7,7 @@ import { migrate } from 'drizzle-orm/postgres-js/migrator';
 import { z } from 'zod';
 import type { DatabaseAddress } from './address.ts';
 import { type Sql, assertBoundByRowSecurity, openPool } from './connect.ts';
+import { scramVerifier } from './scram.ts';
 
 const migrationsFolder = fileURLToPath(new URL('./migrations', import.meta.url));
 
@@ -46,13 +47,13 @@ export async function prepareDatabase(administrator: DatabaseAddress, keysDirect
 
 async function makeRoles(sql: Sql, passwords: RolePasswords): Promise<void> {
   await makeRole(sql, 'kos_owner', 'NOLOGIN NOSUPERUSER NOBYPASSRLS');
-  await makeRole(sql, 'kos_app', `LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD '${passwords.app}'`);
-  await makeRole(sql, 'kos_system', `LOGIN NOSUPERUSER BYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD '${passwords.system}'`);
+  await makeRole(sql, 'kos_app', `LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD '${scramVerifier(passwords.app)}'`);
+  await makeRole(sql, 'kos_system', `LOGIN NOSUPERUSER BYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD '${scramVerifier(passwords.system)}'`);
   const [database] = await sql<{ name: string }[]>`select current_database() as name`;
   await sql`grant create on database ${sql(database?.name ?? 'kos')} to kos_owner`;
 }
 
-/** `attributes` holds only this file's own words and passwords of hexadecimal digits, so it needs no quoting. */
+/** `attributes` holds only this file's own words and verifiers in base64, so it needs no quoting. */
 async function makeRole(sql: Sql, name: string, attributes: string): Promise<void> {
   const [existing] = await sql`select 1 from pg_roles where rolname = ${name}`;
   await sql.unsafe(`${existing === undefined ? 'create' : 'alter'} role ${name} ${attributes}`);
@@ -64,10 +65,21 @@ async function rolePasswords(keysDirectory: string): Promise<RolePasswords> {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
-  if (existing !== undefined) return rolePasswordsSchema.parse(JSON.parse(existing));
+  const known = existing === undefined ? null : readRolePasswords(existing);
+  if (known !== null) return known;
   const passwords = { app: randomBytes(24).toString('hex'), system: randomBytes(24).toString('hex') };
   await mkdir(keysDirectory, { recursive: true, mode: 0o700 });
-  await writeFile(`${file}.new`, JSON.stringify(passwords), { mode: 0o600 });
+  await writeFile(`${file}.new`, JSON.stringify(passwords), { mode: 0o600, flush: true });
   await rename(`${file}.new`, file);
   return passwords;
+}
+
+/** Null for a file that a power cut left unwritten: the roles get new passwords at every start anyway. */
+function readRolePasswords(text: string): RolePasswords | null {
+  try {
+    return rolePasswordsSchema.parse(JSON.parse(text));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return null;
+    throw error;
+  }
 }

@@ -58,11 +58,20 @@ export class ThreadPool {
 
   #assign(): void {
     while (this.#waiting.length > 0) {
-      const thread = this.#idle.pop() ?? this.#start();
+      const thread = this.#takeIdle() ?? this.#start();
       if (thread === undefined) return;
       const task = this.#waiting.shift();
       if (task !== undefined) void this.#work(thread, task);
     }
+  }
+
+  /** The one used last; those that died while they had nothing to do are forgotten. */
+  #takeIdle(): Thread | undefined {
+    for (let thread = this.#idle.pop(); thread !== undefined; thread = this.#idle.pop()) {
+      if (!thread.ended) return thread;
+      this.#all.delete(thread);
+    }
+    return undefined;
   }
 
   #start(): Thread | undefined {
@@ -104,7 +113,7 @@ class Thread {
   ended = false;
   readonly #worker: Worker;
   readonly #options: PoolOptions;
-  readonly #ready: Promise<void>;
+  readonly #ready: Promise<Answer | Error>;
   #cpuMs = 0;
   #settle: ((outcome: Answer | Error) => void) | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -118,11 +127,9 @@ class Thread {
       resourceLimits: { maxOldGenerationSizeMb: options.memoryMb, maxYoungGenerationSizeMb: 16, stackSizeMb: 4 },
     });
     this.#ready = this.#nextAnswer().then((answer) => {
-      if (answer instanceof Error) throw answer;
-      this.#cpuMs = answer.cpuMs;
+      if (!(answer instanceof Error)) this.#cpuMs = answer.cpuMs;
+      return answer;
     });
-    // Whoever runs the first job sees the failure; until then it is not unhandled.
-    this.#ready.catch(() => undefined);
     this.#worker.on('message', (answer: Answer) => this.#settle?.(answer));
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', (code) => this.#fail(new Error(`the evaluator's thread ended with code ${code}`)));
@@ -133,7 +140,8 @@ class Thread {
     clearTimeout(this.#idleTimer);
     this.#worker.ref();
     try {
-      await this.#ready;
+      const ready = await this.#ready;
+      if (ready instanceof Error) throw failureOf(ready, what);
       const answer = this.#nextAnswer();
       this.#worker.postMessage(job);
       const watch = this.#watchBudget(what);

@@ -172,4 +172,7 @@ function systemCodeOf(error: unknown, depth = 0): string | null {
 }
 
 /** LangChain appends a paragraph with a link; long bodies of proxies are cut. */
-const firstLine = (vendor: VendorError, secrets: readonly string[]): string => withoutSecrets(vendor.message ?? 'no message', secrets).replace(/\n[\s\S]*/, '').slice(0, 300);
+const firstLine = (vendor: VendorError, secrets: readonly string[]): string =>
+  withoutSecrets(vendor.message ?? 'no message', secrets)
+    .replace(/\n[\s\S]*/, '')
+    .slice(0, 300);

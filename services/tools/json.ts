@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import type { FaultDetail } from '#core/errors.ts';
 import { checkInputSchema } from '#core/plan/input-schema.ts';
-import { validateJson } from '#core/plan/json-schema.ts';
 import type { Json } from '#schemas/json.ts';
 import { defineTool, maximumOutputBytes } from '#services/tools/define.ts';
-import { ToolFailure } from '#services/tools/tool.ts';
+import { type Tool, ToolFailure } from '#services/tools/tool.ts';
 
 const limits = { timeoutMs: 5_000, outputBytes: maximumOutputBytes };
 
@@ -110,10 +109,13 @@ function findUnbounded(schema: unknown, isNameMap = false): string | null {
   return null;
 }
 
+/** Holds a value against a schema; no faults: it fits. */
+export type JsonCheck = (schema: Json, value: Json) => Promise<FaultDetail[]>;
+
 /** Interpreted, never compiled: the schema is the plan author's, and nothing a user wrote becomes code. */
-function faultsAgainst(schema: Json, value: Json): FaultDetail[] {
+async function faultsAgainst(schema: Json, value: Json, check: JsonCheck): Promise<FaultDetail[]> {
   const [fault] = checkInputSchema(schema, { anyType: true });
-  if (fault === undefined) return validateJson(schema, value);
+  if (fault === undefined) return check(schema, value);
   throw new ToolFailure({
     code: 'schema_invalid',
     message: `The schema cannot be used: ${fault.message} (at ${fault.pointer || 'its root'})`,
@@ -124,28 +126,29 @@ function faultsAgainst(schema: Json, value: Json): FaultDetail[] {
 
 const bounded = (bytes: number) => (value: unknown) => Buffer.byteLength(JSON.stringify(value) ?? '') <= bytes;
 
-const validate = defineTool({
-  name: 'json.validate',
-  version: 1,
-  description: 'Checks a value (at most 1 MB) against a JSON Schema 2020-12 (at most 64 kB; no pattern, patternProperties, uniqueItems or remote $ref).',
-  effect: 'pure',
-  input: z.strictObject({
-    value: z.unknown().refine(bounded(maximumValueBytes), `must be at most ${maximumValueBytes} bytes`),
-    schema: z
-      .union([z.record(z.string(), z.unknown()), z.boolean()])
-      .refine(bounded(maximumSchemaBytes), `must be at most ${maximumSchemaBytes} bytes`)
-      .superRefine((schema, context) => {
-        const keyword = findUnbounded(schema);
-        if (keyword !== null) context.addIssue({ code: 'custom', message: `must not use ${keyword}` });
-      }),
-  }),
-  output: z.object({ valid: z.boolean(), errors: z.array(z.object({ pointer: z.string(), message: z.string() })) }),
-  limits,
-  async execute({ value, schema }) {
-    const faults = faultsAgainst(schema as Json, value as Json);
-    return { valid: faults.length === 0, errors: faults.map(({ pointer, message }) => ({ pointer, message })) };
-  },
-});
+const validateBy = (check: JsonCheck): Tool =>
+  defineTool({
+    name: 'json.validate',
+    version: 1,
+    description: 'Checks a value (at most 1 MB) against a JSON Schema 2020-12 (at most 64 kB; no pattern, patternProperties, uniqueItems or remote $ref).',
+    effect: 'pure',
+    input: z.strictObject({
+      value: z.unknown().refine(bounded(maximumValueBytes), `must be at most ${maximumValueBytes} bytes`),
+      schema: z
+        .union([z.record(z.string(), z.unknown()), z.boolean()])
+        .refine(bounded(maximumSchemaBytes), `must be at most ${maximumSchemaBytes} bytes`)
+        .superRefine((schema, context) => {
+          const keyword = findUnbounded(schema);
+          if (keyword !== null) context.addIssue({ code: 'custom', message: `must not use ${keyword}` });
+        }),
+    }),
+    output: z.object({ valid: z.boolean(), errors: z.array(z.object({ pointer: z.string(), message: z.string() })) }),
+    limits,
+    async execute({ value, schema }) {
+      const faults = await faultsAgainst(schema as Json, value as Json, check);
+      return { valid: faults.length === 0, errors: faults.map(({ pointer, message }) => ({ pointer, message })) };
+    },
+  });
 
 const echo = defineTool({
   name: 'json.echo',
@@ -160,4 +163,5 @@ const echo = defineTool({
   },
 });
 
-export const jsonTools = [parse, select, merge, validate, echo];
+/** `check`: where references of a schema must not hold up other work, one that runs under a budget. */
+export const jsonTools = (check: JsonCheck): Tool[] => [parse, select, merge, validateBy(check), echo];

@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { validateJson } from '#core/plan/json-schema.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import { type FileToolOptions, fileTools } from '#services/tools/files/tools.ts';
 import { type HttpToolOptions, httpTools } from '#services/tools/http/tools.ts';
-import { jsonTools } from '#services/tools/json.ts';
+import { type JsonCheck, jsonTools } from '#services/tools/json.ts';
 import { logTools } from '#services/tools/log/cluster.ts';
 import { textTools } from '#services/tools/text.ts';
 import type { Tool, ToolEffect, ToolRegistry } from '#services/tools/tool.ts';
@@ -25,11 +26,21 @@ export interface BuiltinToolOptions {
   /** `$KOS_HOME`, absolute: closed to tools but for `logs` and `workspace`. */
   home: FileToolOptions['home'];
   egress: HttpToolOptions['egress'];
+  /** For `json.validate`. Default: in this thread, which is for describing tools and for tests. */
+  checkJson?: JsonCheck;
 }
+
+const checkHere: JsonCheck = async (schema, value) => validateJson(schema, value);
 
 /** Every tool that comes with kOS. */
 export function builtinTools(options: BuiltinToolOptions): Tool[] {
-  return [...fileTools({ home: options.home }), ...logTools({ home: options.home }), ...httpTools({ egress: options.egress }), ...textTools, ...jsonTools];
+  return [
+    ...fileTools({ home: options.home }),
+    ...logTools({ home: options.home }),
+    ...httpTools({ egress: options.egress }),
+    ...textTools,
+    ...jsonTools(options.checkJson ?? checkHere),
+  ];
 }
 
 /** A tool as data: what plans are checked against and people read. Schemas are JSON Schema 2020-12. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { validateJson } from '#core/plan/json-schema.ts';
 import { executeTool } from '#services/tools/execute.ts';
 import { jsonTools } from '#services/tools/json.ts';
 import { createToolRegistry } from '#services/tools/registry.ts';
@@ -7,7 +8,7 @@ import { textTools } from '#services/tools/text.ts';
 import { failureOf, toolContext } from '#services/tools/tool.conformance.ts';
 import type { Tool } from '#services/tools/tool.ts';
 
-const registry = createToolRegistry([...textTools, ...jsonTools]);
+const registry = createToolRegistry([...textTools, ...jsonTools(async (schema, value) => validateJson(schema, value))]);
 const context = toolContext({ roots: [], egress: [] });
 const tool = (name: string): Tool => {
   const found = registry.get(name);

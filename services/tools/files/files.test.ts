@@ -70,6 +70,13 @@ describe('what is inside the roots', () => {
     expect(text).toBe('aé€😀z');
   });
 
+  it('is read in windows of every size that is allowed, and never stands still', async () => {
+    await writeFile(join(workspace, 'bytes'), Buffer.alloc(6 * 1024 * 1024, 0xff));
+    const window = await run('fs.read', { path: 'bytes', encoding: 'base64', maxBytes: 5 * 1024 * 1024 });
+    expect(window).toMatchObject({ nextOffset: 5 * 1024 * 1024 });
+    expect(await fail('fs.read', { path: 'wide.txt', maxBytes: 3 })).toMatchObject({ code: 'tool_input_invalid' });
+  });
+
   it('is not cut silently, and binary is not shown as text', async () => {
     await writeFile(join(workspace, 'large'), Buffer.alloc(5 * 1024 * 1024));
     expect(await fail('fs.read', { path: 'large' })).toMatchObject({ code: 'file_too_large', effect: 'none' });

@@ -60,13 +60,16 @@ async function listFolder(home: string, input: z.output<typeof listInput>, conte
 
 /** Without a window a file is read whole or refused: nothing is cut silently. */
 const wholeFileBytes = 4 * 1024 * 1024;
-const windowBytes = 6 * 1024 * 1024;
+/** In base64 a third more, which must stay below the most that a step may put out. */
+const windowBytes = 5 * 1024 * 1024;
+/** The longest character of UTF-8: a smaller window could stand still before one. */
+const smallestWindowBytes = 4;
 
 const readInput = z.strictObject({
   path: pathInput,
   encoding: z.enum(['utf8', 'base64']).default('utf8'),
   offset: z.int().nonnegative().default(0),
-  maxBytes: z.int().min(1).max(windowBytes).optional(),
+  maxBytes: z.int().min(smallestWindowBytes).max(windowBytes).optional(),
 });
 const readOutput = z.object({
   path: z.string(),

@@ -41,7 +41,12 @@ export function requestFailure(error: unknown, sent: Sent, scrub: (text: string)
   const code = codeOf(error);
   const where = `${sent.method} ${sent.place}`;
   if (code !== null && certificateCode.test(code)) {
-    return new ToolFailure({ code: 'http_certificate', message: `${where}: the server's certificate is not trusted (${code})`, status: 502, effect: effectOf(sent) });
+    return new ToolFailure({
+      code: 'http_certificate',
+      message: `${where}: the server's certificate is not trusted (${code})`,
+      status: 502,
+      effect: effectOf(sent),
+    });
   }
   const detail = code ?? scrub(error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error));
   const says = sent.connected ? 'the connection broke before a whole answer came' : 'no connection could be made';
