@@ -1,7 +1,7 @@
 import { KosError } from '#core/errors.ts';
 import type { Approval, ApprovalArgument, ApprovalDecision } from '#schemas/approval.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
-import { decodeNewestFirst, newestFirstKey, type Page, pageOf } from '#services/paging/page.ts';
+import { decodeNewestFirst, newestFirstKey, type Page, pageBytes, pageOf, type Sized } from '#services/paging/page.ts';
 
 interface ApprovalRow {
   id: string;
@@ -59,16 +59,22 @@ export interface ApprovalFilter {
   limit: number;
 }
 
-/** Newest first. */
+/** Newest first. A page may hold fewer than `limit` where arguments are large. */
 export async function listApprovals({ sql }: Transaction, filter: ApprovalFilter): Promise<Page<Approval>> {
   const before = filter.cursor === null ? null : decodeNewestFirst(filter.cursor);
-  const rows = await sql<ApprovalRow[]>`
-    select ${columns(sql)} from kos.approvals
-    where ${filter.status === null ? sql`true` : hasStatus(sql, filter.status)}
-      and ${filter.runId === null ? sql`true` : sql`run_id = ${filter.runId}`}
-      and ${before === null ? sql`true` : sql`(created_at, id) < (${before.createdAt}, ${before.id})`}
-    order by created_at desc, id desc limit ${filter.limit + 1}`;
-  return pageOf(rows, filter.limit, showApproval, (row) => newestFirstKey({ createdAt: row.created_at, id: row.id }));
+  const rows = await sql<(ApprovalRow & Sized)[]>`
+    with page as materialized (
+      select ${columns(sql)} from kos.approvals
+      where ${filter.status === null ? sql`true` : hasStatus(sql, filter.status)}
+        and ${filter.runId === null ? sql`true` : sql`run_id = ${filter.runId}`}
+        and ${before === null ? sql`true` : sql`(created_at, id) < (${before.createdAt}, ${before.id})`}
+      order by created_at desc, id desc limit ${filter.limit + 1}
+    ), sized as (
+      select id, count(*) over ()::int as found, coalesce(sum(pg_column_size(arguments)) over earlier, 0) as bytes_before
+      from page window earlier as (order by created_at desc, id desc rows between unbounded preceding and 1 preceding)
+    )
+    select page.*, sized.found from page join sized using (id) where sized.bytes_before < ${pageBytes} order by created_at desc, id desc`;
+  return pageOf(rows, filter.limit, showApproval, (row) => newestFirstKey({ createdAt: row.created_at, id: row.id }), rows[0]?.found);
 }
 
 /** Says of a row what `showApproval` shows. */

@@ -29,11 +29,29 @@ function parseParts(cursor: string): unknown[] | null {
   }
 }
 
-/** For lists that ask for one row more than a page holds: cuts it off and makes the cursor from the last row that stays. */
-export function pageOf<Row, Item>(rows: readonly Row[], limit: number, show: (row: Row) => Item, key: (row: Row) => (string | number)[]): Page<Item> {
+/**
+ * For lists that ask for one row more than a page holds: cuts it off and makes the cursor from the last row that stays. `found` is how many rows
+ * there were where fewer came, because they are large.
+ */
+export function pageOf<Row, Item>(
+  rows: readonly Row[],
+  limit: number,
+  show: (row: Row) => Item,
+  key: (row: Row) => (string | number)[],
+  found: number = rows.length,
+): Page<Item> {
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
-  return { items: shown.map(show), nextCursor: rows.length > limit && last !== undefined ? encodeCursor(key(last)) : null };
+  return { items: shown.map(show), nextCursor: found > shown.length && last !== undefined ? encodeCursor(key(last)) : null };
+}
+
+/** What users wrote may be megabytes: a page ends early when its rows hold more than this, as Postgres keeps them (compressed). */
+export const pageBytes = 1_000_000;
+
+/** Added to rows that a page of limited size is cut from. */
+export interface Sized {
+  /** Rows that the page would have had. */
+  found: number;
 }
 
 /** The sort key of lists with the newest first: instant and id. Instants are kept to the millisecond, so the cursor is exact. */

@@ -2,7 +2,7 @@ import { KosError } from '#core/errors.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { Origin, OutcomeError, Run, RunStatus, WaitingFor } from '#schemas/run.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
-import { decodeNewestFirst, newestFirstKey, type Page, pageOf } from '#services/paging/page.ts';
+import { decodeNewestFirst, newestFirstKey, type Page, pageBytes, pageOf, type Sized } from '#services/paging/page.ts';
 
 interface RunRow {
   id: string;
@@ -74,17 +74,23 @@ export interface RunFilter {
   limit: number;
 }
 
-/** Newest first. */
+/** Newest first. A page may hold fewer than `limit` where inputs and outputs are large. */
 export async function listRuns({ sql }: Transaction, filter: RunFilter): Promise<Page<Run>> {
   const before = filter.cursor === null ? null : decodeNewestFirst(filter.cursor);
-  const rows = await sql<RunRow[]>`
-    select ${columns(sql)} from kos.runs
-    where ${filter.statuses === null ? sql`true` : sql`status in ${sql(filter.statuses)}`}
-      and ${filter.plan === null ? sql`true` : sql`plan_name = ${filter.plan}`}
-      and ${Object.keys(filter.labels).length === 0 ? sql`true` : sql`labels @> ${sql.json(filter.labels)}`}
-      and ${before === null ? sql`true` : sql`(created_at, id) < (${before.createdAt}, ${before.id})`}
-    order by created_at desc, id desc limit ${filter.limit + 1}`;
-  return pageOf(rows, filter.limit, showRun, (row) => newestFirstKey({ createdAt: row.created_at, id: row.id }));
+  const rows = await sql<(RunRow & Sized)[]>`
+    with page as materialized (
+      select ${columns(sql)} from kos.runs
+      where ${filter.statuses === null ? sql`true` : sql`status in ${sql(filter.statuses)}`}
+        and ${filter.plan === null ? sql`true` : sql`plan_name = ${filter.plan}`}
+        and ${Object.keys(filter.labels).length === 0 ? sql`true` : sql`labels @> ${sql.json(filter.labels)}`}
+        and ${before === null ? sql`true` : sql`(created_at, id) < (${before.createdAt}, ${before.id})`}
+      order by created_at desc, id desc limit ${filter.limit + 1}
+    ), sized as (
+      select id, count(*) over ()::int as found, coalesce(sum(pg_column_size(input) + coalesce(pg_column_size(output), 0)) over earlier, 0) as bytes_before
+      from page window earlier as (order by created_at desc, id desc rows between unbounded preceding and 1 preceding)
+    )
+    select page.*, sized.found from page join sized using (id) where sized.bytes_before < ${pageBytes} order by created_at desc, id desc`;
+  return pageOf(rows, filter.limit, showRun, (row) => newestFirstKey({ createdAt: row.created_at, id: row.id }), rows[0]?.found);
 }
 
 /** How many runs there are in each status; statuses without runs are left out. */

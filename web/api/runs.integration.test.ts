@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '#services/ids.ts';
@@ -106,6 +107,24 @@ describe('lists', () => {
     expect(running.body.items).toHaveLength(12);
     expect((await api.call('GET', `/v1/runs?status=running,succeeded&label=batch=${label.batch}&limit=200`)).body.items).toHaveLength(25);
     expect((await api.call('GET', '/v1/runs?plan=other-plan')).body.items).toEqual([]);
+  });
+
+  it('end a page early where runs are large, and lose none', async () => {
+    const label = { batch: newId('run') };
+    const noise = () => randomBytes(300_000).toString('base64');
+    const made: string[] = [];
+    for (let index = 0; index < 12; index += 1) {
+      made.push(await inWorkspace(mine(), (transaction) => insertRun(transaction, { workspaceId: mine(), labels: label, input: { noise: noise() } })));
+    }
+    const pages: string[][] = [];
+    let cursor: string | null = null;
+    do {
+      const page: Answer = await api.call('GET', `/v1/runs?limit=10&label=batch=${label.batch}${cursor === null ? '' : `&cursor=${cursor}`}`);
+      pages.push(page.body.items.map((run) => run.id));
+      cursor = page.body.nextCursor;
+    } while (cursor !== null);
+    expect(pages.flat()).toEqual(made.toReversed());
+    expect(pages.map((page) => page.length)).toEqual([3, 3, 3, 3]);
   });
 
   it('page through 10,000 steps, with large outputs by reference', async () => {
