@@ -1,9 +1,11 @@
+import type { Socket } from 'node:net';
 import postgres from 'postgres';
 import { KosError } from '#core/errors.ts';
 import { idPattern } from '#schemas/ids.ts';
 import type { Json } from '#schemas/json.ts';
 import type { DatabaseAddress } from './address.ts';
 import { Lanes } from './lanes.ts';
+import { connectSocket, type RenewedPool, renewedPool } from './renewed-pool.ts';
 import type { Sql, TransactionSql } from './sql.ts';
 
 export type { Sql, TransactionSql } from './sql.ts';
@@ -33,12 +35,25 @@ export interface ConnectOptions {
   /** Connections at most. */
   max: number;
   applicationName: string;
-  /** Connections are renewed after a while, so that none keeps memory for ever; null: never while they are in use. */
-  lifetimeSeconds?: null;
+  /** Connections end after a while, so that none keeps memory for ever; those of transactions never while the server lets a transaction idle (60 s). */
+  forTransactions?: true;
 }
 
-export function openPool(address: DatabaseAddress, options: ConnectOptions): Sql {
-  return postgres({
+/** A pool for queries. For LISTEN see openListeningPool; for transactions connectDatabase and connectSystemDatabase. */
+export const openPool = (address: DatabaseAddress, options: ConnectOptions): Sql => openRenewedPool(address, options).sql;
+
+function openRenewedPool(address: DatabaseAddress, options: ConnectOptions): RenewedPool {
+  return renewedPool((makeSocket) => {
+    const socket = (): Socket => connectSocket(makeSocket(), address.host, address.port);
+    return postgres({ ...poolOptions(address, options), ...{ socket } });
+  });
+}
+
+/** LISTEN comes back by itself in a connection that postgres.js keeps for it, and no other query leaves anything there. */
+export const openListeningPool = (address: DatabaseAddress, applicationName: string): Sql => postgres(poolOptions(address, { max: 1, applicationName }));
+
+function poolOptions(address: DatabaseAddress, options: ConnectOptions) {
+  return {
     host: address.host,
     port: address.port,
     database: address.database,
@@ -46,22 +61,27 @@ export function openPool(address: DatabaseAddress, options: ConnectOptions): Sql
     password: address.password,
     ssl: address.ssl === undefined ? false : address.ssl,
     max: options.max,
-    idle_timeout: 60,
+    idle_timeout: options.forTransactions === true ? 90 : 60,
     connect_timeout: 5,
-    ...(options.lifetimeSeconds === null ? { max_lifetime: null } : {}),
-    // A server that comes back is found again quickly; callers decide how long they go on asking.
-    backoff: (attempts: number) => Math.min(0.1 * 2 ** attempts, 1),
+    ...(options.forTransactions === true ? { max_lifetime: null } : {}),
+    // Seconds. A server that comes back is found again quickly; callers decide how long they go on asking.
+    backoff: (attempts: number) => Math.min(0.05 * 2 ** attempts, 0.25),
+    // Asking each new session for its array types costs a round trip, and the answer's loss ends the process (3.4.9, fetchArrayTypes). So arrays travel as JSON.
+    fetch_types: false,
     types: { bigint: { to: 20, from: [20], serialize: String, parse: Number } },
     onnotice: () => {},
     connection: { application_name: options.applicationName },
-  });
+  };
 }
+
+const openLanes = (address: DatabaseAddress, options: ConnectOptions): Lanes =>
+  new Lanes(Array.from({ length: options.max }, () => openRenewedPool(address, { ...options, max: 1, forTransactions: true })));
 
 const workspacePattern = idPattern('workspace');
 
 /** Connects as `kos_app`. */
 export function connectDatabase(address: DatabaseAddress, options: ConnectOptions): Database {
-  const lanes = new Lanes(Array.from({ length: options.max }, () => openPool(address, { ...options, max: 1, lifetimeSeconds: null })));
+  const lanes = openLanes(address, options);
   return {
     async inWorkspace(workspaceId, work) {
       if (!workspacePattern.test(workspaceId))
@@ -81,8 +101,17 @@ export interface SystemDatabase {
 }
 
 export function connectSystemDatabase(address: DatabaseAddress, options: ConnectOptions): SystemDatabase {
-  const sql = openPool(address, options);
-  return { sql, close: () => sql.end({ timeout: 3 }) };
+  const pool = openPool(address, options);
+  const lanes = openLanes(address, options);
+  // postgres.js lets what is left of a transaction whose connection was lost (its roll-back, at least) loose on the next one there (porsager/postgres#1216).
+  const begin = (work: (sql: TransactionSql) => Promise<unknown>): Promise<unknown> => lanes.transact('begin', work);
+  const sql = new Proxy(pool, { get: (target, name) => (name === 'begin' ? begin : (Reflect.get(target, name) as unknown)) });
+  return {
+    sql,
+    close: async () => {
+      await Promise.all([pool.end({ timeout: 3 }), lanes.close(3)]);
+    },
+  };
 }
 
 /** Refuses to go on when the application's login could see past row security. */

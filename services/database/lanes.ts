@@ -1,3 +1,4 @@
+import type { RenewedPool } from './renewed-pool.ts';
 import type { Sql, TransactionSql } from './sql.ts';
 
 /**
@@ -6,12 +7,12 @@ import type { Sql, TransactionSql } from './sql.ts';
  * connection for every failed attempt to connect: 3.4.9, `onopen`.)
  */
 export class Lanes {
-  private readonly all: Sql[];
+  private readonly all: RenewedPool[];
   /** Used last, taken first: its statements are prepared and its caches warm. */
-  private readonly free: Sql[];
-  private readonly waiting: ((lane: Sql) => void)[] = [];
+  private readonly free: RenewedPool[];
+  private readonly waiting: ((lane: RenewedPool) => void)[] = [];
 
-  constructor(lanes: Sql[]) {
+  constructor(lanes: RenewedPool[]) {
     this.all = lanes;
     this.free = [...lanes];
   }
@@ -20,7 +21,8 @@ export class Lanes {
   async transact<Result>(opening: string, work: (sql: TransactionSql, commit: () => void) => Promise<Result>): Promise<Result> {
     const lane = await this.take();
     try {
-      return await runTransaction(lane, opening, work);
+      // Bound to this pool: what the work still asks for when its connection is lost must not reach another session.
+      return await runTransaction(lane.now(), opening, work);
     } finally {
       this.giveBack(lane);
     }
@@ -29,22 +31,22 @@ export class Lanes {
   async ping(): Promise<void> {
     const lane = await this.take();
     try {
-      await lane`select 1`;
+      await lane.now()`select 1`;
     } finally {
       this.giveBack(lane);
     }
   }
 
   async close(graceSeconds: number): Promise<void> {
-    await Promise.all(this.all.map((lane) => lane.end({ timeout: graceSeconds })));
+    await Promise.all(this.all.map((lane) => lane.end(graceSeconds)));
   }
 
-  private take(): Sql | Promise<Sql> {
+  private take(): RenewedPool | Promise<RenewedPool> {
     const lane = this.free.pop();
     return lane ?? new Promise((resolve) => this.waiting.push(resolve));
   }
 
-  private giveBack(lane: Sql): void {
+  private giveBack(lane: RenewedPool): void {
     const next = this.waiting.shift();
     if (next === undefined) this.free.push(lane);
     else next(lane);

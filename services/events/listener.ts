@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { DatabaseAddress } from '#services/database/address.ts';
-import { openPool, type SystemDatabase } from '#services/database/connect.ts';
+import { openListeningPool, type SystemDatabase } from '#services/database/connect.ts';
 import { readSequencerState } from './reader.ts';
 import { eventChannel, parseNotice } from './notice.ts';
 
@@ -20,7 +20,7 @@ const pollEveryMs = 1_000;
 export async function startEventListener(options: { address: DatabaseAddress; system: SystemDatabase; log: Logger }): Promise<EventListener> {
   const { system, log } = options;
   const watchers = new Map<string, Set<() => void>>();
-  const connection = openPool(options.address, { max: 1, applicationName: 'kos-listen' });
+  const connection = openListeningPool(options.address, 'kos-listen');
   let lastSeq = -1;
 
   const wakeRun = (runId: string): void => watchers.get(runId)?.forEach((wake) => wake());

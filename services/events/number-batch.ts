@@ -74,7 +74,7 @@ async function appendAudit(sql: TransactionSql, frontier: Frontier): Promise<Fro
   const hashes = leaves.map((leaf) => Buffer.from(leaf).toString('hex'));
   await sql`
     update kos.audit_entries a set leaf_index = ${frontier.size}::bigint + batch.place - 1, leaf_hash = decode(batch.hash, 'hex')
-    from unnest(${rows.map((row) => row.id)}::text[], ${hashes}::text[]) with ordinality as batch(id, hash, place)
+    from rows from (jsonb_array_elements_text(${sql.json(rows.map((row) => row.id))}), jsonb_array_elements_text(${sql.json(hashes)})) with ordinality as batch(id, hash, place)
     where a.id = batch.id`;
   return appendLeaves(frontier, leaves);
 }

@@ -129,8 +129,10 @@ export async function silences(installation: Installation, loads: readonly Load[
   const ids = loads.map(({ runId }) => runId);
   const rows = await installation.query<{ runId: string; signs: number[] }>(
     (sql) => sql`
-    select run_id as "runId", array_agg((extract(epoch from at) * 1000)::float8) as signs from kos.events
-    where run_id in ${sql(ids)} and (type like 'step.%' or type in ('run.succeeded', 'run.failed')) group by run_id`,
+    select r.id as "runId", 
+      jsonb_agg(extract(epoch from e.at) * 1000) filter (where e.at is not null) || jsonb_build_array(extract(epoch from r.created_at) * 1000) as signs
+    from kos.runs r left join kos.events e on e.run_id = r.id and (e.type like 'step.%' or e.type in ('run.succeeded', 'run.failed'))
+    where r.id in ${sql(ids)} group by r.id`,
   );
   const signs = new Map(rows.map((row) => [row.runId, row.signs]));
   return loads.flatMap((load) => {

@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newId } from '#services/ids.ts';
+import { makeTestDatabase, type TestDatabase } from '#tests/rig/test-database.ts';
+import { isPassingFailure } from './failures.ts';
+
+let rig: TestDatabase;
+const workspaceId = newId('workspace');
+beforeAll(async () => {
+  rig = await makeTestDatabase();
+  await rig.database.inWorkspace(
+    workspaceId,
+    ({ sql }) => sql`insert into kos.settings (workspace_id, value, version, updated_by) values (${workspaceId}, '{}', 0, 'test')`,
+  );
+});
+afterAll(() => rig.remove());
+
+/** As when the server dies: every session of kOS ends, whatever it does. */
+const loseEverySession = (): Promise<unknown> =>
+  rig.asSuperuser(
+    (sql) => sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${rig.addresses.app.database} and pid <> pg_backend_pid()`,
+  );
+
+/** Every kind of use that kOS makes of its connections, each long enough to be caught in the middle. */
+const uses: Record<string, () => Promise<unknown>> = {
+  transaction: () =>
+    rig.database.inWorkspace(workspaceId, async ({ sql }) => {
+      await sql`update kos.settings set version = version + 1 where workspace_id = ${workspaceId}`;
+      await sql`select pg_sleep(0.01)`;
+      await sql`select version, ${'text'.repeat(100)} as filler from kos.settings`;
+    }),
+  'transaction of the system': () =>
+    rig.system.sql.begin(async (sql) => {
+      await sql`select count(*) from kos.runs where id = ${workspaceId}`;
+      await sql`select pg_sleep(0.01)`;
+      await sleep(5);
+      await sql`select ${'text'.repeat(100)} as filler`;
+    }),
+  query: () => rig.system.sql`select pg_sleep(0.005), ${workspaceId} as id`,
+};
+
+describe.each(Object.entries(uses))('after the loss of every connection, a %s', (_name, use) => {
+  it('fails as something that passes, and then works at once', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const caught = Promise.allSettled(Array.from({ length: 60 }, () => use()));
+      await sleep(8 + round * 2);
+      await loseEverySession();
+      for (const outcome of await caught) {
+        if (outcome.status === 'rejected') expect(isPassingFailure(outcome.reason), String(outcome.reason)).toBe(true);
+      }
+      const since = performance.now();
+      await Promise.all(Array.from({ length: 30 }, () => use()));
+      expect(performance.now() - since).toBeLessThan(3_000);
+    }
+  });
+});
+
+it('a transaction whose connection was lost reaches into no other one', async () => {
+  const version = async (): Promise<number | undefined> =>
+    (await rig.system.sql<{ version: number }[]>`select version from kos.settings where workspace_id = ${workspaceId}`)[0]?.version;
+  await rig.system.sql`update kos.settings set version = 100 where workspace_id = ${workspaceId}`;
+  const reached = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const lost = rig.system.sql
+    .begin(async (sql) => {
+      await sql`update kos.settings set version = 1 where workspace_id = ${workspaceId}`;
+      reached.resolve();
+      await goOn.promise;
+      await sql`update kos.settings set version = 2 where workspace_id = ${workspaceId}`;
+    })
+    .catch((error: unknown) => error);
+  await reached.promise;
+  await loseEverySession();
+  await sleep(50);
+  // Enough of them that every place of the pool is in use.
+  const others = Array.from({ length: 10 }, () =>
+    rig.system.sql.begin(async (sql) => {
+      await sql`select pg_advisory_xact_lock(${Math.floor(Math.random() * 1e9)})`;
+      goOn.resolve();
+      await sleep(100);
+      await sql`update kos.settings set version = version + 1 where workspace_id = ${workspaceId}`;
+    }),
+  );
+  await Promise.all(others);
+  expect(isPassingFailure(await lost)).toBe(true);
+  expect(await version()).toBe(110);
+});
