@@ -27,5 +27,6 @@ export async function alive<Result>(work: (vitality: Vitality) => Promise<Result
  */
 const reasonOf = (reason: unknown): Error => {
   if (reason instanceof CancelledFailure && reason.message === 'CANCELLED') return reason;
-  return new AttemptLost(reason instanceof Error ? reason.message : 'unknown');
+  const name = reason instanceof Error ? reason.message : 'unknown';
+  return new AttemptLost(name, name !== 'WORKER_SHUTDOWN');
 };

@@ -5,7 +5,7 @@ import type { Json } from '#schemas/json.ts';
 import type { StepStatus } from '#schemas/run.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { isUnstorableValue } from '#services/database/failures.ts';
-import { type Intent, recordIntent } from '#services/runs/ledger/effects.ts';
+import { effectKeyOf, type Intent, recordIntent } from '#services/runs/ledger/effects.ts';
 import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { outcomeOf, recordStarted, type StepPlace, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
@@ -32,9 +32,15 @@ export async function executeStep(dependencies: RunActivityDependencies, work: S
   const effect = effectOf(dependencies, work.compiled);
   const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, (transaction) => begin(dependencies, transaction, work, effect));
   if ('outcome' in begun || 'retryInMs' in begun) return begun;
-  const performed = await perform(dependencies, work, effect, begun);
-  return await persistently(work.signal, () => recordOutcome(dependencies, work, effect, begun.step, performed));
+  const key = workKeyOf(work, begun.step);
+  const performed = await work.underWay.join(key, work.signal, (signal) => perform(dependencies, work, effect, begun, signal));
+  const tried = await persistently(work.signal, () => recordOutcome(dependencies, work, effect, begun.step, performed));
+  work.underWay.forget(key);
+  return tried;
 }
+
+/** One attempt of the step: attempts of the activity may come and go meanwhile. */
+const workKeyOf = (work: StepWork, step: TakenStep): string => `${effectKeyOf(work.claim.runId, step.path)}#${step.attempt}`;
 
 async function recordOutcome(
   dependencies: RunActivityDependencies,
@@ -116,6 +122,8 @@ async function begin(dependencies: RunActivityDependencies, transaction: Transac
 
 async function beginEffect({ sql, commit }: Transaction, work: StepWork, step: TakenStep, input: Json, effect: Effect): Promise<Begun> {
   const { claim, compiled } = work;
+  // Its intent stands, and its outcome is awaited in this process.
+  if (work.underWay.has(workKeyOf(work, step))) return { step, input, intent: null };
   if (compiled.kind === 'artifact') {
     // Content in kOS's own store, addressed by its digest: writing it is no effect outside.
     await recordStarted(sql, claim, step);
@@ -142,24 +150,28 @@ async function loadNeeds(sql: TransactionSql, work: StepWork): Promise<'go' | 's
   return verdict.verdict === 'skip' ? 'skip' : 'go';
 }
 
-/** The step's own work, bounded by its time-out and by the run's cancellation. Answers a failure instead of throwing it. */
-async function perform(dependencies: RunActivityDependencies, work: StepWork, effect: Effect, begun: Begun): Promise<Performed | StepFailure> {
+/** The step's own work, bounded by its time-out and by `stop` (the run's cancellation, the worker's end). Answers a failure instead of throwing it. */
+async function perform(
+  dependencies: RunActivityDependencies,
+  work: StepWork,
+  effect: Effect,
+  begun: Begun,
+  stop: AbortSignal,
+): Promise<Performed | StepFailure> {
   const { claim, compiled } = work;
   const timeout = AbortSignal.timeout(compiled.timeoutMs);
-  const signal = AbortSignal.any([work.signal, timeout]);
+  const signal = AbortSignal.any([stop, timeout]);
   const performance = { claim, step: begun.step, compiled, input: begun.input, signal, repeated: begun.intent?.repeated === true };
   try {
     const doing = begun.intent?.verdict === 'uncertain' ? reconcile(dependencies, performance) : performStep(dependencies, performance);
     return await raceAbort(signal, doing);
   } catch (thrown) {
-    if (work.signal.reason instanceof AttemptLost) throw work.signal.reason;
+    if (stop.reason instanceof AttemptLost) throw stop.reason;
     const unknown = effect === 'pure' ? 'none' : 'unknown';
-    const failure = classifyFailure(
-      timeout.aborted && !work.signal.aborted ? stepTimedOut(begun.step.path, compiled.timeoutMs, unknown) : thrown,
-      begun.step.path,
-    );
+    const timedOut = timeout.aborted && !stop.aborted;
+    const failure = classifyFailure(timedOut ? stepTimedOut(begun.step.path, compiled.timeoutMs, unknown) : thrown, begun.step.path);
     if (failure !== null) return failure;
-    if (work.signal.aborted)
+    if (stop.aborted)
       return {
         error: { code: 'cancelled', message: 'The run was cancelled.', fix: null, stepPath: begun.step.path },
         retryable: false,

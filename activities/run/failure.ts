@@ -30,9 +30,13 @@ const outcomeError = (error: { code: string; message: string; fix: string | null
 
 /** This attempt of the activity is over, not the step: the worker stops, or its heartbeats came too late. Another attempt goes on with it. */
 export class AttemptLost extends Error {
-  constructor(reason: string) {
+  /** False: what it does outside must end with it. */
+  readonly mayBeJoined: boolean;
+
+  constructor(reason: string, mayBeJoined: boolean) {
     super(`This attempt is over (${reason}); another one goes on.`);
     this.name = 'AttemptLost';
+    this.mayBeJoined = mayBeJoined;
   }
 }
 

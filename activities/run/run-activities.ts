@@ -14,6 +14,7 @@ import { executeStep } from './execute-step.ts';
 import { joinItems, openItems, stepOf } from './items.ts';
 import { skipSteps } from './skip-steps.ts';
 import { openWait, settleWait } from './waits.ts';
+import { WorkUnderWay } from './work-under-way.ts';
 
 export interface LoadedRun {
   shape: PlanShape;
@@ -33,6 +34,7 @@ const chainBudgetMs = 5_000;
 /** Everything a run's workflow asks for. Arguments and results are numbers and ids: data stays in Postgres. */
 export function createRunActivities(dependencies: RunActivityDependencies) {
   const { database } = dependencies;
+  const underWay = new WorkUnderWay();
 
   const workOn = async (claim: Claim) => {
     const facts = await dependencies.facts.get(claim);
@@ -86,7 +88,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
           const compiled = stepOf(base, step);
           const last = closes && step === steps.at(-1);
           const alsoAtEnd = last ? { alsoAtEnd: closeWithLastStep(dependencies, base, () => void (closed = true)) } : {};
-          const tried = await executeStep(dependencies, { ...base, compiled, item: null, alone, signal, ...alsoAtEnd });
+          const tried = await executeStep(dependencies, { ...base, compiled, item: null, alone, signal, underWay, ...alsoAtEnd });
           if ('retryInMs' in tried) return { outcomes, retryInMs: tried.retryInMs };
           outcomes += tried.outcome;
           if (!goesOn(tried.outcome) || performance.now() > until) break;
@@ -98,7 +100,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     async executeItem({ claim, step, item, alone }: { claim: Claim; step: number; item: number; alone: boolean }): Promise<UnitResult> {
       return await claimed<UnitResult>({ outcomes: '', superseded: true }, async ({ signal }) => {
         const base = await workOn(claim);
-        const tried = await executeStep(dependencies, { ...base, compiled: stepOf(base, step), item, alone, signal });
+        const tried = await executeStep(dependencies, { ...base, compiled: stepOf(base, step), item, alone, signal, underWay });
         return 'retryInMs' in tried ? { outcomes: '', retryInMs: tried.retryInMs } : { outcomes: tried.outcome };
       });
     },

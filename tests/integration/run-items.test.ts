@@ -50,7 +50,10 @@ const filesOf = (runId: string): Promise<string[]> => readdir(join(engine.home, 
 
 describe('a forEach', () => {
   it('of nothing gives nothing', async () => {
-    expect(await engine.run('plan: none\nsteps:\n  each: { transform: "${item}", forEach: [] }\noutput: "${steps.each.output}"\n')).toMatchObject({ status: 'succeeded', output: [] });
+    expect(await engine.run('plan: none\nsteps:\n  each: { transform: "${item}", forEach: [] }\noutput: "${steps.each.output}"\n')).toMatchObject({
+      status: 'succeeded',
+      output: [],
+    });
   });
 
   it('keeps the order of its items, and gives null where a failure is tolerated', async () => {
@@ -90,7 +93,10 @@ steps:
   });
 
   it('over something else than a list says so', async () => {
-    const run = await engine.run('plan: not-a-list\ninput: { type: object, properties: { what: {} } }\nsteps:\n  each: { transform: "${item}", forEach: "${input.what}" }\n', { what: 'text' });
+    const run = await engine.run(
+      'plan: not-a-list\ninput: { type: object, properties: { what: {} } }\nsteps:\n  each: { transform: "${item}", forEach: "${input.what}" }\n',
+      { what: 'text' },
+    );
     expect(run).toMatchObject({ status: 'failed', error: { code: 'for_each_not_a_list' } });
   });
 

@@ -10,7 +10,8 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const linesOf = async (name: string): Promise<string[]> => (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
+const linesOf = async (name: string): Promise<string[]> =>
+  (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
 
 /** Instants (ms since the epoch) at which items ended. */
 const endsOf = async (runId: string): Promise<number[]> => {
@@ -60,7 +61,9 @@ output: "\${size(steps.write.output)}"
     const worker = await engine.startWorkerProcess();
     await engine.stopOthers(worker);
     const file = join(engine.home, 'send.txt');
-    const runId = await engine.start(await engine.save(`plan: send\nsteps:\n  only: { tool: test.append, with: { file: "${file}", waitMs: 60000 }, retry: { maxAttempts: 5 } }\n`));
+    const runId = await engine.start(
+      await engine.save(`plan: send\nsteps:\n  only: { tool: test.append, with: { file: "${file}", waitMs: 60000 }, retry: { maxAttempts: 5 } }\n`),
+    );
     await expect.poll(() => linesOf('send.txt'), { timeout: 10_000 }).toHaveLength(1);
     await worker.kill();
     await engine.startWorkerProcess();
@@ -76,7 +79,11 @@ describe('a worker that is stopped by hand', () => {
     await engine.stopOthers(null);
     await engine.startWorker();
     const file = join(engine.home, 'handed-over.txt');
-    const runId = await engine.start(await engine.save(`plan: handed-over\nsteps:\n  only: { tool: test.repeat, with: { file: "${file}", waitMs: 5000 } }\n  pure: { transform: "\${range(10)}" }\n`));
+    const runId = await engine.start(
+      await engine.save(
+        `plan: handed-over\nsteps:\n  only: { tool: test.repeat, with: { file: "${file}", waitMs: 5000 } }\n  pure: { transform: "\${range(10)}" }\n`,
+      ),
+    );
     await expect.poll(() => linesOf('handed-over.txt'), { timeout: 10_000 }).toHaveLength(1);
     await engine.stopWorker();
     expect((await engine.read(runId)).status).toBe('running');
