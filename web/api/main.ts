@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import pino from 'pino';
 import { environment, projectRoot, readConfiguration } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
@@ -30,6 +29,7 @@ import { makeHostCheck } from './guard.ts';
 import { createHealthProbe } from './health.ts';
 import { createMetrics } from './metrics.ts';
 import { makeRoutes } from './routes/index.ts';
+import { planSchemaPath } from './routes/plan-schema.ts';
 
 /** The API process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
 const configuration = readConfiguration(environment);
@@ -38,7 +38,7 @@ const { home, publicUrl } = facts;
 const log = pino({ name: 'api', serializers: { error: pino.stdSerializers.err } });
 const keys = join(home, 'keys');
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
-const planSchemaUrl = pathToFileURL(join(projectRoot, 'schemas', 'plan.schema.json')).href;
+const planSchemaUrl = `${publicUrl}${planSchemaPath}`;
 
 const database = connectDatabase(facts.database.app, { max: 8, applicationName: 'kos-api' });
 const system = connectSystemDatabase(facts.database.system, { max: 5, applicationName: 'kos-api-system' });
@@ -55,7 +55,7 @@ const models = createModelService({ openai: configuration.openai }).list();
 const compile = createPlanCompiler({ tools, models: models.map(({ name }) => name) });
 await saveExamples({ database, compile, log }, owner, { folder: join(projectRoot, 'examples'), planSchemaUrl });
 
-const listener = await startEventListener({ address: facts.database.app, system, log });
+const listener = await startEventListener({ address: facts.database.listen ?? facts.database.app, system, log });
 const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
 const duties = startDuties({ system, workflows, artifacts, home, log, now: Date.now });
 
@@ -85,9 +85,10 @@ const routes = makeRoutes({
 });
 const authenticator = createAuthenticator({ system, now: Date.now });
 const server = makeServer(makeApp(routes, { database, system, authenticator, checkHost: makeHostCheck({ publicUrl, port: facts.port }), log }));
+// Before anybody is told that this server is ready: who is, looks for the key.
+await writeCliFile(home, { url: publicUrl, apiKey: await ensureOwnerKey(system, owner, home) });
 server.listen(facts.port, facts.host);
 await once(server, 'listening');
-await writeCliFile(home, { url: publicUrl, apiKey: await ensureOwnerKey(system, owner, home) });
 log.info({ url: publicUrl }, 'api: listening');
 settleHeap();
 

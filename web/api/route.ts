@@ -92,7 +92,7 @@ export function defineRoute<
 }
 
 /** The only routes that answer without a credential. */
-export const publicPaths: readonly string[] = ['/healthz', '/readyz'];
+export const publicPaths: readonly string[] = ['/healthz', '/readyz', '/.well-known/kos/plan.schema.json'];
 
 /** Throws, and so stops the start, when a route has no permission and is not on the public list, or is there twice. */
 export function assertRoutesGuarded(routes: readonly Route[]): void {

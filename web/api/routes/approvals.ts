@@ -42,9 +42,9 @@ export const approvalRoutes = (dependencies: ApiDependencies): Route[] => [
     handler: async (call) => {
       const { principal, params, body } = call;
       const approval = await inWorkspaceOf(dependencies, principal, async (transaction) => {
-        const decided = await decideApproval(transaction, principal, params.id, body);
+        // First: an equal request that comes at the same time waits here, and is then answered as the repeat it is.
         await call.recordEffect(transaction, { status: 200, reference: { approvalId: params.id } });
-        return decided;
+        return decideApproval(transaction, principal, params.id, body);
       });
       dependencies.nudgeOutbox();
       return json(approval);

@@ -5,6 +5,7 @@ import { defineRoute, json, type Reply, type Route } from '../route.ts';
 import { approvalRoutes } from './approvals.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { healthRoutes } from './health.ts';
+import { planSchemaRoutes } from './plan-schema.ts';
 import { planRoutes } from './plans.ts';
 import { runRecordRoutes } from './run-record.ts';
 import { runRoutes } from './runs.ts';
@@ -18,6 +19,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...healthRoutes(dependencies),
     ...workspaceRoutes(dependencies),
     ...planRoutes(dependencies),
+    ...planSchemaRoutes(),
     ...runRoutes(dependencies),
     ...runRecordRoutes(dependencies),
     ...approvalRoutes(dependencies),

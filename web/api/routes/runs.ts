@@ -74,8 +74,9 @@ export const runRoutes = (dependencies: ApiDependencies): Route[] => [
       const { principal, params, body } = call;
       const run = await inWorkspaceOf(dependencies, principal, async (transaction) => {
         const change = { workspaceId: principal.workspaceId, actor: principal.principalId, runId: params.id };
-        await requestCancel(transaction, { ...change, reason: body.reason ?? null });
+        // First: an equal request that comes at the same time waits here, and is then answered as the repeat it is.
         await call.recordEffect(transaction, { status: 202, reference: { runId: params.id } });
+        await requestCancel(transaction, { ...change, reason: body.reason ?? null });
         return readRun(transaction, params.id);
       });
       dependencies.nudgeOutbox();
