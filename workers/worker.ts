@@ -18,7 +18,7 @@ import { createRunWorker, installRuntime } from './create-worker.ts';
 /** The worker process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
 const configuration = readConfiguration(environment);
 const facts = await readPartFacts(configuration.partFacts);
-const log = pino({ name: 'worker' });
+const log = pino({ name: 'worker', serializers: { error: pino.stdSerializers.err } });
 installRuntime(log);
 
 const keys = join(facts.home, 'keys');

@@ -7,6 +7,7 @@ import type { ExecutionFacts, RunWorkflows } from '#services/temporal/run-workfl
 import { runIdOfWorkflow } from '#workflows/ids.ts';
 import { tellOfLostWindows } from './lost-windows.ts';
 import { type Duty, repeat } from './repeat.ts';
+import { tellStalledRuns } from './stalled-runs.ts';
 
 export interface ReconcilerOptions {
   system: SystemDatabase;
@@ -45,6 +46,7 @@ export async function reconcile(options: ReconcilerOptions): Promise<void> {
   }
   await tellOfLostWindows(options);
   await endOrphanedWindows(options);
+  await tellStalledRuns(options);
 }
 
 /** Open here, already told to Temporal, and not just now. */
