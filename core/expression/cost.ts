@@ -6,7 +6,7 @@ import { type AccessChain, bindingOf, chainOf, childrenOf, loopOf } from './synt
 import type { Template } from './template.ts';
 
 /**
- * Work that may be done at once, in the caller's thread; more goes to a worker thread. One unit is about 0.1 µs (one step of the engine,
+ * Work that may be done at once, in the caller's thread; more goes to the evaluator's own process. One unit is about 0.1 µs (one step of the engine,
  * or one value that is converted), so this is about 5 ms at most.
  */
 const inlineWork = 50_000;
@@ -223,7 +223,7 @@ export function weigh(value: Json | undefined, limit: number): number {
   return weight;
 }
 
-/** The part of a scope that a template reads: all a worker thread has to be sent. */
+/** The part of a scope that a template reads: all the evaluator's process has to be sent. */
 export function readPart(template: Template, scope: Scope): Scope {
   const part: Record<string, unknown> = {};
   for (const path of template.paths) placePath(part, scope as unknown as Record<string, unknown>, path, (value) => value);

@@ -27,7 +27,7 @@ export interface LocatedExpression {
 
 /** JSON with `${…}` in its texts, parsed once. */
 export interface Template {
-  /** What it was parsed from; a worker thread parses it again from here. */
+  /** What it was parsed from; the evaluator's own process parses it again from here. */
   source: Json;
   root: TemplateNode;
   expressions: LocatedExpression[];

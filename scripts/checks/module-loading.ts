@@ -10,7 +10,13 @@ import { conclude, listProjectFiles, projectRoot } from './project-files.ts';
 const rooms = /^(schemas|core|services|activities|web|cli)\/.*\.ts$/;
 const tests = /\.test\.ts$|conformance\.ts$|-fixture-/;
 /** These are programs, processes or threads of their own: they run when they are loaded. */
-const programs = new Set(['services/embedded/temporal-download.ts', 'services/expression/thread.ts', 'web/api/main.ts', 'cli/main.ts']);
+const programs = new Set([
+  'services/embedded/temporal-download.ts',
+  'services/expression/thread.ts',
+  'services/expression/host.ts',
+  'web/api/main.ts',
+  'cli/main.ts',
+]);
 
 /** Loads each file in one process of its own; returns one sentence per file that does not load. */
 export function findUnloadable(root: string, files: readonly string[]): string[] {

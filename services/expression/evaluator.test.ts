@@ -1,3 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Scope } from '#core/expression/scope.ts';
 import { parseTemplate } from '#core/expression/template.ts';
@@ -6,6 +10,15 @@ import { createEvaluator, type Evaluator } from './evaluator.ts';
 
 const scopeWith = (input: Json): Scope => ({ input, steps: {}, run: { id: 'run_1', startedAt: '2030-01-01T00:00:00Z' } });
 const numbers = Array.from({ length: 30_000 }, (_, index) => index);
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false; // no such process
+  }
+}
 
 /** Longest time the event loop stood still while `work` went on, in milliseconds. */
 async function longestPause(work: Promise<unknown>): Promise<number> {
@@ -23,18 +36,18 @@ async function longestPause(work: Promise<unknown>): Promise<number> {
 describe('evaluator', () => {
   let evaluator: Evaluator;
   beforeAll(() => {
-    evaluator = createEvaluator({ threads: 2 });
+    evaluator = createEvaluator({ processes: 2 });
   });
   afterAll(() => evaluator.close());
 
   const evaluate = (source: Json, input: Json = {}): Promise<Json> => evaluator.evaluate(parseTemplate(source), scopeWith(input));
 
-  it('gives the same answer at once and in a thread', async () => {
+  it('gives the same answer at once and in another process', async () => {
     expect(await evaluate('${input.numbers.map(n, n * 2)}', { numbers: [1, 2, 3] })).toEqual([2, 4, 6]);
     expect(await evaluate('${sum(input.numbers.map(n, n * 2))}', { numbers })).toBe(899_970_000);
   });
 
-  it('sends a thread the whole of a structured template', async () => {
+  it('sends another process the whole of a structured template', async () => {
     const value = await evaluate({ total: '${sum(input.numbers)}', name: '${input.name}-${run.id}', fixed: [1] }, { numbers, name: 'x' });
     expect(value).toEqual({ total: 449_985_000, name: 'x-run_1', fixed: [1] });
   });
@@ -56,8 +69,29 @@ describe('evaluator', () => {
     expect(await evaluate('${sum(input.numbers)}', { numbers })).toBe(449_985_000);
   });
 
-  it('names what the expression did wrong, from a thread as well', async () => {
+  it('names what the expression did wrong, from another process as well', async () => {
     await expect(evaluate('${input.numbers.map(n, n.missing)}', { numbers })).rejects.toMatchObject({ code: 'expression_failed', status: 422 });
+  });
+
+  it('outlives what asks for very much memory at once', async () => {
+    const doubling = '{% set ns = namespace(x=range(90000)) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x|length }}';
+    await expect(evaluator.renderPrompt(doubling, {})).rejects.toMatchObject({ code: 'expression_budget', status: 422, retryable: false });
+    expect(await evaluate('${sum(input.numbers)}', { numbers })).toBe(449_985_000);
+  });
+
+  it('ends with whoever started it, in the middle of a job', async () => {
+    const host = fileURLToPath(new URL('./host.ts', import.meta.url));
+    const prompt = '{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}';
+    const script = `import { fork } from 'node:child_process';
+      const host = fork(${JSON.stringify(host)}, [JSON.stringify({ budgetMs: 60000, memoryMb: 64 })], { serialization: 'advanced', execArgv: [] });
+      host.send({ job: { kind: 'render', prompt: ${JSON.stringify(prompt)}, variables: {} }, what: 'A prompt' }, () => console.log(host.pid));`;
+    const starter = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [shown] = (await once(starter.stdout, 'data')) as [Buffer];
+    const started = Number(String(shown));
+    await sleep(500);
+    expect(isRunning(started)).toBe(true);
+    starter.kill('SIGKILL');
+    await expect.poll(() => isRunning(started), { timeout: 3_000 }).toBe(false);
   });
 
   it('renders prompts with loops under the same budget', async () => {
@@ -85,13 +119,13 @@ describe('evaluator', () => {
     expect(pause).toBeLessThan(200);
   });
 
-  it('serves many callers with few threads', async () => {
+  it('serves many callers with few processes', async () => {
     const results = await Promise.all(Array.from({ length: 20 }, (_, index) => evaluate(`\${sum(input.numbers) + ${index}}`, { numbers })));
     expect(results).toEqual(Array.from({ length: 20 }, (_, index) => 449_985_000 + index));
   });
 
   it('refuses work after it is closed', async () => {
-    const closed = createEvaluator({ threads: 1 });
+    const closed = createEvaluator({ processes: 1 });
     await closed.close();
     await expect(closed.evaluate(parseTemplate('${range(99999)}'), scopeWith({}))).rejects.toMatchObject({ code: 'evaluator_closed' });
     expect(await closed.evaluate(parseTemplate('${input.a}'), scopeWith({ a: 1 }))).toBe(1);

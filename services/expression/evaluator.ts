@@ -8,11 +8,13 @@ import { type InputResult, validateInput } from '#core/plan/validate-input.ts';
 import { renderPrompt } from '#core/prompt/render.ts';
 import { parsePrompt } from '#core/prompt/syntax.ts';
 import type { Json } from '#schemas/json.ts';
-import { type PoolOptions, ThreadPool } from './pool.ts';
+import { JobPool } from './job-pool.ts';
+import { ProcessRunner } from './process-runner.ts';
+import type { RunnerOptions } from './runner.ts';
 
 /**
- * Evaluates what users wrote. Cheap work is done at once, in the caller's thread; all else in a worker thread with a budget of processor time
- * and memory, so that the caller's event loop (and with it every heartbeat) goes on. Each function may be handed on by itself.
+ * Evaluates what users wrote. Cheap work is done at once, in the caller's thread; all else in a process of its own with a budget of processor
+ * time and memory, so that the caller's event loop (and with it every heartbeat) goes on, and its memory is its own. Each function may be handed on by itself.
  */
 export interface Evaluator {
   /** Throws `KosError`: `expression_failed`, `expression_result`, `expression_budget`. */
@@ -23,7 +25,7 @@ export interface Evaluator {
   validateInput: (schema: Json | null, input: Json | undefined) => Promise<InputResult>;
   /** As `validateJson` of `core/plan`: any value, no defaults. */
   validateJson: (schema: Json, value: Json) => Promise<FaultDetail[]>;
-  /** Ends the threads; what still runs is rejected. */
+  /** Ends the processes; what still runs is rejected. */
   close: () => Promise<void>;
 }
 
@@ -32,8 +34,13 @@ const inlinePromptWeight = 20_000;
 /** Meetings of a part of a schema with a part of a value that are worth no thread, about 20 ms at most. */
 const inlineCheckWork = 20_000;
 
-export function createEvaluator(options: Partial<PoolOptions> = {}): Evaluator {
-  const pool = new ThreadPool({ threads: Math.max(1, Math.min(4, availableParallelism() - 1)), budgetMs: 250, memoryMb: 64, ...options });
+export interface EvaluatorOptions extends RunnerOptions {
+  processes: number;
+}
+
+export function createEvaluator(options: Partial<EvaluatorOptions> = {}): Evaluator {
+  const { processes, ...budget } = { processes: Math.max(1, Math.min(4, availableParallelism() - 1)), budgetMs: 250, memoryMb: 64, ...options };
+  const pool = new JobPool(processes, () => new ProcessRunner(budget));
   return {
     async evaluate(template, scope) {
       if (isCheap(template, scope)) return evaluateTemplate(template, scope);

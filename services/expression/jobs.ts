@@ -3,7 +3,7 @@ import type { Scope } from '#core/expression/scope.ts';
 import type { InputResult } from '#core/plan/validate-input.ts';
 import type { Json } from '#schemas/json.ts';
 
-/** What a worker thread is asked to do. All plain data: it crosses by structured clone. */
+/** What a thread of the evaluator is asked to do. All plain data: it crosses by structured clone. */
 export type Job =
   | { kind: 'evaluate'; source: Json; scope: Scope }
   | { kind: 'render'; prompt: string; variables: { [name: string]: Json } }
@@ -17,7 +17,17 @@ export interface JobResults {
   check: FaultDetail[];
 }
 
-/** What it answers. `ready` is sent once, when the thread can take its first job; times are the thread's processor time so far. */
+/** What a process of the evaluator is asked; `what` names the job in failures. */
+export interface HostRequest {
+  job: Job;
+  what: string;
+}
+
+export type HostAnswer =
+  | { kind: 'done'; value: unknown }
+  | { kind: 'failed'; code: string; message: string; fix: string | null; status: number; retryable: boolean };
+
+/** What a thread answers. `ready` is sent once, when the thread can take its first job; times are the thread's processor time so far. */
 export type Answer =
   | { kind: 'ready'; cpuMs: number }
   | { kind: 'done'; value: unknown; cpuMs: number }
