@@ -9,8 +9,8 @@ export interface PromptNode {
 export interface ParsedPrompt {
   text: string;
   program: ReturnType<typeof parse>;
-  /** No loops, macros, assignments or calls: its time and its output are bounded by its text and its data. */
-  plain: boolean;
+  /** How many times its data may be copied, at most, while it is rendered; Infinity where nothing bounds it. */
+  copies: number;
 }
 
 export type PromptParse = { ok: true; prompt: ParsedPrompt } | { ok: false; message: string };
@@ -35,7 +35,7 @@ function parseUncached(text: string): PromptParse {
   if (text.length > longestPrompt) return { ok: false, message: `the template has ${text.length} characters, ${longestPrompt} are allowed` };
   try {
     const program = parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
-    return { ok: true, prompt: { text, program, plain: isPlain(program) } };
+    return { ok: true, prompt: { text, program, copies: copiesOf(program) } };
   } catch (error) {
     // The parser recurses; a template nested too deep ends as a RangeError.
     const message = error instanceof RangeError ? 'it is nested too deep' : error instanceof Error ? error.message : String(error);
@@ -64,7 +64,23 @@ export function* nodesOf(root: unknown): Generator<PromptNode> {
 
 const unboundedNodes = new Set(['For', 'Macro', 'Set', 'CallExpression', 'CallStatement', 'FilterStatement', 'SliceExpression']);
 
-function isPlain(program: unknown): boolean {
-  for (const node of nodesOf(program)) if (unboundedNodes.has(node.type)) return false;
-  return true;
+/** Filters in a row, each of which may double the text it is given (`tojson` escapes what the one before it escaped). */
+const longestFilterRow = 3;
+
+function copiesOf(program: unknown): number {
+  let names = 0;
+  let longestRow = 0;
+  for (const node of nodesOf(program)) {
+    if (unboundedNodes.has(node.type)) return Number.POSITIVE_INFINITY;
+    if (node.type === 'Identifier') names += 1;
+    if (node.type === 'FilterExpression') longestRow = Math.max(longestRow, filterRow(node));
+  }
+  return longestRow > longestFilterRow ? Number.POSITIVE_INFINITY : names * 2 ** longestRow;
+}
+
+/** Filters between a value and what comes of it, whatever stands between them; counted no further than is needed. */
+function filterRow(node: PromptNode): number {
+  let row = 0;
+  for (const inner of nodesOf(node)) if (inner.type === 'FilterExpression' && (row += 1) > longestFilterRow) break;
+  return row;
 }

@@ -79,6 +79,18 @@ describe('evaluator', () => {
     expect(await evaluate('${sum(input.numbers)}', { numbers })).toBe(449_985_000);
   });
 
+  it('copies no large text in its own process', async () => {
+    const quotes = '"'.repeat(500_000);
+    const copying = [`{{ (${Array<string>(700).fill('x').join(' ~ ')}) | upper }}`, '{{ x | tojson }}'.repeat(400), `{{ x${' | tojson'.repeat(20)} }}`];
+    for (const prompt of copying) {
+      const rendered = evaluator.renderPrompt(prompt, { x: quotes });
+      const pause = await longestPause(rendered);
+      await expect(rendered).rejects.toMatchObject({ status: 422 });
+      expect(pause).toBeLessThan(200);
+    }
+    expect(await evaluator.renderPrompt('{{ x | upper | trim }}!', { x: 'a ' })).toBe('A!');
+  });
+
   it('ends with whoever started it, in the middle of a job', async () => {
     const host = fileURLToPath(new URL('./host.ts', import.meta.url));
     const prompt = '{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}';

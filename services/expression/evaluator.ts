@@ -29,7 +29,7 @@ export interface Evaluator {
   close: () => Promise<void>;
 }
 
-/** Values and text that a plain prompt may be given and still be rendered at once, about 2 ms. */
+/** Values and text that a prompt may copy and still be rendered at once, about 2 ms. */
 const inlinePromptWeight = 20_000;
 /** Meetings of a part of a schema with a part of a value that are worth no thread, about 20 ms at most. */
 const inlineCheckWork = 20_000;
@@ -48,7 +48,7 @@ export function createEvaluator(options: Partial<EvaluatorOptions> = {}): Evalua
     },
     async renderPrompt(prompt, variables) {
       const parsed = parsePrompt(prompt);
-      const cheap = parsed.ok && parsed.prompt.plain && weigh(variables, inlinePromptWeight) <= inlinePromptWeight;
+      const cheap = parsed.ok && weigh(variables, inlinePromptWeight) * parsed.prompt.copies <= inlinePromptWeight;
       return cheap || !parsed.ok ? renderPrompt(prompt, variables) : pool.run({ kind: 'render', prompt, variables }, 'A prompt');
     },
     async validateInput(schema, input) {
