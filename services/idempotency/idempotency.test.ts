@@ -22,3 +22,7 @@ describe('body digests', () => {
     expect(digestBody(undefined)).toBe(digestBody(null));
   });
 });
+
+it('refuses a body with half of a character instead of failing at it', () => {
+  expect(() => digestBody({ input: { text: '\ud83d' } })).toThrow(expect.objectContaining({ code: 'text_malformed', status: 422 }));
+});

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import canonicalize from 'canonicalize';
 import { KosError } from '#core/errors.ts';
+import { canonicalJson } from '#core/expression/values.ts';
 import type { Json } from '#schemas/json.ts';
 import type { Database, Transaction } from '#services/database/connect.ts';
 
@@ -53,9 +53,10 @@ export function parseIdempotencyKey(header: string | undefined): string {
   return key;
 }
 
+/** Throws KosError `text_malformed`. */
 export const digestBody = (body: unknown): string =>
   createHash('sha256')
-    .update(canonicalize(body ?? null) ?? 'null')
+    .update(canonicalJson((body ?? null) as Json))
     .digest('hex');
 
 /** What the request made before, or null when it is new. Throws KosError `idempotency_in_flight` (409) or `idempotency_key_reused` (422). */
