@@ -12,6 +12,7 @@ import type { CompiledStep } from '#core/plan/compiled.ts';
 import { closeWithLastStep, type RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
+import { endOpenedInFailure } from './end-opened.ts';
 import { classifyFailure, retryDelayMs } from './failure.ts';
 
 /** Evaluates a `forEach` and writes one pending row per item, in the transaction that marks the step as running. */
@@ -79,12 +80,7 @@ async function openingFailed(
     await recordRetry(sql, work.claim, step, failure.error, retryInMs, alone);
     return { retryInMs };
   }
-  return { outcome: await endFailed(sql, work, compiled, step, failure.error) };
-}
-
-async function endFailed(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, error: OutcomeError): Promise<'t' | 'f'> {
-  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: compiled.tolerated ? { tolerated: true } : {} });
-  return compiled.tolerated ? 't' : 'f';
+  return { outcome: await endOpenedInFailure(sql, work, compiled, step, failure.error) };
 }
 
 /** Ends a `forEach`: its output is the array of its items' outputs, in item order, null where a failure was tolerated. */
@@ -102,7 +98,7 @@ export async function joinItems(dependencies: RunActivityDependencies, work: Run
     if (counts.unfinished > 0) return { outcomes: '', unfinished: await unfinishedItems(sql, claim.runId, stepNumber, 0, itemsAtMost, true) };
     const output = await joinedOutput(sql, claim.runId, stepNumber);
     const bytes = Buffer.byteLength(JSON.stringify(output));
-    if (bytes > stepOutputBytesAtMost) return { outcomes: await endFailed(sql, work, compiled, step, joinedTooLarge(compiled, bytes)) };
+    if (bytes > stepOutputBytesAtMost) return { outcomes: await endOpenedInFailure(sql, work, compiled, step, joinedTooLarge(compiled, bytes)) };
     await endStep(sql, claim, step, {
       status: 'succeeded',
       output,

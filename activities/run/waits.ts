@@ -27,6 +27,7 @@ import { argumentsDigestOf } from './approved-input.ts';
 import type { RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
+import { endOpenedInFailure } from './end-opened.ts';
 import { classifyFailure, storableText } from './failure.ts';
 import { stepOf } from './items.ts';
 import { asObject, resolveInput } from './resolve-input.ts';
@@ -60,7 +61,7 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
     } catch (thrown) {
       const failure = classifyFailure(thrown, compiled.id);
       if (failure === null) throw thrown;
-      return { outcome: await endFailed(sql, work, compiled, step, failure.error) };
+      return { outcome: await endOpenedInFailure(sql, work, compiled, step, failure.error) };
     }
   });
 }
@@ -176,15 +177,10 @@ async function endApproval(sql: TransactionSql, work: RunWork, compiled: Compile
     fix: expired ? 'Start the run again, or raise expiresInMs of the approval.' : null,
     stepPath: compiled.id,
   };
-  return { outcome: await endFailed(sql, work, compiled, step, error) };
+  return { outcome: await endOpenedInFailure(sql, work, compiled, step, error) };
 }
 
 function deniedText(compiled: CompiledStep, decision: { by: string; reason: string | null } | undefined): string {
   const reason = decision?.reason ?? null;
   return `${decision?.by ?? 'Somebody'} denied ${compiled.id}${reason === null ? '.' : `: ${reason}`}`;
-}
-
-async function endFailed(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, error: OutcomeError): Promise<'t' | 'f'> {
-  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: compiled.tolerated ? { tolerated: true } : {} });
-  return compiled.tolerated ? 't' : 'f';
 }

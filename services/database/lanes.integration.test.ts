@@ -4,12 +4,13 @@ import { newId } from '#services/ids.ts';
 import { makeTestDatabase, type TestDatabase } from '#tests/rig/test-database.ts';
 import { isPassingFailure } from './failures.ts';
 
-let rig: TestDatabase;
 const workspaceId = newId('workspace');
+let rig: TestDatabase;
+
 beforeAll(async () => {
   rig = await makeTestDatabase();
 });
-afterAll(() => rig.remove());
+afterAll(async () => await rig.remove());
 
 const settingsOf = (workspace: string) => rig.database.inWorkspace(workspace, ({ sql }) => sql<{ version: number }[]>`select version from kos.settings`);
 const insert = (version: number) => (sql: Parameters<Parameters<TestDatabase['database']['inWorkspace']>[1]>[0]['sql']) =>

@@ -1,4 +1,4 @@
-import { type ItemRange, type ItemsJoined, type Outcome, type UnitResult, type WaitOpened } from '#core/engine/outcome.ts';
+import type { ItemRange, ItemsJoined, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import { windowSize } from '#core/engine/items.ts';
 import { type Behaviour, expectedOutcomes, outcomeOfBehaviour, type SimulatedPlan, type SimulatedStep } from './random-plan.ts';

@@ -293,7 +293,7 @@ output: "\${steps.report.output.sizeBytes}"
     expect(held.error?.code).toBe('disk_full');
     await rm(filler);
     expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: 500_000 });
-    await expect(access(filler)).rejects.toThrow();
+    await expect(access(filler)).rejects.toThrow(/ENOENT/);
   });
 });
 

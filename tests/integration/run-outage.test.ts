@@ -51,7 +51,7 @@ steps:
 output: "\${size(steps.items.output)}"
 `;
 
-async function surviveOutage(name: string, outage: () => Promise<void>): Promise<void> {
+async function expectToSurvive(name: string, outage: () => Promise<void>): Promise<void> {
   const runId = await engine.start(await engine.save(plan(name)));
   await expect.poll(() => linesOf(`${name}-items.txt`).then((lines) => lines.length), { timeout: 20_000 }).toBeGreaterThan(20);
   await expect.poll(() => linesOf(`${name}-long.txt`)).toHaveLength(1);
@@ -65,7 +65,7 @@ async function surviveOutage(name: string, outage: () => Promise<void>): Promise
 
 describe('a run goes on, no attempt of a step is spent and no effect doubled, when', () => {
   it('the database is gone for a while', async () => {
-    await surviveOutage('database-gone', async () => {
+    await expectToSurvive('database-gone', async () => {
       await postgres.stop();
       await sleep(awayMs);
       postgres = await bringUpPostgres();
@@ -73,7 +73,7 @@ describe('a run goes on, no attempt of a step is spent and no effect doubled, wh
   });
 
   it('Temporal is gone for a while', async () => {
-    await surviveOutage('temporal-gone', async () => {
+    await expectToSurvive('temporal-gone', async () => {
       await temporal.stop();
       await sleep(awayMs);
       temporal = await bringUpTemporal();

@@ -2,6 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { Worker } from '@temporalio/worker';
 import { createDataConverter } from '#services/temporal/data-converter.ts';
+import { quietRuntime } from './quiet-runtime.ts';
 import { createTestPayloadSealing } from './test-payload-key.ts';
 
 export interface StoredHistory {
@@ -33,6 +34,7 @@ export async function* historiesOf(place: ReplayPlace, workflowIds: string[]): A
 
 /** Replays histories against today's code: an edit that would break a run in flight fails here. Answers how many there were. */
 export async function replayHistories(options: { bundle: string; namespace: string }, histories: AsyncIterable<StoredHistory>): Promise<number> {
+  quietRuntime();
   const dataConverter = createDataConverter({ sealing: createTestPayloadSealing(), namespace: options.namespace, refuse: 'marker' });
   let replayed = 0;
   for await (const result of Worker.runReplayHistories({ workflowBundle: { codePath: options.bundle }, dataConverter }, histories)) {

@@ -23,8 +23,8 @@ import { readRun } from '#services/runs/read.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
 import { describeTool } from '#services/tools/registry.ts';
 import { ensureWorkflowBundle } from '#workers/bundle/workflow-bundle.ts';
-import { installRuntime } from '#workers/create-worker.ts';
-import { type EngineFacts, type EngineWorker, makeArtifacts, makeModels, makeTools, startEngineWorker } from './engine-worker.ts';
+import { type EngineFacts, type EngineWorker, makeModels, makeTools, startEngineWorker } from './engine-worker.ts';
+import { quietRuntime } from './quiet-runtime.ts';
 import { replayAll } from './replay.ts';
 import type { TestServers } from './servers.ts';
 import { makeTestDatabase } from './test-database.ts';
@@ -63,13 +63,11 @@ export interface WorkerProcess {
 }
 
 const workerProgram = fileURLToPath(new URL('./worker-process.ts', import.meta.url));
-let runtimeInstalled = false;
 
 /** Database, queue, worker and duties of one suite's own, on the test run's servers. Closing it replays every history it made. */
 export async function makeTestEngine(options: TestEngineOptions = {}) {
   const log = pino({ level: 'silent' });
-  if (!runtimeInstalled) installRuntime(log);
-  runtimeInstalled = true;
+  quietRuntime();
   const servers = options.servers ?? inject('servers');
   const rig = await makeTestDatabase(servers.postgres);
   const home = await mkdtemp(join(tmpdir(), 'kos-engine-'));

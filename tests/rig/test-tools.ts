@@ -9,6 +9,14 @@ const outputBytes = 20_000_000;
 const limits = { timeoutMs: 600_000, outputBytes };
 const answer = z.object({ at: z.number() });
 
+const effect = { file: z.string(), waitMs: z.number().default(0) };
+
+async function leaveTrace({ file, waitMs }: { file: string; waitMs: number }, trace: string, signal: AbortSignal): Promise<{ at: number }> {
+  await appendFile(file, `${trace}\n`);
+  await sleep(waitMs, undefined, { signal });
+  return { at: Date.now() };
+}
+
 /** Tools that misbehave in one way each. Files and times come from the plan, so that they work in another process, too. */
 export const testTools: Tool[] = [
   defineTool({
@@ -16,42 +24,30 @@ export const testTools: Tool[] = [
     version: 1,
     description: 'Effectful: writes one line to a file, then takes its time.',
     effect: 'effectful',
-    input: z.object({ file: z.string(), waitMs: z.number().default(0) }),
+    input: z.object(effect),
     output: answer,
     limits,
-    execute: async ({ file, waitMs }, { effectKey, signal }) => {
-      await appendFile(file, `${effectKey}\n`);
-      await sleep(waitMs, undefined, { signal });
-      return { at: Date.now() };
-    },
+    execute: (input, { effectKey, signal }) => leaveTrace(input, effectKey, signal),
   }),
   defineTool({
     name: 'test.repeat',
     version: 1,
     description: 'Idempotent: writes one line with its effect key and attempt to a file, then takes its time.',
     effect: 'idempotent',
-    input: z.object({ file: z.string(), waitMs: z.number().default(0) }),
+    input: z.object(effect),
     output: answer,
     limits,
-    execute: async ({ file, waitMs }, { effectKey, attempt, signal }) => {
-      await appendFile(file, `${effectKey} ${attempt}\n`);
-      await sleep(waitMs, undefined, { signal });
-      return { at: Date.now() };
-    },
+    execute: (input, { effectKey, attempt, signal }) => leaveTrace(input, `${effectKey} ${attempt}`, signal),
   }),
   defineTool({
     name: 'test.ask',
     version: 1,
     description: 'Effectful, and able to say whether its effect happened: the file has its key then.',
     effect: 'effectful',
-    input: z.object({ file: z.string(), waitMs: z.number().default(0) }),
+    input: z.object(effect),
     output: answer,
     limits,
-    execute: async ({ file, waitMs }, { effectKey, signal }) => {
-      await appendFile(file, `${effectKey}\n`);
-      await sleep(waitMs, undefined, { signal });
-      return { at: Date.now() };
-    },
+    execute: (input, { effectKey, signal }) => leaveTrace(input, effectKey, signal),
     reconcile: async ({ file }, { effectKey }) => ((await readFile(file, 'utf8')).includes(effectKey) ? { at: 0 } : null),
   }),
   defineTool({

@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { decideApproval } from '#services/approvals/decide.ts';
+import { readApproval } from '#services/approvals/read.ts';
+import type { TestEngine } from '#tests/rig/test-engine.ts';
+
+/** What a run's workflow can live through. Together their histories hold every command and every message of it. */
+export interface Story {
+  name: string;
+  tell: (engine: TestEngine) => Promise<string>;
+}
+
+const run = async (engine: TestEngine, source: string): Promise<string> => (await engine.run(source)).id;
+
+export const stories: Story[] = [
+  {
+    name: 'steps',
+    tell: (engine) =>
+      run(
+        engine,
+        `
+plan: steps
+steps:
+  first: { transform: 1, when: "\${false}" }
+  skipped: { transform: "\${steps.first.output}" }
+  retried: { tool: test.fail, with: { times: 1 }, retry: { initialDelayMs: 20 } }
+  items: { tool: test.rest, with: { waitMs: 1 }, forEach: "\${range(8)}", concurrency: 3, needs: [retried] }
+  pause: { wait: { forMs: 50 }, needs: [items] }
+  chain: { transform: "\${size(steps.items.output)}", needs: [pause] }
+  last: { transform: "\${steps.chain.output + 1}" }
+output: "\${steps.last.output}"
+`,
+      ),
+  },
+  {
+    name: 'approved',
+    tell: async (engine) => {
+      const runId = await engine.start(
+        await engine.save('plan: approved\nsteps:\n  ask: { approval: { for: [act] } }\n  act: { transform: done }\n  beside: { wait: { forMs: 100 } }\n'),
+      );
+      await engine.untilStep(runId, 'ask', 'waiting');
+      await engine.rig.database.inWorkspace(engine.workspaceId, async (transaction) => {
+        const [row] = await transaction.sql<{ id: string }[]>`select id from kos.approvals where run_id = ${runId}`;
+        const approval = await readApproval(transaction, row?.id ?? '');
+        const approver = {
+          principalId: 'prn_a',
+          name: 'a',
+          workspaceId: engine.workspaceId,
+          credentialId: 'key_a',
+          responsible: 'prn_a',
+          roles: ['approver' as const],
+          permissions: new Set<never>(),
+        };
+        await decideApproval(transaction, approver, approval.id, { decision: 'approve', argumentsDigest: approval.argumentsDigest });
+      });
+      engine.nudge();
+      await engine.ended(runId);
+      return runId;
+    },
+  },
+  {
+    name: 'failed',
+    tell: (engine) =>
+      run(
+        engine,
+        'plan: failed\nsteps:\n  bad: { tool: test.fail, with: { times: 9 }, retry: { maxAttempts: 2, initialDelayMs: 10 } }\n  beside: { tool: test.rest, with: { waitMs: 200 } }\n  after: { transform: 1, needs: [beside] }\n',
+      ),
+  },
+  {
+    name: 'timed-out',
+    tell: (engine) => run(engine, 'plan: timed-out\ntimeoutMs: 500\nsteps:\n  long: { tool: test.rest, with: { waitMs: 60000 } }\n'),
+  },
+  {
+    name: 'cancelled-windows',
+    tell: async (engine) => {
+      const source =
+        'plan: cancelled-windows\nsteps:\n  each: { tool: test.rest, with: { waitMs: "${index < 6 ? 1 : 60000}" }, forEach: "${range(1100)}", concurrency: 6 }\n';
+      const runId = await engine.start(await engine.save(source));
+      await engine.untilStep(runId, 'each[0]', 'succeeded');
+      await sleep(300);
+      await engine.cancel(runId);
+      await engine.ended(runId);
+      return runId;
+    },
+  },
+  {
+    name: 'continued',
+    tell: (engine) =>
+      run(
+        engine,
+        'plan: continued\nsteps:\n  each: { transform: "${item}", forEach: "${range(260)}", concurrency: 40 }\n  last: { transform: "${size(steps.each.output)}" }\n',
+      ),
+  },
+];
