@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endStep, StaleWriter } from '#services/runs/ledger/record-outcome.ts';
+import { takeStep, type TakenStep } from '#services/runs/ledger/take-step.ts';
 import { createScriptedModelServer, type ScriptedModelServer, type ScriptedReply } from '#tests/scripted-model-server/server.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
@@ -260,18 +262,27 @@ steps:
     expect(await statuses(result.id)).toEqual(['list succeeded 1']);
   });
 
-  it('does not see what a writer without the present fence writes', async () => {
+  it('takes nothing from 50 writers that lost their fence: not one commits', async () => {
     const runId = await engine.start(await engine.save('plan: fenced\nsteps:\n  rest: { tool: test.rest, with: { waitMs: 800 } }\n'));
-    const { fence } = await engine.untilStep(runId, 'rest', 'running');
-    const writers = Array.from({ length: 50 }, (_, index) =>
-      engine.rig.database.inWorkspace(
-        engine.workspaceId,
-        ({ sql }) => sql`update kos.steps set status = 'failed' where run_id = ${runId} and path = 'rest' and fence = ${fence - 1 - index}`,
-      ),
-    );
-    const written = await Promise.all(writers);
-    expect(written.reduce((sum, { count }) => sum + count, 0)).toBe(0);
+    await engine.untilStep(runId, 'rest', 'running');
+    const [run] = await engine.rig.system.sql<{ chain: string }[]>`select claimed_by as chain from kos.runs where id = ${runId}`;
+    const claim = { runId, workspaceId: engine.workspaceId, generation: 1, chain: run?.chain ?? '' };
+    const place = { path: 'rest', step: 0, item: null, kind: 'tool' };
+    const taken: TakenStep[] = [];
+    for (let writer = 0; writer <= 50; writer += 1) {
+      const step = await engine.rig.database.inWorkspace(engine.workspaceId, ({ sql }) => takeStep(sql, claim, place));
+      if (step.taken) taken.push(step);
+    }
+    expect(taken).toHaveLength(51);
+    const ending = { status: 'failed' as const, output: null, error: null, costMicros: 0, metadata: { stale: true } };
+    const writers = taken.slice(0, 50).map((step) => engine.rig.database.inWorkspace(engine.workspaceId, ({ sql }) => endStep(sql, claim, step, ending)));
+    const written = await Promise.allSettled(writers);
+    expect(written.filter((outcome) => outcome.status === 'rejected' && outcome.reason instanceof StaleWriter)).toHaveLength(50);
+    // The activity that began it is one of them: it takes the step again, in the same attempt.
     expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect((await engine.steps(runId))[0]).toMatchObject({ status: 'succeeded', attempt: 1 });
+    const events = await engine.rig.system.sql`select 1 from kos.events where run_id = ${runId} and type in ('step.failed', 'step.succeeded')`;
+    expect(events).toHaveLength(1);
   });
 });
 
