@@ -2,9 +2,27 @@ import { z } from 'zod';
 import { jsonObjectSchema } from './json.ts';
 
 export const eventTypes = [
-  'run.accepted', 'run.started', 'run.waiting', 'run.paused', 'run.resumed', 'run.succeeded', 'run.failed', 'run.cancelled', 'run.terminated',
-  'step.started', 'step.retrying', 'step.succeeded', 'step.failed', 'step.skipped', 'step.uncertain',
-  'approval.requested', 'approval.claimed', 'approval.decided', 'approval.expired', 'approval.voided', 'plan.saved',
+  'run.accepted',
+  'run.started',
+  'run.waiting',
+  'run.paused',
+  'run.resumed',
+  'run.succeeded',
+  'run.failed',
+  'run.cancelled',
+  'run.terminated',
+  'step.started',
+  'step.retrying',
+  'step.succeeded',
+  'step.failed',
+  'step.skipped',
+  'step.uncertain',
+  'approval.requested',
+  'approval.claimed',
+  'approval.decided',
+  'approval.expired',
+  'approval.voided',
+  'plan.saved',
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 

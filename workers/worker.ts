@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import pino from 'pino';
 import { environment, projectRoot, readConfiguration } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { connectDatabase } from '#services/database/connect.ts';
 import { endWithSupervisor, readPartFacts } from '#services/embedded/part.ts';
 import { settleHeap } from '#services/embedded/settle-heap.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
+import { createLog } from '#services/logging/log.ts';
 import { createModelService } from '#services/models/model-service.ts';
 import { createExecutablePlans, createRunFactsReader } from '#services/runs/executable-plans.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
@@ -18,7 +18,7 @@ import { createRunWorker, installRuntime } from './create-worker.ts';
 /** The worker process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
 const configuration = readConfiguration(environment);
 const facts = await readPartFacts(configuration.partFacts);
-const log = pino({ name: 'worker', serializers: { error: pino.stdSerializers.err } });
+const log = createLog('worker');
 installRuntime(log);
 
 const keys = join(facts.home, 'keys');

@@ -43,7 +43,8 @@ export interface ConnectOptions {
 export const openPool = (address: DatabaseAddress, options: ConnectOptions): Sql => openRenewedPool(address, options).sql;
 
 function openRenewedPool(address: DatabaseAddress, options: ConnectOptions): RenewedPool {
-  return renewedPool((makeSocket) => {
+  // A transaction has its connection for itself.
+  return renewedPool(options.forTransactions === true ? 0 : 1, (makeSocket) => {
     const socket = (): Socket => connectSocket(makeSocket(), address.host, address.port);
     return postgres({ ...poolOptions(address, options), ...{ socket } });
   });

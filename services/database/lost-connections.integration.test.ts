@@ -1,5 +1,9 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startPostgres } from '#services/embedded/postgres-server.ts';
 import { newId } from '#services/ids.ts';
 import { makeTestDatabase, type TestDatabase } from '#tests/rig/test-database.ts';
 import { isPassingFailure } from './failures.ts';
@@ -22,21 +26,21 @@ const loseEverySession = (): Promise<unknown> =>
   );
 
 /** Every kind of use that kOS makes of its connections, each long enough to be caught in the middle. */
-const uses: Record<string, () => Promise<unknown>> = {
-  transaction: () =>
-    rig.database.inWorkspace(workspaceId, async ({ sql }) => {
+const uses: Record<string, (of?: TestDatabase) => Promise<unknown>> = {
+  transaction: (of = rig) =>
+    of.database.inWorkspace(workspaceId, async ({ sql }) => {
       await sql`update kos.settings set version = version + 1 where workspace_id = ${workspaceId}`;
       await sql`select pg_sleep(0.01)`;
       await sql`select version, ${'text'.repeat(100)} as filler from kos.settings`;
     }),
-  'transaction of the system': () =>
-    rig.system.sql.begin(async (sql) => {
+  'transaction of the system': (of = rig) =>
+    of.system.sql.begin(async (sql) => {
       await sql`select count(*) from kos.runs where id = ${workspaceId}`;
       await sql`select pg_sleep(0.01)`;
       await sleep(5);
       await sql`select ${'text'.repeat(100)} as filler`;
     }),
-  query: () => rig.system.sql`select pg_sleep(0.005), ${workspaceId} as id`,
+  query: (of = rig) => of.system.sql`select pg_sleep(0.005), ${workspaceId} as id`,
 };
 
 describe.each(Object.entries(uses))('after the loss of every connection, a %s', (_name, use) => {
@@ -85,3 +89,69 @@ it('a transaction whose connection was lost reaches into no other one', async ()
   expect(isPassingFailure(await lost)).toBe(true);
   expect(await version()).toBe(110);
 });
+
+describe('a server that is killed and comes back', () => {
+  let home: string;
+  let server: Awaited<ReturnType<typeof startPostgres>>;
+  const bringUp = () => startPostgres({ home, onLine: () => undefined, say: () => undefined, durable: false });
+
+  beforeAll(async () => {
+    home = await mkdtemp(join(tmpdir(), 'kos-lost-'));
+    server = await bringUp();
+  });
+  afterAll(async () => {
+    await server.stop();
+    await rm(home, { recursive: true, force: true });
+  });
+
+  it('is found again at once by everything that asks on', async () => {
+    const away = await makeTestDatabase(server.facts);
+    await away.database.inWorkspace(
+      workspaceId,
+      ({ sql }) => sql`insert into kos.settings (workspace_id, value, version, updated_by) values (${workspaceId}, '{}', 0, 'test')`,
+    );
+    let over = false;
+    let served = 0;
+    const askOn = async (use: (of: TestDatabase) => Promise<unknown>): Promise<void> => {
+      while (!over) {
+        await use(away).then(
+          () => (served = Date.now()),
+          async (error: unknown) => {
+            if (!isPassingFailure(error)) throw error;
+            await sleep(20);
+          },
+        );
+      }
+    };
+    const silences: number[] = [];
+    const asking = Promise.all(Object.values(uses).flatMap((use) => Array.from({ length: 20 }, () => askOn(use))));
+    for (let round = 0; round < 3; round += 1) {
+      await sleep(200);
+      process.kill(server.identity.pid, 'SIGKILL');
+      await server.exited;
+      await sleep(300);
+      server = await bringUp();
+      const backAt = Date.now();
+      // Each of them, not only the luckiest.
+      await Promise.all(Object.values(uses).flatMap((use) => Array.from({ length: 20 }, () => untilServed(() => use(away)))));
+      silences.push(Date.now() - backAt);
+    }
+    over = true;
+    await asking;
+    expect(served).toBeGreaterThan(0);
+    expect(Math.max(...silences)).toBeLessThan(2_500);
+    await away.remove();
+  });
+});
+
+async function untilServed(use: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await use();
+      return;
+    } catch (error) {
+      if (!isPassingFailure(error)) throw error;
+      await sleep(20);
+    }
+  }
+}

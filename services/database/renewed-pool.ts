@@ -10,15 +10,14 @@ export interface RenewedPool {
   end: (seconds: number) => Promise<void>;
 }
 
-/** For what the other connections of the old pool are doing; beyond, it fails as CONNECTION_DESTROYED. */
-const graceSeconds = 1;
-
 /**
- * A pool that is replaced as a whole when one of its connections is lost. postgres.js 3.4.9 goes on in the place of a lost connection with what is left
- * there: an unfinished query, the error of the old session, bytes never sent. The next session's first query then fails with the old error, or its first
- * message is never sent and `connect_timeout` passes in silence, again and again (porsager/postgres#1133, #1193, #1215).
+ * A pool that is replaced as a whole when one of its connections is lost or could not be made. postgres.js 3.4.9 goes on in the place of a lost
+ * connection with what is left there: an unfinished query, the error of the old session, bytes never sent. The next session's first query then fails with
+ * the old error, or its first message is never sent and `connect_timeout` passes in silence, again and again; and queries that waited behind a failed
+ * one go to the next session, as if nothing had been (porsager/postgres#1133, #1193, #1215). `graceSeconds` is for what the pool's other connections are
+ * doing; beyond, it fails as CONNECTION_DESTROYED.
  */
-export function renewedPool(open: (makeSocket: () => Socket) => Sql): RenewedPool {
+export function renewedPool(graceSeconds: number, open: (makeSocket: () => Socket) => Sql): RenewedPool {
   let ended = false;
   let current = openNext();
 
@@ -56,7 +55,7 @@ export function connectSocket(socket: Socket, host: string, port: number): Socke
   return Object.assign(socket.connect(port, host), { host });
 }
 
-/** Tells when a session ends that was not ended by us. One that never began is no loss: it left nothing behind. */
+/** Tells when a session ends, or cannot begin, that was not ended by us. */
 class WatchedSocket extends Socket {
   private readonly onLost: () => void;
   private endedByUs = false;
@@ -72,8 +71,10 @@ class WatchedSocket extends Socket {
     return Reflect.apply(super.end, this, args) as this;
   }
 
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    super._destroy(error, callback);
-    if (!this.endedByUs && this.bytesRead > 0) this.onLost();
+  /** After postgres.js has heard of it (which has its own way of losing a waiting query otherwise), and before anything else can happen. */
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    const heard = Reflect.apply(super.emit, this, [event, ...args]) as boolean;
+    if (event === 'close' && !this.endedByUs) this.onLost();
+    return heard;
   }
 }

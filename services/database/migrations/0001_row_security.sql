@@ -21,6 +21,13 @@ END $$;
 -- The record is written and read by the application, never changed by it.
 REVOKE UPDATE, DELETE ON kos.audit_entries, kos.events, kos.plan_versions, kos.model_calls FROM kos_app;
 --> statement-breakpoint
+-- Their numbers come from the sequencer alone: the application may write the other columns only.
+REVOKE INSERT ON kos.events, kos.audit_entries FROM kos_app;
+--> statement-breakpoint
+GRANT INSERT (id, workspace_id, run_id, type, data) ON kos.events TO kos_app;
+--> statement-breakpoint
+GRANT INSERT (id, workspace_id, actor, action, subject, data) ON kos.audit_entries TO kos_app;
+--> statement-breakpoint
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA kos TO kos_app, kos_system;
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA kos TO kos_system;
