@@ -193,3 +193,10 @@ describe('the form of a plan', () => {
     );
   });
 });
+
+describe('texts that cannot be kept', () => {
+  it.each(['a\\u0000b', '\\ud800'])('are refused where they stand: %s', (text) => {
+    const result = parsePlan(`{ "plan": "odd", "steps": { "only": { "transform": "${text}" } } }`, 'json');
+    expect(result).toMatchObject({ ok: false, faults: [{ pointer: '/steps/only/transform', line: 1 }] });
+  });
+});

@@ -1,6 +1,7 @@
 import type { FaultDetail } from '#core/errors.ts';
 import type { Plan } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
+import { firstUnkeepableText } from './characters.ts';
 import { type DocumentFault, readDocument } from './document.ts';
 import { type Locator, readText } from './source.ts';
 
@@ -28,6 +29,11 @@ export function parsePlanDocument(document: Json): ParseResult {
 }
 
 function parseDocument(document: Json, locate: Locator | undefined): ParseResult {
+  const unkeepable = firstUnkeepableText(document);
+  if (unkeepable !== null) {
+    const message = 'this text holds a NUL character or half of a surrogate pair, which cannot be kept';
+    return { ok: false, faults: [withPosition({ pointer: unkeepable, message, part: 'value' }, locate)] };
+  }
   const read = readDocument(document);
   if (!read.ok) return { ok: false, faults: read.faults.map((fault) => withPosition(fault, locate)) };
   return { ok: true, parsed: { plan: read.plan, document: read.document, locate } };
