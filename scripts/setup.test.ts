@@ -36,7 +36,7 @@ describe('ensureInstalled', () => {
     said.length = 0;
     const since = performance.now();
     await install();
-    expect(performance.now() - since).toBeLessThan(300);
+    expect(performance.now() - since).toBeLessThan(5_000);
     expect(said).toEqual([]);
   });
 

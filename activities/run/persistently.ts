@@ -3,7 +3,8 @@ import { isPassingFailure } from '#services/database/failures.ts';
 import { AttemptLost } from './failure.ts';
 
 const firstPauseMs = 100;
-const longestPauseMs = 2_000;
+/** Short: work goes on this much later than the database does. */
+const longestPauseMs = 500;
 
 /**
  * Reads and writes around a step's own work: while the database does not answer they are tried again, for as long as this attempt lasts. Between

@@ -12,6 +12,7 @@ import { closeRun, closeWithLastStep } from './close-run.ts';
 import type { RunActivityDependencies, Vitality } from './dependencies.ts';
 import { executeStep } from './execute-step.ts';
 import { joinItems, openItems, stepOf } from './items.ts';
+import { persistently } from './persistently.ts';
 import { skipSteps } from './skip-steps.ts';
 import { openWait, settleWait } from './waits.ts';
 import { WorkUnderWay } from './work-under-way.ts';
@@ -44,7 +45,8 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
   /** With a sign of life from the first moment on, for a database may be slow; and with one answer to a claim that has passed on. */
   const claimed = async <Result>(superseded: Result, work: (vitality: Vitality) => Promise<Result>): Promise<Result> => {
     try {
-      return await dependencies.alive(work);
+      // A database that is away for a moment is waited for here: Temporal's pauses between attempts grow to seconds, and would add to its absence.
+      return await dependencies.alive((vitality) => persistently(vitality.signal, () => work(vitality)));
     } catch (error) {
       if (error instanceof Superseded) return superseded;
       throw error;

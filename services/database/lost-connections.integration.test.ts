@@ -54,7 +54,7 @@ describe.each(Object.entries(uses))('after the loss of every connection, a %s', 
       }
       const since = performance.now();
       await Promise.all(Array.from({ length: 30 }, () => use()));
-      expect(performance.now() - since).toBeLessThan(3_000);
+      expect(performance.now() - since).toBeLessThan(15_000);
     }
   });
 });
@@ -93,7 +93,8 @@ it('a transaction whose connection was lost reaches into no other one', async ()
 describe('a server that is killed and comes back', () => {
   let home: string;
   let server: Awaited<ReturnType<typeof startPostgres>>;
-  const bringUp = () => startPostgres({ home, onLine: () => undefined, say: () => undefined, durable: false });
+  // Durable: without it the last commits go with a killed server.
+  const bringUp = () => startPostgres({ home, onLine: () => undefined, say: () => undefined });
 
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), 'kos-lost-'));

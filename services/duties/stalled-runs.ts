@@ -37,7 +37,8 @@ async function tellFailingTasks({ system, workflows }: { system: SystemDatabase;
     order by random() limit ${asked}`;
   for (const run of quiet) {
     const attempt = (await workflows.describe(run.id))?.workflowTaskAttempt ?? 0;
-    if (attempt >= failingFromAttempt) await sql`update kos.runs set waiting_for = ${sql.json(failingTask(attempt))} where id = ${run.id} and status = 'running'`;
+    if (attempt >= failingFromAttempt)
+      await sql`update kos.runs set waiting_for = ${sql.json(failingTask(attempt))} where id = ${run.id} and status = 'running'`;
     else if (run.told) await sql`update kos.runs set waiting_for = null where id = ${run.id} and status = 'running' and waiting_for->>'kind' = 'engine'`;
   }
 }

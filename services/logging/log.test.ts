@@ -3,7 +3,11 @@ import { describeError } from './log.ts';
 
 describe('what a log line keeps of an error', () => {
   it('leaves out members that may hold data', () => {
-    const error = Object.assign(new Error('violates check constraint'), { code: '23514', detail: 'Failing row contains (secret).', extra: { arguments: 'secret' } });
+    const error = Object.assign(new Error('violates check constraint'), {
+      code: '23514',
+      detail: 'Failing row contains (secret).',
+      extra: { arguments: 'secret' },
+    });
     const described = describeError(new Error('outer', { cause: error }));
     expect(described.cause).toMatchObject({ code: '23514', message: 'violates check constraint' });
     expect(JSON.stringify(described)).not.toContain('secret');

@@ -51,7 +51,7 @@ describe('a cancel', () => {
     const askedAt = performance.now();
     await engine.cancel(runId, 'enough');
     const run = await engine.ended(runId);
-    expect(performance.now() - askedAt).toBeLessThan(4_000);
+    expect(performance.now() - askedAt).toBeLessThan(15_000);
     expect(run).toMatchObject({ status: 'cancelled', error: { message: 'The run was cancelled by prn_test: enough' } });
     expect((await engine.steps(runId)).map(({ path, status }) => [path, status])).toEqual([['hang', 'cancelled']]);
   });

@@ -136,7 +136,7 @@ steps:
     const askedAt = performance.now();
     await engine.cancel(runId);
     expect((await engine.ended(runId)).status).toBe('cancelled');
-    expect(performance.now() - askedAt).toBeLessThan(5_000);
+    expect(performance.now() - askedAt).toBeLessThan(20_000);
     expect(await countByStatus(runId)).toEqual({ succeeded: 20, cancelled: 1_480 });
     await expect.poll(async () => (await engine.workflows.openWindows(runId)).length).toBe(0);
   });

@@ -11,7 +11,12 @@ beforeAll(async () => {
 afterAll(() => engine.close());
 
 it('says on its own row that no worker polls, and takes it back when one does', async () => {
-  const deserted = connectRunWorkflows({ address: engine.address, namespace: engine.namespace, sealing: engine.sealing, taskQueue: `deserted-${randomUUID()}` });
+  const deserted = connectRunWorkflows({
+    address: engine.address,
+    namespace: engine.namespace,
+    sealing: engine.sealing,
+    taskQueue: `deserted-${randomUUID()}`,
+  });
   const plan = await engine.save('plan: standing\nsteps:\n  only: { wait: { forMs: 600000 } }\n');
   await engine.stopWorker();
   const runId = await engine.start(plan);

@@ -83,7 +83,7 @@ describe('starting', () => {
     });
     const finishedAt = performance.now();
     const answer = await pending;
-    expect(performance.now() - finishedAt).toBeLessThan(500);
+    expect(performance.now() - finishedAt).toBeLessThan(5_000);
     expect([answer.status, answer.body.output, answer.headers.get('preference-applied')]).toEqual([200, { answer: 42 }, 'wait=10']);
     const impatient = await start({ plan: 'test-plan' }, 'impatient', { prefer: 'respond-async, wait=1' });
     expect([impatient.status, impatient.body.status]).toEqual([202, 'queued']);

@@ -42,7 +42,7 @@ export interface RestartTiming {
   healthyAfterMs: number;
 }
 
-const defaultTiming: RestartTiming = { firstDelayMs: 200, maxDelayMs: 10_000, healthyAfterMs: 30_000 };
+const defaultTiming: RestartTiming = { firstDelayMs: 200, maxDelayMs: 10_000, healthyAfterMs: 10_000 };
 
 /** Doubles from the first delay up to the greatest. `deaths` counts those without a healthy spell between them, from 1. */
 export function restartDelayMs(deaths: number, timing: RestartTiming = defaultTiming): number {
