@@ -46,7 +46,9 @@ function openRenewedPool(address: DatabaseAddress, options: ConnectOptions): Ren
   // A transaction has its connection for itself.
   return renewedPool(options.forTransactions === true ? 0 : 1, (makeSocket) => {
     const socket = (): Socket => connectSocket(makeSocket(), address.host, address.port);
-    return postgres({ ...poolOptions(address, options), ...{ socket } });
+    // `socket` is an option of postgres.js that its types leave out.
+    const withSocket = { ...poolOptions(address, options), socket };
+    return postgres(withSocket);
   });
 }
 

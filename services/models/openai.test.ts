@@ -182,7 +182,7 @@ describe('failures', () => {
     ]);
     const baseUrl = server.url.replace('http://', 'http://sub:pass-word-9@');
     // Node's fetch takes no address with a password; a proxy's may.
-    const withoutUser: typeof fetch = (input, init) => fetch(String(input).replace('sub:pass-word-9@', ''), init);
+    const withoutUser: typeof fetch = (input, init) => fetch((input instanceof Request ? input.url : input.toString()).replace('sub:pass-word-9@', ''), init);
     const models = createModelService({ openai: { apiKey: 'test-key-5f2a', baseUrl }, fetch: withoutUser });
     for (const code of ['model_unauthorised', 'model_unavailable']) {
       const thrown: unknown = await models.call({ model: 'fast', prompt: 'x', signal: new AbortController().signal }).catch((error: unknown) => error);

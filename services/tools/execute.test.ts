@@ -25,7 +25,6 @@ function probe(execute: (context: ToolContext) => Promise<unknown>, changes: Par
 
 /** A tool may throw anything, also what is no Error. */
 const throwing = (thrown: unknown) => async (): Promise<never> => {
-  // oxlint-disable-next-line typescript/only-throw-error
   throw thrown;
 };
 

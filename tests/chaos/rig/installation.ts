@@ -77,7 +77,7 @@ export function makeInstallation(home: string, root = projectRoot): Installation
   const kill = async (parts: readonly PartName[]): Promise<number> => {
     const identities = await Promise.all(parts.map((part) => record(home, part)));
     const at = Date.now();
-    await Promise.all(identities.map((identity) => (identity === null ? false : signalProcess(identity, 'SIGKILL'))));
+    await Promise.all(identities.filter((identity) => identity !== null).map((identity) => signalProcess(identity, 'SIGKILL')));
     return at;
   };
 
