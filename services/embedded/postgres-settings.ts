@@ -35,6 +35,8 @@ export function postgresSettings(place: ListenPlace, durable: boolean): Record<s
     fsync: durable ? 'on' : 'off',
     synchronous_commit: durable ? 'on' : 'off',
     full_page_writes: durable ? 'on' : 'off',
+    // After a crash every file must be on the disk before recovery: one call for the file system instead of one for each of 1,300 files (0.2 s, not 2 s).
+    ...(process.platform === 'linux' ? { recovery_init_sync_method: 'syncfs' } : {}),
     // A client that vanished (SIGKILL of a worker) must not hold locks for long.
     idle_in_transaction_session_timeout: '60s',
     client_connection_check_interval: '10s',
