@@ -1,15 +1,31 @@
+/** `npm run bench`: the product's speed and memory beside what bounds them. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { projectRoot } from '#config';
 import { cpu } from './figures/cpu.ts';
 import { fanOut } from './figures/fan-out.ts';
-import type { BenchContext, Figure, FigureResult, InstallationFigure } from './figures/figure.ts';
+import type { Figure, InstallationFigure, Measured } from './figures/figure.ts';
+import { firstStep } from './figures/first-step.ts';
+import { forEach } from './figures/for-each.ts';
+import { memory } from './figures/memory.ts';
+import { secondStart } from './figures/second-start.ts';
+import { silence } from './figures/silence.ts';
 import { steps } from './figures/steps.ts';
+import { describeMachine, formatRecord, formatTable } from './report.ts';
 import { makeDriver } from './rig/driver.ts';
 import { startStack } from './rig/stack.ts';
-import { printTable } from './report.ts';
 
-const figures: (Figure | InstallationFigure)[] = [steps, fanOut, cpu];
-const names = figures.map((figure) => figure.name).join(', ');
-const usage = `npm run bench -- [--only NAME,…] [--quick] [--json FILE] [--worker-flags "…"]\n  names: ${names}\n`;
+const onStack: Figure[] = [steps, fanOut, cpu, firstStep, silence, forEach];
+const onInstallation: InstallationFigure[] = [secondStart, memory];
+const names = [...onStack, ...onInstallation].map((figure) => figure.name);
+const usage = `npm run bench -- [options]
+  --only NAMES          of ${names.join(', ')}
+  --quick               fewer repetitions: for trying, not for the record
+  --json FILE           everything that was measured, as JSON
+  --worker-flags FLAGS  for the worker's Node, e.g. --worker-flags="--cpu-prof"
+Everything in full (about 12 minutes) also writes bench/RESULTS.md.
+`;
 
 const { values } = parseArgs({
   options: {
@@ -20,30 +36,42 @@ const { values } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 });
-const say = (line: string): void => console.error(line);
-const wanted = values.only?.split(',') ?? figures.map((figure) => figure.name);
-const unknown = wanted.filter((name) => !figures.some((figure) => figure.name === name));
+const { quick } = values;
+const wanted = values.only?.split(',') ?? names;
+const unknown = wanted.filter((name) => !names.includes(name));
 if (values.help || unknown.length > 0) {
   process.stdout.write(unknown.length > 0 ? `There is no figure "${unknown.join('", "')}".\n${usage}` : usage);
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
-const results: { figure: Figure | InstallationFigure; result: FigureResult }[] = [];
-const chosen = figures.filter((figure) => wanted.includes(figure.name));
-const onStack = chosen.filter((figure): figure is Figure => 'measure' in figure);
-if (onStack.length > 0) {
-  const stack = await startStack({ workerFlags: values['worker-flags'].split(' ').filter((flag) => flag !== ''), say });
+// What is going on is for people; stdout has the table.
+const say = (line: string): void => console.error(line);
+const measured: Measured[] = [];
+await measureOnStack(onStack.filter((figure) => wanted.includes(figure.name)));
+for (const figure of onInstallation.filter(({ name }) => wanted.includes(name))) {
+  say(`Measuring ${figure.name} …`);
+  measured.push({ figure, ...(await figure.measureInstallation({ quick, say })) });
+}
+
+const machine = await describeMachine();
+console.log(formatTable(measured));
+const record = { ...machine, quick, figures: measured.map(({ figure, lines, details }) => ({ name: figure.name, bound: figure.bound, lines, details })) };
+if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(record, null, 2)}\n`);
+if (!quick && values.only === undefined) await writeFile(join(projectRoot, 'bench', 'RESULTS.md'), formatRecord(machine, measured));
+process.exit(measured.every(({ lines }) => lines.every((line) => line.met !== false)) ? 0 : 1);
+
+async function measureOnStack(figures: Figure[]): Promise<void> {
+  if (figures.length === 0) return;
+  const workerFlags = values['worker-flags'].split(' ').filter((flag) => flag !== '');
+  const stack = await startStack({ workerFlags, say });
   const driver = makeDriver(stack);
   try {
-    const context: BenchContext = { stack, driver, quick: values.quick, say };
-    for (const figure of onStack) {
+    for (const figure of figures) {
       say(`Measuring ${figure.name} …`);
-      results.push({ figure, result: await figure.measure(context) });
+      measured.push({ figure, ...(await figure.measure({ stack, driver, quick, say })) });
     }
   } finally {
     await driver.close();
     await stack.stop();
   }
 }
-for (const { result } of results) printTable(result.lines);
-process.exit(0);

@@ -38,6 +38,11 @@ export interface InstallationFigure extends Omit<Figure, 'measure'> {
   measureInstallation(context: Pick<BenchContext, 'quick' | 'say'>): Promise<FigureResult>;
 }
 
+/** What became of one figure. */
+export interface Measured extends FigureResult {
+  figure: Pick<Figure, 'name' | 'bound'>;
+}
+
 export const inMs = (milliseconds: number): string => `${milliseconds.toFixed(milliseconds < 10 ? 2 : 0)} ms`;
 export const inRatio = (ratio: number): string => `${ratio.toFixed(2)} ×`;
 export const inMegabytes = (bytes: number): string => `${(bytes / 1_000_000).toFixed(0)} MB`;

@@ -3,6 +3,7 @@ import { currentRules } from '#core/engine/decide.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import { isFinalRunStatus, type Run } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { checkPlan, savePlan } from '#services/plans/save.ts';
@@ -46,8 +47,9 @@ export function makeDriver(stack: Stack) {
   const read = (runId: string): Promise<Run> => database.inWorkspace(workspaceId, (transaction) => readRun(transaction, runId));
 
   return {
-    workspaceId,
     read,
+    query: <Row extends object>(ask: (sql: TransactionSql) => PromiseLike<readonly Row[]>): Promise<readonly Row[]> =>
+      database.inWorkspace(workspaceId, async ({ sql }) => await ask(sql)),
     async save(source: string): Promise<string> {
       const plan = checkPlan(compile, source, 'yaml');
       await database.inWorkspace(workspaceId, (transaction) => savePlan(transaction, { workspaceId, actor: principalId, source, plan }));
