@@ -65,6 +65,8 @@ async function measureOnStack(figures: Figure[]): Promise<void> {
   const workerFlags = values['worker-flags'].split(' ').filter((flag) => flag !== '');
   const stack = await startStack({ workerFlags, say });
   const driver = makeDriver(stack);
+  // Ctrl-C leaves no servers behind.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stack.stop().finally(() => process.exit(130)));
   try {
     for (const figure of figures) {
       say(`Measuring ${figure.name} …`);

@@ -18,7 +18,7 @@ import { makeToolContext, type Performed, performStep, toolOf } from './perform-
 import { persistently } from './persistently.ts';
 import { resolveInput } from './resolve-input.ts';
 import type { StepWork } from './step-work.ts';
-import { ToolFailure } from '#services/tools/tool.ts';
+import { ToolFailure, type ToolSettings } from '#services/tools/tool.ts';
 
 /** Taken and ready to be performed outside a transaction. */
 interface Begun {
@@ -30,7 +30,11 @@ interface Begun {
 /** One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. */
 export async function executeStep(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
   const effect = effectOf(dependencies, work.compiled);
-  const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, (transaction) => begin(dependencies, transaction, work, effect));
+  const { workspaceId } = work.claim;
+  // A pure tool works inside its step's transaction. Asking for its settings there would wait for a second connection while it holds one: as many such
+  // steps as there are connections would wait for each other for ever.
+  const settings = effect === 'pure' && 'tool' in work.compiled.definition ? await dependencies.toolSettings(workspaceId) : undefined;
+  const begun = await dependencies.database.inWorkspace(workspaceId, (transaction) => begin(dependencies, transaction, work, effect, settings));
   if ('outcome' in begun || 'retryInMs' in begun) return begun;
   const key = workKeyOf(work, begun.step);
   const performed = await work.underWay.join(key, work.signal, (signal) => perform(dependencies, work, effect, begun, signal));
@@ -73,7 +77,13 @@ function effectOf(dependencies: RunActivityDependencies, compiled: CompiledStep)
   return 'idempotent';
 }
 
-async function begin(dependencies: RunActivityDependencies, transaction: Transaction, work: StepWork, effect: Effect): Promise<Begun | Tried> {
+async function begin(
+  dependencies: RunActivityDependencies,
+  transaction: Transaction,
+  work: StepWork,
+  effect: Effect,
+  settings: ToolSettings | undefined,
+): Promise<Begun | Tried> {
   const { sql } = transaction;
   const { claim, compiled } = work;
   const place: StepPlace = {
@@ -110,6 +120,7 @@ async function begin(dependencies: RunActivityDependencies, transaction: Transac
       input,
       signal: AbortSignal.any([work.signal, AbortSignal.timeout(compiled.timeoutMs)]),
       repeated: false,
+      settings,
     });
     return await endInSuccess(ending, performed);
   } catch (thrown) {

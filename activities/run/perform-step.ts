@@ -3,7 +3,7 @@ import { KosError } from '#core/errors.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { Claim } from '#core/engine/claim.ts';
 import { executeTool } from '#services/tools/execute.ts';
-import type { Tool, ToolContext } from '#services/tools/tool.ts';
+import type { Tool, ToolContext, ToolSettings } from '#services/tools/tool.ts';
 import { effectKeyOf } from '#services/runs/ledger/effects.ts';
 import type { ModelCallRecord } from '#services/runs/ledger/record-outcome.ts';
 import type { TakenStep } from '#services/runs/ledger/take-step.ts';
@@ -29,6 +29,8 @@ export interface Performance {
   signal: AbortSignal;
   /** An earlier call under the same effect key has no known outcome. */
   repeated: boolean;
+  /** What tools may reach, where it was read ahead. */
+  settings?: ToolSettings | undefined;
 }
 
 const plain = (output: Json, metadata: JsonObject = {}): Performed => ({ output, metadata, costMicros: 0 });
@@ -69,7 +71,7 @@ export async function makeToolContext(dependencies: RunActivityDependencies, per
     effectKey: effectKeyOf(claim.runId, step.path),
     attempt: step.attempt,
     signal,
-    settings: await persistently(signal, () => dependencies.toolSettings(claim.workspaceId)),
+    settings: performance.settings ?? (await persistently(signal, () => dependencies.toolSettings(claim.workspaceId))),
     openSecret: (handle, host) => persistently(signal, () => dependencies.secrets.open(claim.workspaceId, handle, host)),
   };
 }

@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import pino from 'pino';
@@ -18,6 +17,7 @@ import { openInstallation } from '#services/installation/installation.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
 import { createDataConverter } from '#services/temporal/data-converter.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
+import { makeServersFolder } from '#tests/rig/servers.ts';
 import { startProgram, type Program } from './program.ts';
 
 export const floorTaskQueue = 'floor';
@@ -32,7 +32,7 @@ export type Stack = Awaited<ReturnType<typeof startStack>>;
  * besides answering (outbox, reconciler, pruning, sequencer). Beside it the floor's worker, with the same options on the same server.
  */
 export async function startStack(options: { workerFlags: string[]; say: (line: string) => void }) {
-  const home = await mkdtemp(join(tmpdir(), 'kos-bench-'));
+  const home = await makeServersFolder('kos-bench-');
   const { cache } = readConfiguration(environment);
   const ignore = (): void => undefined;
   const [postgres, temporal] = await Promise.all([

@@ -28,9 +28,7 @@ const folderPrefix = 'kos-tests-';
 
 /** One Postgres and one Temporal in a folder of their own. Nothing is flushed to disk: they live no longer than the test run. */
 export async function startTestServers(environment: Record<string, string | undefined>): Promise<RunningTestServers> {
-  await sweepLeftovers();
-  const home = await mkdtemp(join(tmpdir(), folderPrefix));
-  await recordPart(home, 'starter', await ownIdentity());
+  const home = await makeServersFolder(folderPrefix);
   const { cache } = readConfiguration(environment);
   const say = (message: string): void => console.info(message);
   const lastLines: string[] = [];
@@ -50,11 +48,19 @@ export async function startTestServers(environment: Record<string, string | unde
   };
 }
 
-/** A test run that was killed leaves its servers and folder; the next one ends them, if their starter is gone. */
-async function sweepLeftovers(): Promise<void> {
+/** A folder for servers that live no longer than this process; what killed ones have left under the same prefix is swept. */
+export async function makeServersFolder(prefix: string): Promise<string> {
+  await sweepLeftovers(prefix);
+  const home = await mkdtemp(join(tmpdir(), prefix));
+  await recordPart(home, 'starter', await ownIdentity());
+  return home;
+}
+
+/** A run that was killed leaves its servers and folder; the next one ends them, if their starter is gone. */
+async function sweepLeftovers(prefix: string): Promise<void> {
   await mkdir(tmpdir(), { recursive: true });
   for (const name of await readdir(tmpdir())) {
-    if (!name.startsWith(folderPrefix)) continue;
+    if (!name.startsWith(prefix)) continue;
     const home = join(tmpdir(), name);
     const starter = await readJsonFile(join(home, 'run', 'starter.json'));
     if (starter === null || (await isRunning(starter as ProcessIdentity))) continue;
