@@ -67,6 +67,16 @@ describe('a transaction', () => {
     expect(await settingsOf(workspaceId)).toEqual([{ version: 1 }]);
   });
 
+  it('asks for no second connection while it holds one', async () => {
+    await expect(rig.database.inWorkspace(workspaceId, () => settingsOf(workspaceId))).rejects.toThrow(/second connection/);
+    let later: (() => Promise<unknown>) | undefined;
+    await rig.database.inWorkspace(workspaceId, async ({ sql }) => {
+      await sql`select 1`;
+      later = async () => await settingsOf(workspaceId);
+    });
+    expect(await later?.()).toEqual([{ version: 1 }]);
+  });
+
   it('cannot be used after its end', async () => {
     let late: (() => Promise<unknown>) | null = null;
     await rig.database.inWorkspace(workspaceId, async ({ sql }) => {

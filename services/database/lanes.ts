@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { RenewedPool } from './renewed-pool.ts';
 import type { Sql, TransactionSql } from './sql.ts';
 
@@ -17,8 +18,13 @@ export class Lanes {
     this.free = [...lanes];
   }
 
-  /** `opening` is sent ahead of the work's first query, in the same packet: plain SQL without parameters that begins the transaction. */
+  /**
+   * A work that asks for a second lane while it holds one is refused: as many of them as there are lanes would wait for each other for ever.
+   *
+   * `opening` is sent ahead of the work's first query, in the same packet: plain SQL without parameters that begins the transaction.
+   */
   async transact<Result>(opening: string, work: (sql: TransactionSql, commit: () => void) => Promise<Result>): Promise<Result> {
+    if (within.getStore()?.over === false) throw new Error('A transaction asked for a second connection: read ahead of it, or use its own.');
     const lane = await this.take();
     try {
       // Bound to this pool: what the work still asks for when its connection is lost must not reach another session.
@@ -53,13 +59,16 @@ export class Lanes {
   }
 }
 
+/** The transaction that the present code is part of. What it started and left behind outlives it. */
+const within = new AsyncLocalStorage<{ over: boolean }>();
+
 async function runTransaction<Result>(lane: Sql, opening: string, work: (sql: TransactionSql, commit: () => void) => Promise<Result>): Promise<Result> {
-  let over = false;
+  const present = { over: false };
   let committing: Promise<Ended> | null = null;
   // What the work does after its end (a branch that nobody waited for) must not reach the next transaction on this lane.
   const sql = new Proxy(lane, {
     apply: (target, self, args) => {
-      if (over) throw new Error('This transaction is over.');
+      if (present.over) throw new Error('This transaction is over.');
       return Reflect.apply(target, self, args) as unknown;
     },
   });
@@ -69,8 +78,11 @@ async function runTransaction<Result>(lane: Sql, opening: string, work: (sql: Tr
   };
   const begun = lane.unsafe(opening).execute();
   const session = (): number | undefined => (begun as { state?: { pid?: number } }).state?.pid;
-  const [opened, worked] = await Promise.allSettled([begun.then(session), work(sql as unknown as TransactionSql, () => void commit())]);
-  over = true;
+  const [opened, worked] = await Promise.allSettled([
+    begun.then(session),
+    within.run(present, () => work(sql as unknown as TransactionSql, () => void commit())),
+  ]);
+  present.over = true;
   if (opened.status === 'rejected' || worked.status === 'rejected') {
     // Sent already, a commit of what failed is a roll-back; and where the connection is gone, so is the transaction.
     const reason = (opened.status === 'rejected' ? opened.reason : worked.status === 'rejected' ? worked.reason : undefined) as Error;
