@@ -34,8 +34,13 @@ interface StartRow {
 
 export const freeBytesAtLeast = 1_000_000_000;
 
-/** Two processes may send: a row that one has taken is left to it for this long. */
-const leaseSeconds = 10;
+/**
+ * Two processes may send: a row that one has taken is left to it for this long. Short, for one that dies with it leaves the row waiting; sent twice, a
+ * row does what it does once (a second start finds the first, Signals are reminders).
+ */
+const leaseSeconds = 2;
+/** Temporal is mostly away for a moment: what waits for it goes on this much later than it does. */
+const longestRetrySeconds = 3;
 const batch = 50;
 const idlePauseMs = 250;
 const lowDiskPauseSeconds = 5;
@@ -64,7 +69,7 @@ async function sendRow(options: OutboxOptions, row: OutboxRow): Promise<void> {
   const { sql } = options.system;
   const sent = await send(options, row).catch((error: unknown): Sent => {
     const because = error instanceof Error ? error.message : String(error);
-    return { done: false, afterSeconds: Math.min(30, 0.2 * 2 ** Math.min(row.attempts, 10)), because };
+    return { done: false, afterSeconds: Math.min(longestRetrySeconds, 0.2 * 2 ** Math.min(row.attempts, 10)), because };
   });
   if (sent.done) await sql`delete from kos.outbox where id = ${row.id}`;
   else
