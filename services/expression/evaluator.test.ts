@@ -56,7 +56,7 @@ describe('evaluator', () => {
     const endless = evaluate('${range(9000).map(a, range(9000).map(b, a * b)).size()}');
     const pause = await longestPause(endless);
     await expect(endless).rejects.toMatchObject({ code: 'expression_budget' });
-    expect(pause).toBeLessThan(200);
+    expect(pause).toBeLessThan(2_000);
   });
 
   it('ends a regular expression that backtracks without end', async () => {

@@ -52,6 +52,8 @@ export class ProcessRunner implements Runner {
     if (answer instanceof KosError) throw answer;
     if (answer.kind === 'done') return answer.value;
     const { code, message, fix, status, retryable } = answer;
+    // What overran may still bring its process down: the next job must not be there when it does.
+    if (code === 'expression_budget') await this.end();
     throw new KosError({ code, message, fix, status, retryable });
   }
 
