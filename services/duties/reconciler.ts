@@ -18,21 +18,19 @@ export interface ReconcilerOptions {
 const everyMs = 10_000;
 /** Younger runs may still be on their way to Temporal, or to its visibility store. */
 const settledAfterSeconds = 5;
-/** One reconciler at a time, whatever process it is in. */
-const reconcilerLock = 7_205_016_003;
-
 interface OpenRun {
   id: string;
   workspaceId: string;
+  generation: number;
 }
 
-/** Compares what Postgres holds open with what Temporal runs, at start and every 10 s, and mends the difference. */
+/**
+ * Compares what Postgres holds open with what Temporal runs, at start and every 10 s, and mends the difference. Several processes may do so at once: what
+ * one of them has mended is of another generation, or closed.
+ */
 export function startReconciler(options: ReconcilerOptions): Duty {
   return repeat('reconciler', options.log, async () => {
-    await options.system.sql.begin(async (sql) => {
-      const [lock] = await sql<{ mine: boolean }[]>`select pg_try_advisory_xact_lock(${reconcilerLock}) as mine`;
-      if (lock?.mine === true) await reconcile(options);
-    });
+    await reconcile(options);
     return everyMs;
   });
 }
@@ -52,7 +50,7 @@ export async function reconcile(options: ReconcilerOptions): Promise<void> {
 /** Open here, already told to Temporal, and not just now. */
 async function openRuns({ sql }: SystemDatabase): Promise<OpenRun[]> {
   return await sql<OpenRun[]>`
-    select r.id, r.workspace_id as "workspaceId" from kos.runs r
+    select r.id, r.workspace_id as "workspaceId", r.generation from kos.runs r
     where r.status in ('queued', 'running', 'waiting', 'paused') and r.created_at < clock_timestamp() - make_interval(secs => ${settledAfterSeconds})
       and not exists (select 1 from kos.outbox o where o.run_id = r.id and o.kind = 'start')`;
 }
@@ -61,7 +59,7 @@ async function mend({ system, workflows, log }: ReconcilerOptions, run: OpenRun)
   const execution = await workflows.describe(run.id);
   if (execution?.status === 'running') return;
   await system.sql.begin(async (sql) => {
-    const [row] = await sql<{ status: RunStatus }[]>`select status from kos.runs where id = ${run.id} for update`;
+    const [row] = await sql<{ status: RunStatus }[]>`select status from kos.runs where id = ${run.id} and generation = ${run.generation} for update`;
     if (row === undefined || isFinalRunStatus(row.status)) return;
     const ending = execution === null ? null : endingOutside(execution);
     if (ending === null) {
@@ -75,7 +73,7 @@ async function mend({ system, workflows, log }: ReconcilerOptions, run: OpenRun)
 }
 
 /** Raises the generation, so that nothing of the lost chain can write any more, and orders a start from Postgres. */
-export async function orderResume(sql: TransactionSql, run: OpenRun): Promise<void> {
+export async function orderResume(sql: TransactionSql, run: Pick<OpenRun, 'id' | 'workspaceId'>): Promise<void> {
   await sql`update kos.runs set generation = generation + 1, claimed_by = null where id = ${run.id}`;
   await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${run.workspaceId}, ${run.id}, 'start', ${sql.json({ resume: true })})`;
   await recordAudit(sql, [{ workspaceId: run.workspaceId, actor: 'kos', action: 'run.resume', subject: run.id, data: { because: 'missing in Temporal' } }]);
@@ -104,7 +102,7 @@ function endingOutside(execution: ExecutionFacts): RunEnding | null {
   }
 }
 
-async function closeFromOutside(sql: TransactionSql, run: OpenRun, ending: RunEnding): Promise<void> {
+async function closeFromOutside(sql: TransactionSql, run: Pick<OpenRun, 'id' | 'workspaceId'>, ending: RunEnding): Promise<void> {
   await closeWhatIsOpen(sql, run.workspaceId, run.id);
   await sql`
     update kos.runs set status = ${ending.status}, error = ${ending.error === null ? null : sql.json(ending.error)}, waiting_for = null, finished_at = clock_timestamp()
