@@ -9,8 +9,9 @@ import type { Credentials } from '#cli/credentials.ts';
 import { KosError } from '#core/errors.ts';
 import { openPool, type Sql } from '#services/database/connect.ts';
 import { readPartFacts } from '#services/embedded/part.ts';
-import { isRunning, type ProcessIdentity, signalProcess, waitUntilGone } from '#services/embedded/process-identity.ts';
+import { type ProcessIdentity, signalProcess, waitUntilGone } from '#services/embedded/process-identity.ts';
 import { readJsonFile } from '#services/embedded/run-records.ts';
+import { withChildren } from './process-tree.ts';
 
 export const partNames = ['supervisor', 'postgres', 'temporal', 'worker', 'api'] as const;
 export type PartName = (typeof partNames)[number];
@@ -24,8 +25,8 @@ export interface Installation {
   stop: () => Promise<void>;
   /** SIGKILL; returns the instant, ms since 1970. */
   kill: (parts: readonly PartName[]) => Promise<number>;
-  signal: (part: PartName, signal: NodeJS.Signals) => Promise<void>;
-  isUp: (part: PartName) => Promise<boolean>;
+  /** To the part and the processes that it has started; of the supervisor, to itself alone. */
+  signalAll: (part: PartName, signal: NodeJS.Signals) => Promise<void>;
   /** What a patient person does: the same request again, under the same key, until somebody answers. */
   patiently: <Result>(ask: (client: Client) => Promise<Result>) => Promise<Result>;
   /** Looks into the database as its administrator: what kOS says of itself is checked against what is there. */
@@ -98,13 +99,10 @@ export function makeInstallation(home: string, root = projectRoot): Installation
     stop,
     kill,
     query,
-    signal: async (part, signal) => {
+    signalAll: async (part, signal) => {
       const identity = await record(home, part);
-      if (identity !== null) await signalProcess(identity, signal);
-    },
-    isUp: async (part) => {
-      const identity = await record(home, part);
-      return identity !== null && (await isRunning(identity));
+      if (identity === null) throw new Error(`There is no record of ${part} in ${home}/run.`);
+      for (const pid of part === 'supervisor' ? [identity.pid] : await withChildren(identity.pid)) process.kill(pid, signal);
     },
     patiently: async (ask) => {
       const client = createClient(() => readCredentials(home));

@@ -50,11 +50,13 @@ export async function statusOf(installation: Installation, runId: string): Promi
 /** Returns those that have not ended in time. */
 export async function waitForEnds(installation: Installation, loads: readonly Load[], timeoutMs = endTimeoutMs): Promise<Load[]> {
   const until = performance.now() + timeoutMs;
-  let open = [...loads];
-  while (open.length > 0 && performance.now() < until) {
+  const open = [...loads];
+  while (open.length > 0) {
     const [first] = open;
-    if (first !== undefined && isFinalRunStatus(await statusOf(installation, first.runId))) open = open.slice(1);
-    else await sleep(100);
+    if (first !== undefined && isFinalRunStatus(await statusOf(installation, first.runId))) open.shift();
+    else if (performance.now() < until) await sleep(100);
+    else break;
   }
-  return open;
+  const statuses = await Promise.all(open.map(({ runId }) => statusOf(installation, runId)));
+  return open.filter((_load, index) => !isFinalRunStatus(statuses[index] ?? ''));
 }
