@@ -46,6 +46,7 @@ export async function readPartFacts(file: string | undefined): Promise<PartFacts
  * once and lets go of what keeps the process alive: it then ends by itself, or after `graceMs` whatever is still open.
  */
 export function endWithSupervisor(stop: () => Promise<void>, graceMs: number): void {
+  showSignsOfLife();
   let ending = false;
   const end = (): void => {
     if (ending) return;
@@ -66,4 +67,13 @@ export function endWithSupervisor(stop: () => Promise<void>, graceMs: number): v
   // debugger say), and only signals end the part.
   if (process.connected === false) end();
   else if (process.connected) process.once('disconnect', end);
+}
+
+const signOfLifeEveryMs = 2_000;
+
+/** The supervisor ends a part whose event loop has stood still for 20 s: a process that hangs serves nobody and never dies by itself. */
+function showSignsOfLife(): void {
+  setInterval(() => {
+    if (process.connected) process.send?.('alive', undefined, undefined, () => undefined);
+  }, signOfLifeEveryMs).unref();
 }

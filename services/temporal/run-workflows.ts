@@ -53,10 +53,13 @@ export interface RunWorkflowsOptions {
 
 const defaultWorkflowTaskTimeoutMs = 3_000;
 
+/** A server on this machine is never asked through a proxy, whatever `http_proxy` says; one elsewhere may have to be. */
+const channelArguments = (address: string): Record<string, number> => (/^(127\.|localhost:|\[::1\])/.test(address) ? { 'grpc.enable_http_proxy': 0 } : {});
+
 export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows {
   const { namespace } = options;
   const taskQueue = options.taskQueue ?? runsTaskQueue;
-  const connection = Connection.lazy({ address: options.address, connectTimeout: '3s' });
+  const connection = Connection.lazy({ address: options.address, connectTimeout: '3s', channelArgs: channelArguments(options.address) });
   const client = new Client({ connection, namespace, dataConverter: createDataConverter({ sealing: options.sealing, namespace, refuse: 'throw' }) });
   const workspaceKey = defineSearchAttributeKey(workspaceSearchAttribute, 'KEYWORD');
 

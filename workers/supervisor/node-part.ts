@@ -3,6 +3,7 @@ import type { StopStep } from '#services/embedded/child-process.ts';
 import { forgetPart, recordPart, sweepPart } from '#services/embedded/run-records.ts';
 import { KosError } from '#core/errors.ts';
 import { lastWords } from './log-files.ts';
+import { type Pulse, watchPulse } from './pulse.ts';
 import type { PartDefinition } from './supervised-part.ts';
 
 /** One of our own programs: worker, API. */
@@ -36,6 +37,7 @@ export function defineNodePart(options: NodePartOptions): PartDefinition<null> {
       const swept = await sweepPart(home, program.name, steps);
       if (swept !== null) options.say(`Stopped the ${program.name} that an earlier start had left behind (process ${swept}).`);
       const lastLines: string[] = [];
+      let pulse: Pulse | undefined;
       const child = await startChild({
         name: program.name,
         file: process.execPath,
@@ -47,8 +49,13 @@ export function defineNodePart(options: NodePartOptions): PartDefinition<null> {
           if (lastLines.length > 30) lastLines.shift();
           options.onLine(line);
         },
-        channel: () => undefined,
+        channel: () => pulse?.beat(),
       });
+      pulse = watchPulse(() => {
+        options.say(`The ${program.name} lives but has shown no sign of life for 20 s: it is ended and started again.`);
+        void child.stop([]);
+      });
+      void child.exited.then(() => pulse?.stop());
       await recordPart(home, program.name, child.identity);
       if (await endsWithin(child.exited, firstBreathMs)) throw endedAtOnce(program.name, describeExit(await child.exited), lastLines);
       return {
