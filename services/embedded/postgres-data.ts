@@ -39,6 +39,7 @@ export async function prepareDataFolder(options: DataFolderOptions): Promise<str
   await removeDrafts(options.home);
   if (!(await isFinished(folder))) {
     await setAside(folder, options.say);
+    await warnOfLostDatabase(options, folder);
     await initialise(folder, options);
   }
   if (options.account !== undefined) await giveFolderTo(folder, options.account);
@@ -57,6 +58,13 @@ async function isFinished(folder: string): Promise<boolean> {
     fix: `Put the folder back from a backup, or move it away to start with an empty database.`,
     status: 500,
   });
+}
+
+/** The roles' passwords are written once a database stands: there was one here. */
+async function warnOfLostDatabase(options: DataFolderOptions, folder: string): Promise<void> {
+  if (!(await exists(join(options.home, 'keys', 'database-roles.json')))) return;
+  options.say(`The database of this KOS_HOME is gone (${folder} is missing, its keys are there): kOS starts with an empty one.`);
+  options.say('If it was moved, stop kOS now, remove the new folder and put the old one back.');
 }
 
 /** Nothing of ours leaves a folder here without the marker, so it is somebody's half-made or foreign one: kept under another name. */
