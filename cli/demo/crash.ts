@@ -12,6 +12,7 @@ import { endedItems, splitItemPath, type StepTree } from '../run/step-tree.ts';
 import { createProgress } from '../run/start.ts';
 import { describeDuration } from '../times.ts';
 import { newIdempotencyKey } from '../transport.ts';
+import { noteSign, type Silence, silenceSince } from './silence.ts';
 import { countTraces, type TraceCount } from './traces.ts';
 
 const plan = 'fan-out';
@@ -22,8 +23,7 @@ interface Crash {
   at: number;
   /** Items done when it was killed. */
   done: number;
-  /** Instant of the first step that began or ended afterwards: another worker's. Null: none yet. */
-  workAgainAt: number | null;
+  silence: Silence;
 }
 
 /** `kai demo crash`: exit code 0 only if every item has left exactly one trace. */
@@ -74,13 +74,12 @@ async function killWorker(home: string, done: number): Promise<Crash> {
   if (worker === null || !(await signalProcess(worker, 'SIGKILL'))) {
     throw new KosError({ code: 'worker_gone', message: 'The worker was gone before it could be killed.', fix: 'kai doctor', status: 409 });
   }
-  return { pid: worker.pid, at: Date.now(), done, workAgainAt: null };
+  return { pid: worker.pid, done, silence: silenceSince(Date.now()) };
 }
 
-/** Events are stamped by the database: what bears a later time than the kill was done by another worker. */
+/** Events are stamped by the database, on this machine's clock. */
 function noteWork(crash: Crash, event: KosEvent): void {
-  const at = Date.parse(event.at);
-  if (crash.workAgainAt === null && event.type.startsWith('step.') && at > crash.at) crash.workAgainAt = at;
+  if (event.type.startsWith('step.')) crash.silence = noteSign(crash.silence, Date.parse(event.at));
 }
 
 interface WorkCount {
@@ -118,7 +117,7 @@ interface Report {
 function report(invocation: Invocation, { runId, items, crash, traces, work }: Report): void {
   const { output } = invocation;
   const exact = crash !== null && traces.exact === items && traces.foreign === 0;
-  const silenceMs = crash === null || crash.workAgainAt === null ? null : crash.workAgainAt - crash.at;
+  const silenceMs = crash?.silence.longestMs ?? null;
   invocation.exitCode = exact ? exitCodes.ok : exitCodes.error;
   if (output.json) {
     output.document({ runId, items, killedPid: crash?.pid ?? null, doneWhenKilled: crash?.done ?? null, silenceMs, ...work, ...traces, ok: exact });
@@ -128,7 +127,7 @@ function report(invocation: Invocation, { runId, items, crash, traces, work }: R
   const also = traces.foreign === 0 ? '' : `, ${traces.foreign} files that belong to no item`;
   output.data(`${items} items: ${traces.exact} have left exactly one trace, ${traces.missing} none, ${traces.doubled} several${also}.`);
   output.data(`${work.attempts} attempts; ${work.foundDone} effects were asked for again after the kill, and found done.`);
-  if (silenceMs !== null) output.data(`Work went on ${describeDuration(silenceMs)} after the kill.`);
+  if (silenceMs !== null) output.data(`The longest silence after the kill: ${describeDuration(silenceMs)}.`);
   if (crash === null) output.data(red('The run was over before the worker could be killed: try more items (--items 1000).'));
   else output.data(exact ? green('Nothing was lost, nothing was done twice.') : red('The effects are not exact. This must not happen: please report it.'));
 }
