@@ -19,8 +19,6 @@ const plan = 'fan-out';
 
 interface Crash {
   pid: number;
-  /** Milliseconds since the epoch. */
-  at: number;
   /** Items done when it was killed. */
   done: number;
   silence: Silence;
