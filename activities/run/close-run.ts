@@ -8,11 +8,13 @@ import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { classifyFailure } from './failure.ts';
+import type { KnownRun } from './known-runs.ts';
 
 export interface RunWork {
   claim: Claim;
   facts: RunFacts;
   executable: ExecutablePlan;
+  known: KnownRun;
 }
 
 /** For the step that alone remains: its good end and the run's are one transaction. */
@@ -67,7 +69,7 @@ async function cancelReason(sql: TransactionSql, runId: string): Promise<Outcome
 /** The plan's `output` decides: where it cannot be evaluated, the run has failed though its steps have not. */
 async function endingByOutput(dependencies: RunActivityDependencies, sql: TransactionSql, work: RunWork): Promise<RunEnding> {
   const { plan } = work.executable;
-  const results = await loadResults(sql, work.claim.runId, plan.outputReads);
+  const results = work.known.resultsOf(plan.outputReads) ?? (await loadResults(sql, work.claim.runId, plan.outputReads));
   try {
     const output = await dependencies.evaluator.evaluate(plan.output, makeScope(work.facts, new Date(0), results, null));
     return { status: 'succeeded', output, error: null };

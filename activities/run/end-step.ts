@@ -12,7 +12,7 @@ import type { Performed } from './perform-step.ts';
 import type { StepWork } from './step-work.ts';
 
 /** What came of one try at a step: an outcome for good, or the time until its next attempt, ms. */
-export type Tried = { outcome: Outcome } | { retryInMs: number };
+export type Tried = { outcome: Outcome /** Of a step that succeeded. */; output?: Json } | { retryInMs: number };
 
 /** What a repeat may do. `askable`: as effectful, but the tool can find out whether its effect happened. */
 export type Effect = 'pure' | 'idempotent' | 'askable' | 'effectful';
@@ -40,7 +40,7 @@ export async function endInSuccess(ending: Ending, performed: Performed): Promis
     modelCall === undefined ? undefined : recordModelCall(sql, claim, step, modelCall),
   ]);
   await work.alsoAtEnd?.(sql);
-  return { outcome: 's' };
+  return { outcome: 's', output };
 }
 
 /** It did its work, and its output cannot be kept. */

@@ -16,6 +16,7 @@ import { type Effect, endCancelled, type Ending, endInFailure, endInSuccess, end
 import { AttemptLost, classifyFailure, type StepFailure, stepTimedOut } from './failure.ts';
 import { makeToolContext, type Performed, performStep, toolOf } from './perform-step.ts';
 import { persistently } from './persistently.ts';
+import { type Attempted, recordAtOnce } from './pure-step.ts';
 import { resolveInput } from './resolve-input.ts';
 import type { StepWork } from './step-work.ts';
 import { ToolFailure, type ToolSettings } from '#services/tools/tool.ts';
@@ -30,11 +31,30 @@ interface Begun {
 /** One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. */
 export async function executeStep(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
   const effect = effectOf(dependencies, work.compiled);
+  const tried = effect === 'pure' ? await executePure(dependencies, work) : await executeEffect(dependencies, work, effect);
+  // What was recorded is known from here on to those who come after.
+  if ('output' in tried && tried.output !== undefined && work.item === null) work.known.addOutput(work.compiled.id, tried.output);
+  return tried;
+}
+
+async function executePure(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
   const { workspaceId } = work.claim;
-  // A pure tool works inside its step's transaction. Asking for its settings there would wait for a second connection while it holds one: as many such
+  // A pure tool may work inside its step's transaction. Asking for its settings there would wait for a second connection while it holds one: as many such
   // steps as there are connections would wait for each other for ever.
-  const settings = effect === 'pure' && 'tool' in work.compiled.definition ? await dependencies.toolSettings(workspaceId) : undefined;
-  const begun = await dependencies.database.inWorkspace(workspaceId, (transaction) => begin(dependencies, transaction, work, effect, settings));
+  const settings = 'tool' in work.compiled.definition ? await dependencies.toolSettings(workspaceId) : undefined;
+  const atOnce = await recordAtOnce(dependencies, work, placeOf(work), settings);
+  if ('tried' in atOnce) return atOnce.tried;
+  const begun = await dependencies.database.inWorkspace(workspaceId, (transaction) =>
+    begin(dependencies, transaction, work, 'pure', settings, atOnce.attempted),
+  );
+  if ('outcome' in begun || 'retryInMs' in begun) return begun;
+  throw new Error(`The pure step ${begun.step.path} was begun and not ended.`);
+}
+
+async function executeEffect(dependencies: RunActivityDependencies, work: StepWork, effect: Effect): Promise<Tried> {
+  const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, (transaction) =>
+    begin(dependencies, transaction, work, effect, undefined, null),
+  );
   if ('outcome' in begun || 'retryInMs' in begun) return begun;
   const key = workKeyOf(work, begun.step);
   const performed = await work.underWay.join(key, work.signal, (signal) => perform(dependencies, work, effect, begun, signal));
@@ -42,6 +62,13 @@ export async function executeStep(dependencies: RunActivityDependencies, work: S
   work.underWay.forget(key);
   return tried;
 }
+
+const placeOf = ({ compiled, item }: StepWork): StepPlace => ({
+  path: item === null ? compiled.id : `${compiled.id}[${item}]`,
+  step: compiled.number,
+  item,
+  kind: compiled.kind,
+});
 
 /** One attempt of the step: attempts of the activity may come and go meanwhile. */
 const workKeyOf = (work: StepWork, step: TakenStep): string => `${effectKeyOf(work.claim.runId, step.path)}#${step.attempt}`;
@@ -83,15 +110,11 @@ async function begin(
   work: StepWork,
   effect: Effect,
   settings: ToolSettings | undefined,
+  attempted: Attempted | null,
 ): Promise<Begun | Tried> {
   const { sql } = transaction;
   const { claim, compiled } = work;
-  const place: StepPlace = {
-    path: work.item === null ? compiled.id : `${compiled.id}[${work.item}]`,
-    step: compiled.number,
-    item: work.item,
-    kind: compiled.kind,
-  };
+  const place = placeOf(work);
   const reads = [...new Set([...compiled.reads.input, ...(work.item === null ? compiled.reads.when : [])])];
   // Sent together, answered together: one round trip.
   const [header, step, results, needs] = await Promise.all([
@@ -105,9 +128,11 @@ async function begin(
   const ending: Ending = { ...transaction, work, step, effect };
   if (header.cancelRequested) return await endCancelled(ending);
   const startedAt = await markWorking(sql, claim, header);
+  work.known.startedAt = startedAt;
   if (needs === 'skip') return await endSkipped(ending, 'a step that it needs was skipped');
   const scope = makeScope(work.facts, startedAt, results, work.item === null ? null : { value: step.input, index: work.item });
   try {
+    if (attempted !== null) return await endAttempted(ending, attempted);
     if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return await endSkipped(ending, 'its "when" is false');
     const approved = await approvedInput(sql, work);
     if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');
@@ -129,6 +154,12 @@ async function begin(
     if (failure === null) throw thrown;
     return await endInFailure(ending, { ...failure, effect: 'none' }, header);
   }
+}
+
+/** Its work is done, in the one way or the other: only its row was to be taken. */
+async function endAttempted(ending: Ending, attempted: Attempted): Promise<Tried> {
+  if ('thrown' in attempted) throw attempted.thrown;
+  return await endInSuccess(ending, attempted.performed);
 }
 
 async function beginEffect({ sql, commit }: Transaction, work: StepWork, step: TakenStep, input: Json, effect: Effect): Promise<Begun> {

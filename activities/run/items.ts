@@ -38,6 +38,8 @@ export async function openItems(dependencies: RunActivityDependencies, work: Run
       const count = await insertItems(sql, claim, { path: compiled.id, step: stepNumber, kind: compiled.kind }, items);
       await sql`update kos.steps set metadata = metadata || ${sql.json({ items: count })} where run_id = ${claim.runId} and path = ${compiled.id}`;
       await recordStarted(sql, claim, step, { items: count });
+      work.known.startedAt = startedAt;
+      work.known.addItems(stepNumber, items);
       return { count };
     } catch (thrown) {
       return await openingFailed(sql, work, compiled, step, thrown, alone);

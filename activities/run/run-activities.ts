@@ -12,6 +12,7 @@ import { closeRun, closeWithLastStep } from './close-run.ts';
 import type { RunActivityDependencies, Vitality } from './dependencies.ts';
 import { executeStep } from './execute-step.ts';
 import { joinItems, openItems, stepOf } from './items.ts';
+import { KnownRuns } from './known-runs.ts';
 import { persistently } from './persistently.ts';
 import { skipSteps } from './skip-steps.ts';
 import { openWait, settleWait } from './waits.ts';
@@ -36,10 +37,11 @@ const chainBudgetMs = 5_000;
 export function createRunActivities(dependencies: RunActivityDependencies) {
   const { database } = dependencies;
   const underWay = new WorkUnderWay();
+  const knownRuns = new KnownRuns();
 
   const workOn = async (claim: Claim) => {
     const facts = await dependencies.facts.get(claim);
-    return { claim, facts, executable: await dependencies.plans.get(facts) };
+    return { claim, facts, executable: await dependencies.plans.get(facts), known: knownRuns.of(claim) };
   };
 
   /** With a sign of life from the first moment on, for a database may be slow; and with one answer to a claim that has passed on. */

@@ -3,6 +3,7 @@ import type { CompiledStep } from '#core/plan/compiled.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
 import type { RunFacts } from '#services/runs/ledger/header.ts';
+import type { KnownRun } from './known-runs.ts';
 import type { WorkUnderWay } from './work-under-way.ts';
 
 /** One step, or one item of one, to be tried. */
@@ -16,6 +17,7 @@ export interface StepWork {
   alone: boolean;
   signal: AbortSignal;
   underWay: WorkUnderWay;
+  known: KnownRun;
   /** Written in the transaction of a good end: the run's own end, when this step is its last. */
   alsoAtEnd?: (sql: TransactionSql) => Promise<void>;
 }

@@ -38,6 +38,8 @@ interface Ending {
 /** Outputs above this many bytes stand in a row of their own, so that lists of steps stay light. */
 const inlineOutputBytes = 32_768;
 
+export const outputIsInline = (output: Json): boolean => Buffer.byteLength(JSON.stringify(output)) <= inlineOutputBytes;
+
 export const stepOutputBytesAtMost = 8_000_000;
 
 export interface EndStepOptions {
@@ -55,7 +57,7 @@ export interface EndStepOptions {
  */
 export async function endStep(sql: TransactionSql, claim: Claim, step: TakenStep, ending: Ending, options: EndStepOptions = {}): Promise<void> {
   const { workspaceId, runId } = claim;
-  const inline = Buffer.byteLength(JSON.stringify(ending.output)) <= inlineOutputBytes;
+  const inline = outputIsInline(ending.output);
   const outputId = inline ? null : await storeOutput(sql, claim, ending.output);
   const effect = options.effect === undefined ? sql`` : sql`, settled as (${settledWithChange(sql, claim, step, options.effect)})`;
   const cost =

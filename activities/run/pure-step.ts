@@ -1,0 +1,84 @@
+import type { JsonObject } from '#schemas/json.ts';
+import { makeScope } from '#services/runs/ledger/load-scope.ts';
+import { outputIsInline } from '#services/runs/ledger/record-outcome.ts';
+import { recordPureStep } from '#services/runs/ledger/record-pure-step.ts';
+import type { StepPlace } from '#services/runs/ledger/take-step.ts';
+import type { ToolSettings } from '#services/tools/tool.ts';
+import { meetsWhen } from './condition.ts';
+import type { RunActivityDependencies } from './dependencies.ts';
+import type { Tried } from './end-step.ts';
+import { type Performed, performStep } from './perform-step.ts';
+import { resolveInput } from './resolve-input.ts';
+import type { StepWork } from './step-work.ts';
+
+/** What a pure step came to before its row was looked at: its work need not be done again. */
+export type Attempted = { performed: Performed } | { thrown: unknown };
+
+/**
+ * A pure step whose inputs this worker wrote itself is done first and recorded then, in one round trip: nobody can tell, for it changes nothing outside. What
+ * does not go by the book (a failure, a repeat, a cancel, a false `when`) takes the long way, with what was found out already.
+ */
+export async function recordAtOnce(
+  dependencies: RunActivityDependencies,
+  work: StepWork,
+  place: StepPlace,
+  settings: ToolSettings | undefined,
+): Promise<{ tried: Tried } | { attempted: Attempted | null }> {
+  const scope = knownScope(work);
+  if (scope === null || work.compiled.gatedBy !== null) return { attempted: null };
+  const since = performance.now();
+  const attempted = await attempt(dependencies, work, place, scope, settings);
+  if (attempted === null || 'thrown' in attempted || !outputIsInline(attempted.performed.output)) return { attempted };
+  const recorded = await record(dependencies, work, place, attempted.performed, performance.now() - since);
+  return recorded ? { tried: { outcome: 's' } } : { attempted };
+}
+
+/** Null: not everything that the step reads is known here. */
+function knownScope(work: StepWork): ReturnType<typeof makeScope> | null {
+  const { compiled, item, known, facts } = work;
+  if (known.startedAt === null || !needsAreKnown(work)) return null;
+  const results = known.resultsOf(item === null ? [...compiled.reads.input, ...compiled.reads.when] : compiled.reads.input);
+  const value = item === null ? null : known.itemOf(compiled.number, item);
+  if (results === null || (item !== null && value === null)) return null;
+  return makeScope(facts, known.startedAt, results, value);
+}
+
+/** The workflow knows of the first of a chain that its needs are met; of what follows in the same activity nobody else does. */
+function needsAreKnown({ executable, compiled, item, known }: StepWork): boolean {
+  const chained = item === null && executable.shape.units.some((unit) => unit.indexOf(compiled.number) > 0);
+  if (!chained) return true;
+  const needs = executable.shape.steps[compiled.number]?.needs ?? [];
+  return known.resultsOf(needs.map((need) => executable.plan.steps[need]?.id ?? '')) !== null;
+}
+
+async function attempt(
+  dependencies: RunActivityDependencies,
+  work: StepWork,
+  place: StepPlace,
+  scope: ReturnType<typeof makeScope>,
+  settings: ToolSettings | undefined,
+): Promise<Attempted | null> {
+  const { claim, compiled } = work;
+  try {
+    if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return null;
+    const input = await resolveInput(dependencies.evaluator, compiled, scope);
+    const signal = AbortSignal.any([work.signal, AbortSignal.timeout(compiled.timeoutMs)]);
+    const step = { ...place, taken: true as const, fence: 0, attempt: 1, input: null };
+    return { performed: await performStep(dependencies, { claim, step, compiled, input, signal, repeated: false, settings }) };
+  } catch (thrown) {
+    return { thrown };
+  }
+}
+
+async function record(dependencies: RunActivityDependencies, work: StepWork, place: StepPlace, performed: Performed, tookMs: number): Promise<boolean> {
+  const { claim, known, compiled, alsoAtEnd } = work;
+  const metadata: JsonObject = performed.metadata;
+  return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql, commit }) => {
+    const outcome = { output: performed.output, metadata, tookMs, runStartedAt: known.startedAt as Date };
+    const recorded = await recordPureStep(sql, claim, place, outcome, alsoAtEnd === undefined ? commit : undefined);
+    if (!recorded) return false;
+    if (work.item === null) known.addOutput(compiled.id, performed.output);
+    await alsoAtEnd?.(sql);
+    return true;
+  });
+}
