@@ -28,8 +28,15 @@ export interface Decision {
   wakeAtMs: number | null;
 }
 
-/** The newest version of the decisions below. A released version never changes: histories were made by it. */
-export const currentRules = 1;
+/**
+ * The newest version of the decisions below. A released version never changes: histories were made by it. What a later version adds stands behind
+ * parts of a shape that earlier releases did not write, or behind `rules >= N`; so one function decides for all, and an older release refuses a run
+ * that it would not understand.
+ *
+ * 1: the first release. 2: signals, sub-plans, loops, compensation, and what people can do to a run.
+ */
+export const currentRules = 2;
+const oldestRules = 1;
 
 /** Commands of one workflow task: more would make one task's completion large and slow. */
 const commandsAtMost = 50;
@@ -39,7 +46,7 @@ const commandsAtMost = 50;
  * (a generation that is draining). Throws on rules it does not know.
  */
 export function decide(rules: number, shape: PlanShape, before: RunState, events: readonly RunEvent[], nowMs: number, hold = false): Decision {
-  if (rules !== 1) throw new Error(`This release knows rules 1, not ${rules}.`);
+  if (rules < oldestRules || rules > currentRules) throw new Error(`This release knows rules ${oldestRules} to ${currentRules}, not ${rules}.`);
   const applied = events.reduce((state, event) => applyEvent(shape, state, event, nowMs), before);
   const timedOut = heedsDeadline(applied) && applied.deadlineMs !== null && applied.deadlineMs <= nowMs;
   const state: RunState = timedOut ? { ...applied, ending: 'timed_out' } : applied;
