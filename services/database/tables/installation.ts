@@ -60,6 +60,10 @@ export const workspaces = kos.table(
     slug: text('slug').notNull(),
     name: text('name').notNull(),
     createdAt: instant('created_at').notNull().default(sql`now()`),
+    /** Since when no new run starts; null: they do. */
+    startsHeldAt: instant('starts_held_at'),
+    startsHeldBy: text('starts_held_by'),
+    startsHeldReason: text('starts_held_reason'),
   },
   (table) => [uniqueIndex('workspaces_slug').on(table.slug)],
 );

@@ -40,6 +40,13 @@ export const runs = kos.table(
     cancelReason: text('cancel_reason'),
     /** Instant by which the run must have ended; null: none. */
     deadlineAt: instant('deadline_at'),
+    /** 1 first to 5 last. */
+    priority: integer('priority').notNull().default(3),
+    /** Raised by everything that people decide of an open run and its workflow must know: of two readings the higher one is today's. */
+    controlVersion: integer('control_version').notNull().default(0),
+    pausedAt: instant('paused_at'),
+    pausedBy: text('paused_by'),
+    pauseReason: text('pause_reason'),
   },
   (table) => [
     index('runs_newest').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),
