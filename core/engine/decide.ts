@@ -1,6 +1,6 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { applyEvent, type RunEvent } from './apply-event.ts';
-import { itemsSettled, takeItems, takeWindow } from './items.ts';
+import { divideIntoWindows, itemsSettled, takeItems, takeWindow } from './items.ts';
 import { needsVerdict, type Verdict } from './readiness.ts';
 import type { Ending, RunState, StepState } from './state.ts';
 
@@ -50,7 +50,7 @@ export function decide(rules: number, shape: PlanShape, before: RunState, events
   const applied = events.reduce((state, event) => applyEvent(shape, state, event, nowMs), before);
   const timedOut = heedsDeadline(applied) && applied.deadlineMs !== null && applied.deadlineMs <= nowMs;
   const state: RunState = timedOut ? { ...applied, ending: 'timed_out' } : applied;
-  const draft = new Draft(shape, state, nowMs);
+  const draft = new Draft(rules, shape, state, nowMs);
   if (!state.closed && !state.closing) {
     draft.stop();
     draft.settleWaits();
@@ -72,6 +72,7 @@ const stopsWork = (ending: Ending | null): boolean => ending === 'cancelled' || 
 /** One decision in the making: the next state and the commands that lead to it. */
 class Draft {
   readonly commands: Command[] = [];
+  private readonly rules: number;
   private readonly shape: PlanShape;
   private readonly before: RunState;
   private readonly nowMs: number;
@@ -82,7 +83,8 @@ class Draft {
   /** Activities that work for this run in this workflow; a chain counts once. */
   private inFlight: number;
 
-  constructor(shape: PlanShape, before: RunState, nowMs: number) {
+  constructor(rules: number, shape: PlanShape, before: RunState, nowMs: number) {
+    this.rules = rules;
     this.shape = shape;
     this.before = before;
     this.nowMs = nowMs;
@@ -176,10 +178,11 @@ class Draft {
     for (;;) {
       const current = this.steps[step];
       if (current?.status !== 'items' || this.commands.length >= commandsAtMost) return;
-      const taken = takeWindow(current.items, this.shape.maxInFlight);
+      const division = divideIntoWindows(this.rules, current.items, this.shape.maxInFlight);
+      const taken = takeWindow(current.items, division);
       if (taken.window === null) return;
       this.steps[step] = { status: 'items', items: taken.state };
-      this.commands.push({ do: 'startWindow', step, from: taken.window[0], to: taken.window[1], concurrency: taken.concurrency });
+      this.commands.push({ do: 'startWindow', step, from: taken.window[0], to: taken.window[1], concurrency: division.concurrency });
     }
   }
 

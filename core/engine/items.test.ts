@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { currentRules } from './decide.ts';
 import {
   cutRange,
   itemReturned,
@@ -7,6 +8,7 @@ import {
   itemsWakeAtMs,
   type ItemsState,
   openItems,
+  divideIntoWindows,
   openWindowsAtMost,
   takeItems,
   takeWindow,
@@ -89,14 +91,16 @@ describe('items in windows', () => {
         fc.integer({ min: windowSize + 1, max: 20_000 }),
         fc.integer({ min: 1, max: 500 }),
         fc.integer({ min: 1, max: 500 }),
-        (count, concurrency, maxInFlight) => {
+        fc.constantFrom(1, currentRules),
+        (count, concurrency, maxInFlight, rules) => {
           let state = open(count, concurrency);
+          const division = divideIntoWindows(rules, state, maxInFlight);
           const seen: ItemRange[] = [];
           while (!itemsSettled(state, false)) {
-            for (let taken = takeWindow(state, maxInFlight); taken.window !== null; taken = takeWindow(state, maxInFlight)) {
+            for (let taken = takeWindow(state, division); taken.window !== null; taken = takeWindow(state, division)) {
               state = taken.state;
               seen.push(taken.window);
-              expect((state.windows?.length ?? 0) * taken.concurrency).toBeLessThanOrEqual(Math.min(concurrency, maxInFlight));
+              expect((state.windows?.length ?? 0) * division.concurrency).toBeLessThanOrEqual(Math.min(concurrency, maxInFlight));
             }
             expect(state.windows?.length ?? 0).toBeLessThanOrEqual(openWindowsAtMost);
             expect(takeItems(state, 10, 0).items).toEqual([]);
@@ -110,8 +114,22 @@ describe('items in windows', () => {
     );
   });
 
+  it('use the concurrency that the plan allows', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: windowSize + 1, max: 100_000 }), fc.integer({ min: 1, max: 500 }), (count, concurrency) => {
+        const { open: windows, concurrency: share, size } = divideIntoWindows(currentRules, { count, concurrency }, 500);
+        const used = Math.min(windows, Math.ceil(count / size)) * share;
+        // One window has all of it; more than one are taken only where they lose nothing.
+        expect(used).toBe(concurrency);
+      }),
+    );
+    expect(divideIntoWindows(currentRules, { count: 600, concurrency: 10 }, 100)).toEqual({ open: 5, concurrency: 2, size: 120 });
+    expect(divideIntoWindows(1, { count: 600, concurrency: 10 }, 100)).toEqual({ open: 8, concurrency: 1, size: 500 });
+  });
+
   it('that an earlier generation left open are not opened again', () => {
     const state = openItems({ count: 1_200, unfinished: [[100, 1_199]], retrying: [], concurrency: 2, windows: [[0, 499]], failed: false });
-    expect(takeWindow(state, 100).window).toEqual([500, 999]);
+    expect(takeWindow(state, divideIntoWindows(1, state, 100)).window).toEqual([500, 999]);
+    expect(takeWindow(state, divideIntoWindows(currentRules, state, 100)).window).toEqual([500, 999]);
   });
 });

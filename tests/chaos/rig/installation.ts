@@ -36,14 +36,18 @@ export interface Installation {
 const readyTimeoutMs = 120_000;
 const patienceMs = 60_000;
 
-export function makeInstallation(home: string, root = projectRoot): Installation {
+const npmStart: readonly [string, ...string[]] = ['npm', 'start', '--', '--port', '0'];
+
+/** `root`: the checkout that is started, in which `command` runs. */
+export function makeInstallation(home: string, { root = projectRoot, command = npmStart } = {}): Installation {
   let launched: ChildProcess | null = null;
   const log = join(`${home}.log`);
 
   const start = async (): Promise<number> => {
     const since = performance.now();
     await mkdir(home, { recursive: true });
-    const child = spawn('npm', ['start', '--', '--port', '0'], {
+    const [program, ...words] = command;
+    const child = spawn(program, words, {
       cwd: root,
       env: { ...environment, KOS_HOME: home },
       stdio: ['ignore', 'pipe', 'pipe'],
