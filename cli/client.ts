@@ -84,7 +84,8 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
       start: (body: StartRun, idempotencyKey: string) => act<Started>('/v1/runs', body, idempotencyKey),
       list: (query: Query) => get<Page<Run>>('/v1/runs', query),
       get: (id: string) => get<Run>(`/v1/runs/${segment(id)}`),
-      cancel: (id: string, reason: string | undefined) => act<Run>(`/v1/runs/${segment(id)}/cancel`, reason === undefined ? {} : { reason }),
+      /** `verb`: cancel, terminate, pause, resume, priority, … */
+      act: (id: string, verb: string, body: object) => act<Run>(`/v1/runs/${segment(id)}/${verb}`, body),
       pin: (id: string, pinned: boolean) => act<Run>(`/v1/runs/${segment(id)}/${pinned ? 'pin' : 'unpin'}`, undefined),
       remove: (id: string) => remove(`/v1/runs/${segment(id)}`),
       steps: (id: string, query: Query) => get<Page<Step>>(`/v1/runs/${segment(id)}/steps`, query),

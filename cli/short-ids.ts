@@ -9,6 +9,9 @@ const pageSize = 200;
 /** Fewer characters hit by chance. */
 const shortest = 4;
 
+/** How commands name the run they are about. */
+export const runArgument = ['<run>', 'its id, a unique part of it, or "last"'] as const;
+
 type Kind = 'run' | 'approval' | 'artifact';
 type ListPage = (query: { limit: number; cursor?: string | undefined }) => Promise<Page<{ id: string }>>;
 

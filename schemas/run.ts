@@ -55,6 +55,8 @@ export const runSchema = z.object({
   parentRunId: idSchema('run').nullable(),
   pinned: z.boolean(),
   cancelRequestedAt: z.string().nullable(),
+  /** 1 is served first, 5 last. */
+  priority: z.int().min(1).max(5),
 });
 export type Run = z.infer<typeof runSchema>;
 

@@ -2,6 +2,7 @@ import { CancellationScope, continueAsNew, defineSignal, getExternalWorkflowHand
 import type { createRunActivities } from '#activities/run/run-activities.ts';
 import type { Claim } from '#core/engine/claim.ts';
 import { decideWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
+import { noControl } from '#core/engine/control.ts';
 import type { UnitResult } from '#core/engine/outcome.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
 import { bookkeepingOptions, unitOptions } from './activity-options.ts';
@@ -9,11 +10,12 @@ import { Alarm } from './alarm.ts';
 import { GenerationClock } from './generation.ts';
 import { Inbox } from './inbox.ts';
 import { makeRunWorkflowId } from './ids.ts';
-import { type StopWindowSignal, stopWindowSignalName, windowEndedSignalName } from './messages.ts';
+import { type StopWindowSignal, stopWindowSignalName, type WindowControlSignal, windowControlSignalName, windowEndedSignalName } from './messages.ts';
 import type { WindowInput } from './plan-run-input.ts';
 import { refusedPayload, trusted } from './run-commands.ts';
 
 const stopSignal = defineSignal<[StopWindowSignal]>(stopWindowSignalName);
+const controlSignal = defineSignal<[WindowControlSignal]>(windowControlSignalName);
 const bookkeeping = proxyActivities<ReturnType<typeof createRunActivities>>(bookkeepingOptions);
 
 /** Up to 500 items of a large `forEach`. Works on its run's rows under its run's claim, and tells the run when it is through. */
@@ -41,6 +43,10 @@ class ForEachWindow {
       if (signal.cancel) this.work.cancel();
       this.inbox.push({ what: 'stop' });
     });
+    setHandler(controlSignal, (control) => {
+      if (control === undefined || isPayloadRefused(control)) return;
+      this.inbox.push({ what: 'control', control });
+    });
   }
 
   async live(): Promise<void> {
@@ -55,7 +61,7 @@ class ForEachWindow {
       windows: null,
       failed: loaded.failed,
     };
-    const start: WindowState = { items, stopped: loaded.superseded, superseded: loaded.superseded };
+    const start: WindowState = { items, stopped: loaded.superseded, superseded: loaded.superseded, control: noControl };
     const state = await this.work.run(() => this.workUntilOver(start));
     this.alarm.cancel();
     await this.tellRun(state.items.failed);

@@ -10,6 +10,9 @@ export interface DecisionSignal {
 /** A cancel was recorded in Postgres: a reminder to look there. */
 export const cancelSignalName = 'cancel';
 
+/** Something that a person decided of the run was recorded in Postgres: a reminder to look there. */
+export const controlSignalName = 'control';
+
 export const windowEndedSignalName = 'windowEnded';
 export interface WindowEndedSignal {
   step: number;
@@ -20,6 +23,13 @@ export interface WindowEndedSignal {
 export const stopWindowSignalName = 'stopWindow';
 export interface StopWindowSignal {
   cancel: boolean;
+}
+
+/** What a run tells its windows when it is paused or goes on. */
+export const windowControlSignalName = 'windowControl';
+export interface WindowControlSignal {
+  version: number;
+  paused: boolean;
 }
 
 /** What the run's workflow is doing, for people who look into a run. */

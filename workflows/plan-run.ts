@@ -10,6 +10,7 @@ import { GenerationClock } from './generation.ts';
 import { Inbox } from './inbox.ts';
 import {
   cancelSignalName,
+  controlSignalName,
   type DecisionSignal,
   decisionSignalName,
   type ProgressAnswer,
@@ -22,6 +23,7 @@ import type { PlanRunInput } from './plan-run-input.ts';
 
 const decisionSignal = defineSignal<[DecisionSignal]>(decisionSignalName);
 const cancelSignal = defineSignal(cancelSignalName);
+const controlSignal = defineSignal(controlSignalName);
 const windowEndedSignal = defineSignal<[WindowEndedSignal]>(windowEndedSignalName);
 const progressQuery = defineQuery<ProgressAnswer>(progressQueryName);
 
@@ -99,7 +101,8 @@ class PlanRun {
       if (isRefused(signal)) this.commands.reportRefused(decisionSignalName);
       else this.inbox.push({ what: 'decision', waitId: signal.waitId });
     });
-    setHandler(cancelSignal, () => this.commands.confirmCancel());
+    setHandler(cancelSignal, () => this.commands.readControl());
+    setHandler(controlSignal, () => this.commands.readControl());
     setHandler(windowEndedSignal, (signal) => {
       if (isRefused(signal)) this.commands.reportRefused(windowEndedSignalName);
       else this.inbox.push({ what: 'window', step: signal.step, from: signal.from, failed: signal.failed });

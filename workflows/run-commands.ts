@@ -11,13 +11,14 @@ import {
 import type { createRunActivities, LoadedRun } from '#activities/run/run-activities.ts';
 import type { RunEvent } from '#core/engine/apply-event.ts';
 import type { Claim } from '#core/engine/claim.ts';
+import type { Control } from '#core/engine/control.ts';
 import type { Command } from '#core/engine/decide.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
 import type { RunState } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { bookkeepingOptions, unitOptions } from './activity-options.ts';
 import { makeWindowWorkflowId, workflowTypes } from './ids.ts';
-import { stopWindowSignalName } from './messages.ts';
+import { type StopWindowSignal, stopWindowSignalName, type WindowControlSignal, windowControlSignalName } from './messages.ts';
 
 type RunActivities = ReturnType<typeof createRunActivities>;
 
@@ -140,6 +141,9 @@ export class RunCommands {
       case 'cancelWork':
         this.work.cancel();
         return;
+      case 'tellWindows':
+        this.tellWindows(state, command.control);
+        return;
       case 'stopWindows':
         this.stopWindows(state, command.cancel);
         return;
@@ -162,12 +166,12 @@ export class RunCommands {
     }
   }
 
-  /** A Signal moves nothing by itself: whether the run is to be cancelled stands in Postgres. */
-  confirmCancel(): void {
+  /** A Signal moves nothing by itself: whether the run is to be cancelled or paused stands in Postgres. */
+  readControl(): void {
     this.bookkeep(
       'readControl',
       () => bookkeeping.readControl({ claim: this.claim }),
-      (control) => (control.cancelRequested ? { what: 'cancelled' } : { what: 'tick' }),
+      (control) => ({ what: 'control', control }),
     );
   }
 
@@ -239,6 +243,16 @@ export class RunCommands {
   }
 
   private stopWindows(state: RunState, cancel: boolean): void {
+    const signal: StopWindowSignal = { cancel };
+    this.signalWindows(state, stopWindowSignalName, signal);
+  }
+
+  private tellWindows(state: RunState, { version, paused }: Control): void {
+    const signal: WindowControlSignal = { version, paused };
+    this.signalWindows(state, windowControlSignalName, signal);
+  }
+
+  private signalWindows(state: RunState, name: string, signal: StopWindowSignal | WindowControlSignal): void {
     const { runId, generation } = this.claim;
     state.steps.forEach((current, step) => {
       if (current.status !== 'items') return;
@@ -248,7 +262,7 @@ export class RunCommands {
         void this.track(async () => {
           await this.windowStarts.get(workflowId);
           try {
-            await getExternalWorkflowHandle(workflowId).signal(stopWindowSignalName, { cancel });
+            await getExternalWorkflowHandle(workflowId).signal(name, signal);
             return { what: 'tick' };
           } catch {
             // A window that is gone needs no telling; what it left is in its rows.

@@ -11,8 +11,8 @@ import { AttemptLost, retryDelayMs, type StepFailure, storableText } from './fai
 import type { Performed } from './perform-step.ts';
 import type { StepWork } from './step-work.ts';
 
-/** What came of one try at a step: an outcome for good, or the time until its next attempt, ms. */
-export type Tried = { outcome: Outcome /** Of a step that succeeded. */; output?: Json } | { retryInMs: number };
+/** What came of one try at a step: an outcome for good, the time until its next attempt (ms), or nothing, since the run is paused. */
+export type Tried = { outcome: Outcome /** Of a step that succeeded. */; output?: Json } | { retryInMs: number } | { heldAt: number };
 
 /** What a repeat may do. `askable`: as effectful, but the tool can find out whether its effect happened. */
 export type Effect = 'pure' | 'idempotent' | 'askable' | 'effectful';

@@ -6,7 +6,7 @@ import type { StepStatus } from '#schemas/run.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { isUnstorableValue } from '#services/database/failures.ts';
 import { effectKeyOf, type Intent, recordIntent } from '#services/runs/ledger/effects.ts';
-import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { outcomeOf, recordStarted, type StepPlace, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { approvedInput } from './approved-input.ts';
@@ -14,6 +14,7 @@ import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { type Effect, endCancelled, type Ending, endInFailure, endInSuccess, endSkipped, notStorable, type Tried } from './end-step.ts';
 import { AttemptLost, classifyFailure, type StepFailure, stepTimedOut } from './failure.ts';
+import { unlessHeld } from './held-by-pause.ts';
 import { makeToolContext, type Performed, performStep, toolOf } from './perform-step.ts';
 import { persistently } from './persistently.ts';
 import { type Attempted, recordAtOnce } from './pure-step.ts';
@@ -31,7 +32,7 @@ interface Begun {
 /** One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. */
 export async function executeStep(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
   const effect = effectOf(dependencies, work.compiled);
-  const tried = effect === 'pure' ? await executePure(dependencies, work) : await executeEffect(dependencies, work, effect);
+  const tried = await unlessHeld<Tried>(() => (effect === 'pure' ? executePure(dependencies, work) : executeEffect(dependencies, work, effect)));
   // What was recorded is known from here on to those who come after.
   if ('output' in tried && tried.output !== undefined && work.item === null) work.known.addOutput(work.compiled.id, tried.output);
   return tried;
@@ -47,7 +48,7 @@ async function executePure(dependencies: RunActivityDependencies, work: StepWork
   const begun = await dependencies.database.inWorkspace(workspaceId, (transaction) =>
     begin(dependencies, transaction, work, 'pure', settings, atOnce.attempted),
   );
-  if ('outcome' in begun || 'retryInMs' in begun) return begun;
+  if (!('intent' in begun)) return begun;
   throw new Error(`The pure step ${begun.step.path} was begun and not ended.`);
 }
 
@@ -55,7 +56,7 @@ async function executeEffect(dependencies: RunActivityDependencies, work: StepWo
   const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, (transaction) =>
     begin(dependencies, transaction, work, effect, undefined, null),
   );
-  if ('outcome' in begun || 'retryInMs' in begun) return begun;
+  if (!('intent' in begun)) return begun;
   const key = workKeyOf(work, begun.step);
   const performed = await work.underWay.join(key, work.signal, (signal) => perform(dependencies, work, effect, begun, signal));
   const tried = await persistently(work.signal, () => recordOutcome(dependencies, work, effect, begun.step, performed));
@@ -125,6 +126,8 @@ async function begin(
   ]);
   if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
   assertClaim(header, claim);
+  // What a lost worker left running is finished, for a pause lets it finish.
+  if (!step.wasRunning) assertNotPaused(header, claim);
   const ending: Ending = { ...transaction, work, step, effect };
   if (header.cancelRequested) return await endCancelled(ending);
   const startedAt = await markWorking(sql, claim, header);

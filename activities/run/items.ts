@@ -3,7 +3,7 @@ import type { ItemsJoined, ItemsOpened } from '#core/engine/outcome.ts';
 import type { Json } from '#schemas/json.ts';
 import type { OutcomeError } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
-import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { countItems, firstFailedItem, insertItems, type ItemCounts, itemsAtMost, joinedOutput, unfinishedItems } from '#services/runs/ledger/items.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { endStep, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
@@ -24,6 +24,7 @@ export async function openItems(dependencies: RunActivityDependencies, work: Run
     assertClaim(header, claim);
     const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
     if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    assertNotPaused(header, claim);
     const startedAt = await markWorking(sql, claim, header);
     const known = await countItems(sql, claim.runId, stepNumber);
     if (known.count > 0) return { count: known.count };

@@ -1,4 +1,5 @@
 import type { Claim } from '#core/engine/claim.ts';
+import type { ControlReading } from '#core/engine/control.ts';
 import type { ItemRange, ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
@@ -10,6 +11,7 @@ import { describeOpenWaits } from '#services/runs/ledger/waits.ts';
 import { recordAudit } from '#services/records/record.ts';
 import { closeRun, closeWithLastStep } from './close-run.ts';
 import type { RunActivityDependencies, Vitality } from './dependencies.ts';
+import { unlessHeld } from './held-by-pause.ts';
 import { executeStep } from './execute-step.ts';
 import { joinItems, openItems, stepOf } from './items.ts';
 import { KnownRuns } from './known-runs.ts';
@@ -93,7 +95,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
           const last = closes && step === steps.at(-1);
           const alsoAtEnd = last ? { alsoAtEnd: closeWithLastStep(dependencies, base, () => void (closed = true)) } : {};
           const tried = await executeStep(dependencies, { ...base, compiled, item: null, alone, signal, underWay, ...alsoAtEnd });
-          if ('retryInMs' in tried) return { outcomes, retryInMs: tried.retryInMs };
+          if (!('outcome' in tried)) return { outcomes, ...tried };
           outcomes += tried.outcome;
           if (!goesOn(tried.outcome) || performance.now() > until) break;
         }
@@ -105,12 +107,12 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       return await claimed<UnitResult>({ outcomes: '', superseded: true }, async ({ signal }) => {
         const base = await workOn(claim);
         const tried = await executeStep(dependencies, { ...base, compiled: stepOf(base, step), item, alone, signal, underWay });
-        return 'retryInMs' in tried ? { outcomes: '', retryInMs: tried.retryInMs } : { outcomes: tried.outcome };
+        return 'outcome' in tried ? { outcomes: tried.outcome } : { outcomes: '', ...tried };
       });
     },
 
     async openItems({ claim, step, alone }: { claim: Claim; step: number; alone: boolean }): Promise<ItemsOpened> {
-      return await claimed<ItemsOpened>({ superseded: true }, async () => await openItems(dependencies, await workOn(claim), step, alone));
+      return await claimed<ItemsOpened>({ superseded: true }, () => unlessHeld(async () => await openItems(dependencies, await workOn(claim), step, alone)));
     },
 
     async joinItems({ claim, step, closes }: { claim: Claim; step: number; closes: boolean }): Promise<ItemsJoined> {
@@ -118,7 +120,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     },
 
     async openWait({ claim, step, alone }: { claim: Claim; step: number; alone: boolean }): Promise<WaitOpened> {
-      return await claimed<WaitOpened>({ superseded: true }, async () => await openWait(dependencies, await workOn(claim), step, alone));
+      return await claimed<WaitOpened>({ superseded: true }, () => unlessHeld(async () => await openWait(dependencies, await workOn(claim), step, alone)));
     },
 
     async settleWait({ claim, step, waitId }: { claim: Claim; step: number; waitId: string }): Promise<WaitOpened> {
@@ -142,9 +144,12 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       );
     },
 
-    async readControl({ claim }: { claim: Claim }): Promise<{ cancelRequested: boolean }> {
-      return await claimed({ cancelRequested: false }, () =>
-        database.inWorkspace(claim.workspaceId, async ({ sql }) => ({ cancelRequested: (await readHeader(sql, claim)).cancelRequested })),
+    async readControl({ claim }: { claim: Claim }): Promise<ControlReading> {
+      return await claimed<ControlReading>({ cancelRequested: false }, () =>
+        database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+          const { cancelRequested, controlVersion, status } = await readHeader(sql, claim);
+          return { cancelRequested, version: controlVersion, paused: status === 'paused' };
+        }),
       );
     },
 

@@ -7,7 +7,7 @@ import type { Json } from '#schemas/json.ts';
 import { type ApprovalStep, stepDefaults } from '#schemas/plan.ts';
 import type { OutcomeError, WaitingFor } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
-import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { endStep, markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
 import { outcomeOf, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
@@ -43,6 +43,7 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
     if (standing !== null) return standing;
     const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
     if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    assertNotPaused(header, claim);
     const startedAt = await markWorking(sql, claim, header);
     try {
       const gated = gatedSteps(work, compiled);

@@ -6,12 +6,11 @@ import { exitCodes } from '../exit-codes.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, collect, type ListOptions, readPairs, showPage } from '../lists.ts';
 import { exitCodeOfRun, tellError } from '../run/outcome.ts';
-import { resolveRunId } from '../short-ids.ts';
+import { resolveRunId, runArgument } from '../short-ids.ts';
 import { paintOfStatus } from '../status-words.ts';
+import { defineRunActions } from '../run/actions.ts';
 import { describeDuration, describeInstant } from '../times.ts';
 import type { StartOptions, WaitOptions } from '../run/start.ts';
-
-const runArgument = ['<run>', 'its id, a unique part of it, or "last"'] as const;
 
 export function defineRun(run: Command, invocation: Invocation): void {
   defineStart(run, invocation);
@@ -77,14 +76,7 @@ export function defineRun(run: Command, invocation: Invocation): void {
     .action(async (given: string, options: { yes?: boolean }) => {
       await remove(invocation, given, options.yes === true);
     });
-  run
-    .command('cancel')
-    .summary('ask a run to end: running steps finish, no new one starts')
-    .argument(...runArgument)
-    .option('--reason <text>', 'kept on the record')
-    .action(async (given: string, options: { reason?: string }) => {
-      await cancel(invocation, given, options.reason);
-    });
+  defineRunActions(run, invocation);
 }
 
 function defineStart(run: Command, invocation: Invocation): void {
@@ -163,14 +155,6 @@ async function result(invocation: Invocation, given: string): Promise<void> {
   }
   invocation.output.say(`${run.id} ${run.status}: it has no result.`);
   tellError(invocation, run);
-}
-
-async function cancel(invocation: Invocation, given: string, reason: string | undefined): Promise<void> {
-  const { client, output } = invocation;
-  const runId = await resolveRunId(client, given);
-  const run = await client.runs.cancel(runId, reason);
-  if (output.json) output.document(run);
-  else output.say(`${runId} is asked to end: running steps finish, no new one starts. Watch it: kai run watch ${runId}`);
 }
 
 async function pin(invocation: Invocation, given: string, pinned: boolean): Promise<void> {

@@ -1,5 +1,6 @@
 import type { PlanShape } from '#schemas/shape.ts';
-import { type ItemsState, itemReturned, openItems, windowReturned } from './items.ts';
+import { type ControlReading, withHeld, withReading } from './control.ts';
+import { type ItemsState, itemHeld, itemReturned, openItems, windowReturned } from './items.ts';
 import { type ItemRange, type ItemsJoined, type ItemsOpened, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
 import { type Ending, endingOfStep, instantOf, type RunState, type StepState } from './state.ts';
 
@@ -16,6 +17,8 @@ export type RunEvent =
   | { what: 'decision'; waitId: string }
   | { what: 'skipped'; steps: readonly number[]; superseded: boolean }
   | { what: 'cancelled' }
+  /** The run's row was looked at. */
+  | { what: 'control'; control: ControlReading }
   | { what: 'closed' }
   | { what: 'tick' };
 
@@ -40,6 +43,8 @@ export function applyEvent(shape: PlanShape, state: RunState, event: RunEvent, n
       return event.superseded ? { ...state, closed: true } : withSteps(state, new Map(event.steps.map((step) => [step, { status: 'ended', outcome: 'k' }])));
     case 'cancelled':
       return { ...state, ending: 'cancelled' };
+    case 'control':
+      return withReading(state, event.control);
     case 'closed':
       return { ...state, closed: true };
     case 'tick':
@@ -49,6 +54,7 @@ export function applyEvent(shape: PlanShape, state: RunState, event: RunEvent, n
 
 function afterUnit(shape: PlanShape, state: RunState, unit: number, result: UnitResult, nowMs: number): RunState {
   if (result.superseded === true || result.closed === true) return { ...state, closed: true };
+  if (result.heldAt !== undefined) return afterUnit(shape, withHeld(state, result.heldAt), unit, { outcomes: result.outcomes }, nowMs);
   const unfinished = (shape.units[unit] ?? []).filter((member) => state.steps[member]?.status !== 'ended');
   const changes = new Map<number, StepState>();
   unfinished.forEach((member, position) => {
@@ -66,6 +72,7 @@ function stateAfter(letter: string | undefined, retryInMs: number | undefined, n
 
 function afterItem(state: RunState, step: number, item: number, result: UnitResult, nowMs: number): RunState {
   if (result.superseded === true) return { ...state, closed: true };
+  if (result.heldAt !== undefined) return withItems(withHeld(state, result.heldAt), step, (items) => itemHeld(items, item));
   const letter = result.outcomes[0] ?? '';
   const outcome = isOutcome(letter) ? letter : null;
   const next = withItems(state, step, (items) => itemReturned(items, item, outcome, instantOf(result.retryInMs ?? null, nowMs)));
@@ -80,6 +87,7 @@ function withItems(state: RunState, step: number, change: (items: ItemsState) =>
 
 function afterItemsOpened(shape: PlanShape, state: RunState, step: number, result: ItemsOpened, nowMs: number): RunState {
   if (result.superseded === true) return { ...state, closed: true };
+  if (result.heldAt !== undefined) return afterItemsOpened(shape, withHeld(state, result.heldAt), step, {}, nowMs);
   const { count, outcome, retryInMs } = result;
   if (count === undefined) return withSteps(state, new Map([[step, stateAfter(outcome, retryInMs, nowMs)]]));
   return withOpenItems(shape, state, step, count, count === 0 ? [] : [[0, count - 1]]);
@@ -100,7 +108,8 @@ function withOpenItems(shape: PlanShape, state: RunState, step: number, count: n
 
 function afterWait(before: RunState, step: number, result: WaitOpened, nowMs: number): RunState {
   if (result.superseded === true) return { ...before, closed: true };
-  const state = withoutSettledDecision(before, step);
+  const applied = result.heldAt === undefined ? before : withHeld(before, result.heldAt);
+  const state = withoutSettledDecision(applied, step);
   const { waitId, outcome, endsInMs } = result;
   if (waitId === undefined) return { ...withSteps(state, new Map([[step, stateAfter(outcome, undefined, nowMs)]])), knownWaiting: false };
   // One that was asked for and is still open is not due by the database's clock: at once, the answer would be the same.

@@ -1,3 +1,4 @@
+import { noControl } from './control.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decideWindow, type WindowEvent, type WindowState } from './decide-window.ts';
@@ -6,6 +7,7 @@ const windowOf = (count: number, concurrency: number): WindowState => ({
   items: { count, concurrency, unstarted: count === 0 ? [] : [[500, 500 + count - 1]], inFlight: [], retrying: [], windows: null, failed: false },
   stopped: false,
   superseded: false,
+  control: noControl,
 });
 const ended = (item: number, outcomes: string): WindowEvent => ({ what: 'item', item, result: { outcomes } });
 

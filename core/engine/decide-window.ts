@@ -1,4 +1,5 @@
-import { type ItemsState, itemReturned, itemsSettled, itemsWakeAtMs, takeItems } from './items.ts';
+import { type Control, newerControl } from './control.ts';
+import { type ItemsState, itemHeld, itemReturned, itemsSettled, itemsWakeAtMs, takeItems } from './items.ts';
 import { isOutcome, type UnitResult } from './outcome.ts';
 import { instantOf } from './state.ts';
 
@@ -9,9 +10,10 @@ export interface WindowState {
   stopped: boolean;
   /** The run's claim passed on: nothing more may be done here. */
   superseded: boolean;
+  control: Control;
 }
 
-export type WindowEvent = { what: 'item'; item: number; result: UnitResult } | { what: 'stop' } | { what: 'tick' };
+export type WindowEvent = { what: 'item'; item: number; result: UnitResult } | { what: 'stop' } | { what: 'control'; control: Control } | { what: 'tick' };
 
 export interface WindowDecision {
   state: WindowState;
@@ -27,7 +29,7 @@ const commandsAtMost = 50;
 export function decideWindow(before: WindowState, events: readonly WindowEvent[], nowMs: number, hold: boolean): WindowDecision {
   const state = events.reduce((state, event) => applyWindowEvent(state, event, nowMs), before);
   const ending = state.stopped || state.superseded;
-  const taken = ending || hold ? { state: state.items, items: [] } : takeItems(state.items, commandsAtMost, nowMs);
+  const taken = ending || hold || state.control.paused ? { state: state.items, items: [] } : takeItems(state.items, commandsAtMost, nowMs);
   const next = { ...state, items: taken.state };
   return { state: next, start: taken.items, wakeAtMs: ending ? null : itemsWakeAtMs(taken.state, nowMs), over: itemsSettled(taken.state, ending) };
 }
@@ -36,13 +38,20 @@ function applyWindowEvent(state: WindowState, event: WindowEvent, nowMs: number)
   switch (event.what) {
     case 'stop':
       return { ...state, stopped: true };
+    case 'control':
+      return { ...state, control: newerControl(state.control, event.control) };
     case 'tick':
       return state;
     case 'item': {
+      const { heldAt } = event.result;
+      if (heldAt !== undefined) {
+        const control = newerControl(state.control, { version: heldAt, paused: true });
+        return { ...state, control, items: itemHeld(state.items, event.item) };
+      }
       const letter = event.result.outcomes[0] ?? '';
       const items = itemReturned(state.items, event.item, isOutcome(letter) ? letter : null, instantOf(event.result.retryInMs ?? null, nowMs));
       // A cancelled item tells of a cancel whose Signal has not arrived yet.
-      return { items, stopped: state.stopped || letter === 'c', superseded: state.superseded || event.result.superseded === true };
+      return { ...state, items, stopped: state.stopped || letter === 'c', superseded: state.superseded || event.result.superseded === true };
     }
   }
 }

@@ -49,8 +49,8 @@ const progress = (stored: Partial<StoredProgress>): StoredProgress => ({
 
 describe('random plans, to the outcome that the specification foresees', () => {
   it.each([
-    { name: 'undisturbed', weather: { loss: 0, handOver: 0, forgedDecision: 0 } },
-    { name: 'with hand-overs, losses and forged decisions', weather: { loss: 0.01, handOver: 0.03, forgedDecision: 0.02 } },
+    { name: 'undisturbed', weather: { loss: 0, handOver: 0, forgedDecision: 0, pause: 0 } },
+    { name: 'with hand-overs, losses, forged decisions and pauses', weather: { loss: 0.01, handOver: 0.03, forgedDecision: 0.02, pause: 0.03 } },
   ])('$name', ({ weather }) => {
     let decisions = 0;
     for (let seed = 1; seed <= plansPerWeather; seed += 1) decisions += simulate(seed, weather);

@@ -1,5 +1,6 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { applyEvent, type RunEvent } from './apply-event.ts';
+import type { Control } from './control.ts';
 import { divideIntoWindows, itemsSettled, takeItems, takeWindow } from './items.ts';
 import { needsVerdict, type Verdict } from './readiness.ts';
 import type { Ending, RunState, StepState } from './state.ts';
@@ -16,6 +17,8 @@ export type Command =
   | { do: 'skip'; steps: number[] }
   /** Activities in flight are cancelled. */
   | { do: 'cancelWork' }
+  /** Open windows start nothing new while the run is paused, and go on when it is not. */
+  | { do: 'tellWindows'; control: Control }
   /** Open windows start nothing new; with `cancel` their activities end too. */
   | { do: 'stopWindows'; cancel: boolean }
   | { do: 'markWaiting' }
@@ -53,11 +56,12 @@ export function decide(rules: number, shape: PlanShape, before: RunState, events
   const draft = new Draft(rules, shape, state, nowMs);
   if (!state.closed && !state.closing) {
     draft.stop();
+    draft.tellWindows();
     draft.settleWaits();
     draft.joinItems();
-    if (!hold && state.ending === null) draft.start();
+    if (!hold && state.ending === null && !state.control.paused) draft.start();
     draft.close();
-    draft.markWaiting(hold);
+    draft.markWaiting(hold || state.control.paused);
     draft.tellWhoIsAlone();
   }
   return { state: draft.state(), commands: draft.commands, wakeAtMs: draft.wakeAtMs() };
@@ -80,6 +84,7 @@ class Draft {
   private told: Ending | null;
   private closing: boolean;
   private knownWaiting: boolean;
+  private toldWindows: number;
   /** Activities that work for this run in this workflow; a chain counts once. */
   private inFlight: number;
 
@@ -92,11 +97,12 @@ class Draft {
     this.told = before.told;
     this.closing = before.closing;
     this.knownWaiting = before.knownWaiting;
+    this.toldWindows = before.toldWindows;
     this.inFlight = shape.units.reduce((sum, members) => sum + inFlightOfUnit(before.steps, members), 0);
   }
 
   state(): RunState {
-    return { ...this.before, steps: this.steps, told: this.told, closing: this.closing, knownWaiting: this.knownWaiting };
+    return { ...this.before, steps: this.steps, told: this.told, closing: this.closing, knownWaiting: this.knownWaiting, toldWindows: this.toldWindows };
   }
 
   stop(): void {
@@ -105,6 +111,14 @@ class Draft {
     this.told = ending;
     if (stopsWork(ending)) this.commands.push({ do: 'cancelWork' });
     if (this.openWindowCount() > 0) this.commands.push({ do: 'stopWindows', cancel: stopsWork(ending) });
+  }
+
+  /** A pause reaches windows by their own activities, too; its end only by this. */
+  tellWindows(): void {
+    const { control } = this.before;
+    if (control.version <= this.toldWindows) return;
+    this.toldWindows = control.version;
+    if (this.openWindowCount() > 0) this.commands.push({ do: 'tellWindows', control });
   }
 
   /** Waits whose deadline passed are settled by an activity that asks the database's clock. */

@@ -125,6 +125,19 @@ export function itemReturned(state: ItemsState, item: number, outcome: Outcome |
   return { ...state, inFlight, failed, retrying };
 }
 
+/** An item was not begun: it is to be started again, with those that never were. */
+export function itemHeld(state: ItemsState, item: number): ItemsState {
+  return { ...state, inFlight: state.inFlight.filter((other) => other !== item), unstarted: withItem(state.unstarted, item) };
+}
+
+function withItem(ranges: readonly ItemRange[], item: number): readonly ItemRange[] {
+  const before = ranges.filter(([, to]) => to < item - 1);
+  const after = ranges.filter(([from]) => from > item + 1);
+  const beside = ranges.filter(([from, to]) => to >= item - 1 && from <= item + 1);
+  const joined: ItemRange = [Math.min(item, ...beside.map(([from]) => from)), Math.max(item, ...beside.map(([, to]) => to))];
+  return [...before, joined, ...after];
+}
+
 export function windowReturned(state: ItemsState, from: number, failed: boolean): ItemsState {
   return { ...state, windows: (state.windows ?? []).filter((window) => window[0] !== from), failed: state.failed || failed };
 }

@@ -13,6 +13,8 @@ export interface UnitResult {
   closed?: boolean;
   /** Another claim, generation or final status holds the run: this workflow has nothing more to do. */
   superseded?: boolean;
+  /** The run is paused, as of this version of its control: what follows the last outcome was not begun. */
+  heldAt?: number;
 }
 
 export interface ItemsOpened {
@@ -21,6 +23,7 @@ export interface ItemsOpened {
   retryInMs?: number;
   count?: number;
   superseded?: boolean;
+  heldAt?: number;
 }
 
 export interface ItemsJoined extends UnitResult {
@@ -34,6 +37,7 @@ export interface WaitOpened {
   /** What is left of it by the database's clock, ms. Null: it ends by a decision only. */
   endsInMs?: number | null;
   superseded?: boolean;
+  heldAt?: number;
 }
 
 /** Inclusive. */

@@ -1,4 +1,5 @@
 import type { PlanShape } from '#schemas/shape.ts';
+import { type Control, noControl } from './control.ts';
 import { type ItemsState, openItems } from './items.ts';
 import { endingOf, type ItemRange, isOutcome, type Outcome } from './outcome.ts';
 
@@ -34,6 +35,9 @@ export interface RunState {
   deadlineMs: number | null;
   /** What the database last heard of the run's waiting. */
   knownWaiting: boolean;
+  control: Control;
+  /** Version of the control that open windows were told of. */
+  toldWindows: number;
 }
 
 export function initialState(shape: PlanShape, deadlineMs: number | null): RunState {
@@ -46,6 +50,8 @@ export function initialState(shape: PlanShape, deadlineMs: number | null): RunSt
     earlyDecisions: [],
     deadlineMs,
     knownWaiting: false,
+    control: noControl,
+    toldWindows: noControl.version,
   };
 }
 
@@ -63,6 +69,8 @@ export interface StoredProgress {
   /** Windows of this chain that are still open, by their first item: known from the previous generation only. */
   windows?: { step: number; from: number; to: number }[];
   cancelRequested: boolean;
+  /** Absent in what earlier releases read. */
+  control?: Control;
   /** Null: no deadline. */
   endsInMs: number | null;
 }
@@ -97,6 +105,8 @@ export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: nu
     earlyDecisions: [],
     deadlineMs: instantOf(stored.endsInMs, nowMs),
     knownWaiting: false,
+    control: stored.control ?? noControl,
+    toldWindows: noControl.version,
   };
 }
 

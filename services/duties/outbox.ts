@@ -19,7 +19,7 @@ interface OutboxRow {
   id: number;
   workspaceId: string;
   runId: string;
-  kind: 'start' | 'decision' | 'cancel' | 'terminate';
+  kind: 'start' | 'decision' | 'cancel' | 'control' | 'terminate';
   payload: JsonObject;
   attempts: number;
 }
@@ -87,10 +87,23 @@ async function send(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
     }
     case 'cancel':
       return await sendCancel(options, row);
-    case 'terminate':
-      await options.workflows.terminate(row.runId, typeof row.payload.reason === 'string' ? row.payload.reason : 'terminated');
+    case 'control':
+      // A run that is not in Temporal yet, or no longer, looks at its row before it does anything.
+      await options.workflows.signalControl(row.runId);
       return { done: true };
+    case 'terminate':
+      return await sendTerminate(options, row);
   }
+}
+
+/** Ends the execution that worked for the generation that was terminated, and no later one: the run may have been retried since. */
+async function sendTerminate({ system, workflows }: OutboxOptions, row: OutboxRow): Promise<Sent> {
+  // In this order: an execution that is found before the row still names that generation belongs to it.
+  const execution = await workflows.describe(row.runId);
+  const [run] = await system.sql<{ generation: number }[]>`select generation from kos.runs where id = ${row.runId}`;
+  const reason = typeof row.payload.reason === 'string' ? row.payload.reason : 'terminated';
+  if (execution?.status === 'running' && run?.generation === row.payload.generation) await workflows.terminate(row.runId, reason, execution.chain);
+  return { done: true };
 }
 
 async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> {

@@ -26,11 +26,12 @@ interface RunRow {
   parent_run_id: string | null;
   pinned: boolean;
   cancel_requested_at: Date | null;
+  priority: number;
 }
 
 const columns = (sql: TransactionSql) => sql`
   id, plan_name, plan_version, plan_digest, status, waiting_for, input, output, error, labels, started_by, responsible, origin, created_at, started_at,
-  finished_at, cost_micros, currency, parent_run_id, pinned, cancel_requested_at`;
+  finished_at, cost_micros, currency, parent_run_id, pinned, cancel_requested_at, priority`;
 
 const showRun = (row: RunRow): Run => ({
   id: row.id,
@@ -52,6 +53,7 @@ const showRun = (row: RunRow): Run => ({
   parentRunId: row.parent_run_id,
   pinned: row.pinned,
   cancelRequestedAt: row.cancel_requested_at?.toISOString() ?? null,
+  priority: row.priority,
 });
 
 /** Throws KosError `run_not_found`, for another workspace's run too. */

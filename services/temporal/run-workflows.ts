@@ -4,6 +4,7 @@ import type { Sealing } from '#services/sealing/sealing.ts';
 import { makeRunWorkflowId, runsTaskQueue, workflowTypes, workspaceSearchAttribute } from '#workflows/ids.ts';
 import {
   cancelSignalName,
+  controlSignalName,
   type DecisionSignal,
   decisionSignalName,
   type ProgressAnswer,
@@ -30,13 +31,15 @@ export interface RunWorkflows {
   start(input: PlanRunInput, options: { resume: boolean }): Promise<'started' | 'already'>;
   signalDecision(runId: string, signal: DecisionSignal): Promise<'taken' | 'gone'>;
   signalCancel(runId: string): Promise<'taken' | 'gone'>;
+  signalControl(runId: string): Promise<'taken' | 'gone'>;
   signalWindowEnded(runId: string, signal: WindowEndedSignal): Promise<'taken' | 'gone'>;
   /** The windows that a running run waits for; none when nobody answers for it just now. */
   openWindows(runId: string): Promise<ProgressAnswer['windows']>;
   describe(workflowId: string): Promise<ExecutionFacts | null>;
   /** Workflow ids of one type that run, by visibility (a second or so behind). */
   listRunning(type: keyof typeof workflowTypes): AsyncIterable<string>;
-  terminate(workflowId: string, reason: string): Promise<void>;
+  /** With `chain`, that chain of executions and no other. */
+  terminate(workflowId: string, reason: string, chain?: string): Promise<void>;
   /** Workers that poll the queue for workflow tasks. */
   countPollers(): Promise<number>;
   close(): Promise<void>;
@@ -83,6 +86,7 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
     },
     signalDecision: (runId, signal) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(decisionSignalName, signal)),
     signalCancel: (runId) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(cancelSignalName)),
+    signalControl: (runId) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(controlSignalName)),
     signalWindowEnded: (runId, signal) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(windowEndedSignalName, signal)),
     openWindows: (runId) => openWindows(client, runId),
     describe: (workflowId) => describeExecution(client, workflowId),
@@ -90,8 +94,10 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
       for await (const execution of client.workflow.list({ query: `WorkflowType = '${workflowTypes[type]}' AND ExecutionStatus = 'Running'`, pageSize: 1000 }))
         yield execution.workflowId;
     },
-    async terminate(workflowId, reason) {
-      await signalled(client.workflow.getHandle(workflowId).terminate(reason));
+    async terminate(workflowId, reason, chain) {
+      const handle =
+        chain === undefined ? client.workflow.getHandle(workflowId) : client.workflow.getHandle(workflowId, undefined, { firstExecutionRunId: chain });
+      await signalled(handle.terminate(reason));
     },
     async countPollers() {
       const { pollers } = await connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: taskQueue }, taskQueueType: 1 });

@@ -14,6 +14,8 @@ export interface Weather {
   handOver: number;
   /** Of every step of time: a Signal tells of a decision that nobody took. */
   forgedDecision: number;
+  /** Of every step of time: somebody pauses the run, for a while. */
+  pause: number;
 }
 
 interface Flight {
@@ -51,6 +53,7 @@ class Simulation {
   private windows: SimulatedWindow[] = [];
   private signals: { atMs: number; event: RunEvent }[] = [];
   private cancelTold = false;
+  private pausedUntilMs: number | null = null;
   private readonly settled = new Map<string, number>();
 
   constructor(plan: SimulatedPlan, random: Random, weather: Weather) {
@@ -97,6 +100,9 @@ class Simulation {
       case 'stopWindows':
         for (const window of this.windows) window.stop(command.cancel, this.nowMs);
         return;
+      case 'tellWindows':
+        for (const window of this.windows) window.tell(command.control);
+        return;
       case 'startWindow':
         this.windows.push(new SimulatedWindow(command, { world: this.world, random: this.random, mayHang: this.willBeStopped }, this.nowMs));
         return;
@@ -131,12 +137,13 @@ class Simulation {
       ...this.windows.flatMap((window) => [
         ...window.inFlight.map(({ doneAtMs }) => doneAtMs),
         ...(window.wakeAtMs === null ? [] : [window.wakeAtMs]),
-        ...(window.over ? [this.nowMs] : []),
+        ...(window.over || window.hasNews ? [this.nowMs] : []),
       ]),
       ...this.signals.map(({ atMs }) => atMs),
       ...this.decisionInstants(),
       ...(this.wakeAtMs === null ? [] : [this.wakeAtMs]),
       ...(this.plan.cancelAtMs === null || this.cancelTold ? [] : [this.plan.cancelAtMs]),
+      ...(this.pausedUntilMs === null ? [] : [this.pausedUntilMs]),
       ...(this.holding ? [this.nowMs + 1] : []),
     ];
     if (instants.every((instant) => instant === never))
@@ -174,11 +181,24 @@ class Simulation {
       this.signal({ what: 'decision', waitId: `wait-${step}` });
     }
     if (this.random.chance(this.weather.forgedDecision)) this.signal({ what: 'decision', waitId: `wait-${this.random.between(0, this.plan.steps.length)}` });
+    this.pauseAndResume();
     const { cancelAtMs } = this.plan;
     if (cancelAtMs === null || cancelAtMs > this.nowMs || this.cancelTold) return;
     this.world.cancelRequested = true;
     this.cancelTold = true;
     this.signal({ what: 'cancelled' });
+  }
+
+  private pauseAndResume(): void {
+    const { world, nowMs } = this;
+    if (this.pausedUntilMs !== null && this.pausedUntilMs <= nowMs) {
+      this.pausedUntilMs = null;
+      world.setPaused(false);
+    } else if (this.pausedUntilMs === null && world.closed === null && this.random.chance(this.weather.pause)) {
+      this.pausedUntilMs = nowMs + this.random.between(0, 2_000);
+      world.setPaused(true);
+    } else return;
+    this.signal({ what: 'control', control: { cancelRequested: world.cancelRequested, ...world.control } });
   }
 
   private signal(event: RunEvent): void {
@@ -219,6 +239,7 @@ class Simulation {
         return { what: 'closed' };
       case 'startWindow':
       case 'stopWindows':
+      case 'tellWindows':
       case 'cancelWork':
         throw new Error(`${command.do} is no activity`);
     }
@@ -311,9 +332,10 @@ class Simulation {
 
   /** Whoever looks at a run of which only waits are left must see that it waits. */
   private checkSaysWaiting(): void {
-    const quiet = this.flights.length === 0 && this.windows.length === 0 && this.inbox.length === 0 && !this.holding && !this.state.closing;
+    const quiet =
+      this.flights.length === 0 && this.windows.length === 0 && this.inbox.length === 0 && !this.holding && !this.state.closing && !this.world.control.paused;
     const waits = this.state.steps.some(({ status }) => status === 'waiting');
-    if (quiet && waits && !this.world.saysWaiting) throw new Error('only waits are left and the run does not say so');
+    if (quiet && this.signals.length === 0 && waits && !this.world.saysWaiting) throw new Error('only waits are left and the run does not say so');
   }
 
   private checkEnd(): void {

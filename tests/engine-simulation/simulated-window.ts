@@ -1,4 +1,5 @@
 import { decideWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
+import { type Control, noControl } from '#core/engine/control.ts';
 import type { Command } from '#core/engine/decide.ts';
 import type { UnitResult } from '#core/engine/outcome.ts';
 import type { Random } from './random.ts';
@@ -41,6 +42,14 @@ export class SimulatedWindow {
     if (cancel) this.inFlight = this.inFlight.map(({ item }) => ({ item, doneAtMs: nowMs }));
   }
 
+  tell(control: Control): void {
+    this.inbox.push({ what: 'control', control });
+  }
+
+  get hasNews(): boolean {
+    return this.inbox.length > 0;
+  }
+
   /** Lets time pass up to `nowMs`. */
   pass(nowMs: number): void {
     if (this.over) return;
@@ -66,7 +75,7 @@ export class SimulatedWindow {
       windows: null,
       failed: loaded.failed,
     };
-    return { items, stopped: false, superseded: false };
+    return { items, stopped: false, superseded: false, control: noControl };
   }
 
   private decide(nowMs: number): void {

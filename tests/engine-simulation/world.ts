@@ -1,4 +1,5 @@
-import type { ItemRange, ItemsJoined, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
+import { type Control, noControl } from '#core/engine/control.ts';
+import type { ItemRange, ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import { windowSize } from '#core/engine/items.ts';
 import { type Behaviour, expectedOutcomes, outcomeOfBehaviour, type SimulatedPlan, type SimulatedStep } from './random-plan.ts';
@@ -38,6 +39,7 @@ export class World {
   closed: 'succeeded' | 'failed' | 'cancelled' | null = null;
   cancelRequested = false;
   saysWaiting = false;
+  control: Control = noControl;
   private readonly plan: SimulatedPlan;
   private readonly random: Random;
   private readonly expected: (Outcome | null)[];
@@ -53,6 +55,7 @@ export class World {
     this.saysWaiting = false;
     let outcomes = '';
     for (const step of steps) {
+      if (this.control.paused && this.row(step).outcome === null) return { outcomes, heldAt: this.control.version };
       const tried = this.tryStep(step, step === steps[0], nowMs);
       if (tried.retryInMs !== null) {
         this.saysWaiting = alone;
@@ -104,10 +107,16 @@ export class World {
     return { outcome, retryInMs: null };
   }
 
-  openItems(step: number): { outcome?: Outcome; count?: number } {
+  setPaused(paused: boolean): void {
+    this.control = { version: this.control.version + 1, paused };
+    this.saysWaiting = false;
+  }
+
+  openItems(step: number): ItemsOpened {
     this.saysWaiting = false;
     const row = this.row(step);
     if (row.outcome !== null) return { outcome: row.outcome };
+    if (this.control.paused) return { heldAt: this.control.version };
     this.complainUnless(this.needsOf(step) === 'ready', `the items of step ${step} were opened before its needs had ended`);
     const simulated = this.simulated(step);
     if (!simulated.when || this.isDenied(step)) return { outcome: this.end(row, 'k').outcome ?? 'k' };
@@ -121,6 +130,7 @@ export class World {
     const behaviour = this.simulated(step).items?.[item];
     if (trial === undefined || behaviour === undefined) throw new Error(`step ${step} has no item ${item}`);
     if (trial.outcome !== null) return { outcomes: trial.outcome };
+    if (this.control.paused) return { outcomes: '', heldAt: this.control.version };
     if (this.cancelRequested) return { outcomes: this.end(trial, 'c').outcome ?? 'c' };
     const tried = this.attempt(trial, behaviour, this.shape(step).tolerated === true, nowMs);
     if (tried.retryInMs === null) return { outcomes: tried.outcome ?? '' };
@@ -149,6 +159,7 @@ export class World {
     this.saysWaiting = false;
     const row = this.row(step);
     if (row.outcome !== null) return { outcome: row.outcome };
+    if (this.control.paused) return { heldAt: this.control.version };
     if (row.wait === null) {
       this.complainUnless(this.needsOf(step) === 'ready', `the wait of step ${step} was opened before its needs had ended`);
       const simulated = this.simulated(step);
@@ -187,7 +198,7 @@ export class World {
   }
 
   markWaiting(): void {
-    if (this.rows.some((row) => row.wait !== null && row.outcome === null)) this.saysWaiting = true;
+    if (!this.control.paused && this.rows.some((row) => row.wait !== null && row.outcome === null)) this.saysWaiting = true;
   }
 
   close(ending: Ending | null): void {
@@ -219,6 +230,7 @@ export class World {
         failed: items.some(({ outcome }) => outcome === 'f' || outcome === 'u'),
       })),
       cancelRequested: this.cancelRequested,
+      control: this.control,
       endsInMs: endsAtMs === null ? null : endsAtMs - nowMs,
     };
   }

@@ -32,6 +32,7 @@ export const aRun = (change: Partial<Run> = {}): Run => ({
   parentRunId: null,
   pinned: false,
   cancelRequestedAt: null,
+  priority: 3,
   ...change,
 });
 

@@ -18,6 +18,8 @@ import { newId } from '#services/ids.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { checkPlan, savePlan } from '#services/plans/save.ts';
 import { acceptRun } from '#services/runs/accept.ts';
+import type { Transaction } from '#services/database/connect.ts';
+import type { RunChange } from '#services/runs/actions/locked-run.ts';
 import { requestCancel } from '#services/runs/change.ts';
 import { readRun } from '#services/runs/read.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
@@ -153,10 +155,15 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     }
   };
 
-  const cancel = async (runId: string, reason: string | null = null): Promise<void> => {
-    await rig.database.inWorkspace(workspaceId, (transaction) => requestCancel(transaction, { workspaceId, actor: 'prn_test', runId, reason }));
+  /** What a person does to a run, as the API would. */
+  const act = async <Result>(runId: string, action: (transaction: Transaction, change: RunChange) => Promise<Result>): Promise<Result> => {
+    const result = await rig.database.inWorkspace(workspaceId, (transaction) => action(transaction, { workspaceId, actor: 'prn_test', runId }));
     outbox.nudge();
+    return result;
   };
+
+  const cancel = (runId: string, reason: string | null = null): Promise<void> =>
+    act(runId, (transaction, change) => requestCancel(transaction, { ...change, reason }));
 
   /** Audit entries of a run, or of what belongs to it. */
   const audit = (subject: string) =>
@@ -194,6 +201,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     ended,
     steps,
     untilStep,
+    act,
     cancel,
     audit,
     stopWorker,

@@ -22,6 +22,18 @@ export interface RunHeader {
   claimedBy: string | null;
   cancelRequested: boolean;
   startedAt: Date | null;
+  controlVersion: number;
+}
+
+/** The run is paused: nothing new starts. What was on its way is not begun, and nothing of it is written. */
+export class HeldByPause extends Error {
+  readonly controlVersion: number;
+
+  constructor(runId: string, controlVersion: number) {
+    super(`The run ${runId} is paused.`);
+    this.name = 'HeldByPause';
+    this.controlVersion = controlVersion;
+  }
 }
 
 /** The run is closed, or another generation or chain works on it: whoever learns this has nothing more to do. */
@@ -34,7 +46,7 @@ export class Superseded extends Error {
 
 export async function readHeader(sql: TransactionSql, claim: Claim): Promise<RunHeader> {
   const [row] = await sql<RunHeader[]>`
-    select status, generation, claimed_by as "claimedBy", cancel_requested_at is not null as "cancelRequested", started_at as "startedAt"
+    select status, generation, claimed_by as "claimedBy", cancel_requested_at is not null as "cancelRequested", started_at as "startedAt", control_version as "controlVersion"
     from kos.runs where id = ${claim.runId}`;
   if (row === undefined) throw new Superseded(claim);
   return row;
@@ -45,9 +57,15 @@ export function assertClaim(header: RunHeader, claim: Claim): void {
   if (!mine || isFinalRunStatus(header.status)) throw new Superseded(claim);
 }
 
+/** For whatever begins something new. */
+export function assertNotPaused(header: RunHeader, claim: Claim): void {
+  if (header.status === 'paused') throw new HeldByPause(claim.runId, header.controlVersion);
+}
+
 /** The first work of a run claims it and moves it to `running`; work after a wait moves it back. Compare-and-set: of two claims one wins. */
 export async function markWorking(sql: TransactionSql, claim: Claim, header: RunHeader): Promise<Date> {
-  if (header.status === 'running' && header.claimedBy !== null && header.startedAt !== null) return header.startedAt;
+  const atWork = header.status === 'running' || header.status === 'paused';
+  if (atWork && header.claimedBy !== null && header.startedAt !== null) return header.startedAt;
   const { workspaceId, runId } = claim;
   const event = (type: 'run.started' | 'run.resumed'): EventRecord[] => [{ workspaceId, runId, type, data: {} }];
   const first = header.startedAt === null;
@@ -61,6 +79,15 @@ export async function markWorking(sql: TransactionSql, claim: Claim, header: Run
       where id = ${runId} and generation = ${claim.generation} and (claimed_by is null or claimed_by = ${claim.chain}) and status in ('queued', 'running', 'waiting')
       returning started_at)${told}
     select started_at as "startedAt" from changed`;
+  return row?.startedAt ?? (await markPausedAtWork(sql, claim));
+}
+
+/** It was paused since its header was read: what is under way is finished, and the run stays paused. */
+async function markPausedAtWork(sql: TransactionSql, claim: Claim): Promise<Date> {
+  const [row] = await sql<{ startedAt: Date }[]>`
+    update kos.runs set claimed_by = ${claim.chain}, started_at = coalesce(started_at, clock_timestamp())
+    where id = ${claim.runId} and generation = ${claim.generation} and (claimed_by is null or claimed_by = ${claim.chain}) and status = 'paused'
+    returning started_at as "startedAt"`;
   if (row === undefined) throw new Superseded(claim);
   return row.startedAt;
 }

@@ -19,8 +19,8 @@ export async function readProgress(sql: TransactionSql, runId: string, shape: Pl
   const rows = await sql<StepRow[]>`
     select step, status, (extract(epoch from retry_at - clock_timestamp()) * 1000)::float8 as "retryInMs", (metadata->>'items')::int as items
     from kos.steps where run_id = ${runId} and item is null`;
-  const [run] = await sql<{ cancelRequested: boolean; endsInMs: number | null }[]>`
-    select cancel_requested_at is not null as "cancelRequested", (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.runs where id = ${runId}`;
+  const [run] = await sql<{ cancelRequested: boolean; version: number; paused: boolean; endsInMs: number | null }[]>`
+    select cancel_requested_at is not null as "cancelRequested", control_version as version, status = 'paused' as paused, (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.runs where id = ${runId}`;
   const open = rows.filter((row) => row.items !== null && row.status === 'running');
   const items = await Promise.all(open.map((row) => openItemsOf(sql, runId, row)));
   return {
@@ -32,6 +32,7 @@ export async function readProgress(sql: TransactionSql, runId: string, shape: Pl
     waits: await openWaitsOf(sql, runId),
     items: items.map(({ step, count, unfinished, failed }) => ({ step, count, unfinished, failed })),
     cancelRequested: run?.cancelRequested ?? false,
+    control: { version: run?.version ?? 0, paused: run?.paused ?? false },
     endsInMs: run?.endsInMs ?? null,
   };
 }

@@ -21,6 +21,8 @@ export interface TakenStep extends StepPlace {
   attempt: number;
   /** The item's value. */
   input: Json;
+  /** A lost worker left it in the middle of its work. */
+  wasRunning: boolean;
 }
 
 /** The step has ended already: what it ended as. */
@@ -55,10 +57,10 @@ export function outcomeOf(status: StepStatus, tolerated: boolean): Outcome | nul
 
 /**
  * Takes a step: raises its fence, so that whoever took it before can write no more. An attempt is counted only when the step was not being
- * worked on; a step that a lost worker left `running` goes on in the same attempt.
+ * worked on; a step that a lost worker left `running` goes on in the same attempt. (A query inside `returning` sees the row as it was.)
  */
 export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPlace): Promise<TakenStep | EndedStep> {
-  const [row] = await sql<{ fence: number; attempt: number; input: Json }[]>`
+  const [row] = await sql<{ fence: number; attempt: number; input: Json; wasRunning: boolean }[]>`
     insert into kos.steps as s (workspace_id, run_id, path, step, item, kind, status, attempt, fence, started_at)
     values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.kind}, 'running', 1, 1, clock_timestamp())
     on conflict (run_id, path) do update set
@@ -66,7 +68,8 @@ export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPla
       attempt = s.attempt + case when s.status in ('pending', 'retrying') then 1 else 0 end,
       started_at = coalesce(s.started_at, clock_timestamp())
     where s.status not in ${sql(endedStatuses)}
-    returning fence, attempt, input`;
+    returning fence, attempt, input,
+      coalesce((select before.status = 'running' from kos.steps before where before.run_id = s.run_id and before.path = s.path), false) as "wasRunning"`;
   if (row !== undefined) return { taken: true, ...place, ...row };
   const [ended] = await sql<{ status: StepStatus }[]>`select status from kos.steps where run_id = ${claim.runId} and path = ${place.path}`;
   if (ended === undefined) throw new Error(`The step ${place.path} of ${claim.runId} can be neither taken nor read.`);

@@ -7,6 +7,7 @@ import { artifactRoutes } from './artifacts.ts';
 import { healthRoutes } from './health.ts';
 import { planSchemaRoutes } from './plan-schema.ts';
 import { planRoutes } from './plans.ts';
+import { runActionRoutes } from './run-actions.ts';
 import { runRecordRoutes } from './run-record.ts';
 import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
@@ -21,6 +22,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...planRoutes(dependencies),
     ...planSchemaRoutes(),
     ...runRoutes(dependencies),
+    ...runActionRoutes(dependencies),
     ...runRecordRoutes(dependencies),
     ...approvalRoutes(dependencies),
     ...artifactRoutes(dependencies),

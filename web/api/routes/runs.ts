@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Principal } from '#core/policy/principal.ts';
 import type { Json } from '#schemas/json.ts';
 import { isFinalRunStatus, runSchema, runStatuses, startRunSchema } from '#schemas/run.ts';
-import { requestCancel, setPinned } from '#services/runs/change.ts';
+import { setPinned } from '#services/runs/change.ts';
 import { listRuns, readRun } from '#services/runs/read.ts';
 import { deleteRun } from '#services/runs/remove.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
@@ -11,7 +11,6 @@ import { anyOf, idParams, labelsQuery, listOf, pageQuery } from '../shapes.ts';
 import { preferredWait, waitForRun } from '../wait-for-run.ts';
 
 const startedSchema = z.object({ id: z.string(), status: z.enum(runStatuses), url: z.string() });
-const cancelSchema = z.strictObject({ reason: z.string().max(2_000).optional() });
 const runReferenceSchema = z.object({ runId: z.string() });
 
 /** Inputs of a run: as much as a step may put out. */
@@ -61,29 +60,6 @@ export const runRoutes = (dependencies: ApiDependencies): Route[] => [
     params: idParams('run'),
     responses: { 200: runSchema },
     handler: async ({ principal, params }) => json(await inWorkspaceOf(dependencies, principal, (transaction) => readRun(transaction, params.id))),
-  }),
-  defineRoute({
-    method: 'post',
-    path: '/v1/runs/{id}/cancel',
-    summary: 'Ask a run to end; 409 when it has ended already',
-    access: { permission: 'runs:cancel' },
-    params: idParams('run'),
-    body: cancelSchema,
-    responses: { 202: runSchema },
-    handler: async (call) => {
-      const { principal, params, body } = call;
-      const run = await inWorkspaceOf(dependencies, principal, async (transaction) => {
-        const change = { workspaceId: principal.workspaceId, actor: principal.principalId, runId: params.id };
-        // First: an equal request that comes at the same time waits here, and is then answered as the repeat it is.
-        await call.recordEffect(transaction, { status: 202, reference: { runId: params.id } });
-        await requestCancel(transaction, { ...change, reason: body.reason ?? null });
-        return readRun(transaction, params.id);
-      });
-      dependencies.nudgeOutbox();
-      return json(run, 202);
-    },
-    replay: async (reference, { principal }) =>
-      json(await inWorkspaceOf(dependencies, principal, (transaction) => readRun(transaction, runReferenceSchema.parse(reference).runId)), 202),
   }),
   ...(['pin', 'unpin'] as const).map((verb) =>
     defineRoute({
