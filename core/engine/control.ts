@@ -1,5 +1,3 @@
-import type { RunState } from './state.ts';
-
 /** What people decided of an open run, as its rows have it. Of two readings the one with the higher version is today's, whichever is heard last. */
 export interface Control {
   version: number;
@@ -17,12 +15,22 @@ export interface ControlReading {
 
 export const newerControl = (known: Control, read: Control): Control => (read.version > known.version ? read : known);
 
+/** The part of a run's state that people reach. */
+interface Controlled {
+  control: Control;
+  knownWaiting: boolean;
+  ending: string | null;
+}
+
 /** What was read of the run's row. News let the run tell again that it waits: a pause and its end, of which only the end is heard, have changed its row. */
-export function withReading(state: RunState, reading: ControlReading): RunState {
+export function withReading<State extends Controlled>(state: State, reading: ControlReading): State {
   const control = newerControl(state.control, { version: reading.version ?? 0, paused: reading.paused === true });
   const knownWaiting = control === state.control && state.knownWaiting;
   return { ...state, control, knownWaiting, ending: reading.cancelRequested ? 'cancelled' : state.ending };
 }
 
 /** Work that was not begun, since the run is paused: it learnt that from the row before the Signal came. */
-export const withHeld = (state: RunState, version: number): RunState => ({ ...state, control: newerControl(state.control, { version, paused: true }) });
+export const withHeld = <State extends Controlled>(state: State, version: number): State => ({
+  ...state,
+  control: newerControl(state.control, { version, paused: true }),
+});

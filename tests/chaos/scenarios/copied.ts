@@ -32,6 +32,7 @@ async function play(stage: Stage): Promise<Outcome> {
   stage.say(`${name}: ${verdict.faults.length} faults`);
   await installation.start();
   // What the copy has done, the original does not know: its own runs are ended without their effects being counted again.
-  for (const { runId } of loads) await installation.patiently((client) => client.runs.act(runId, 'cancel', { reason: 'goes on in a copy')).catch(() => undefined });
+  for (const { runId } of loads)
+    await installation.patiently((client) => client.runs.act(runId, 'cancel', { reason: 'goes on in a copy' })).catch(() => undefined);
   return { name, kills: 0, verdict, recoveriesMs: [], note: '' };
 }
