@@ -26,6 +26,11 @@ const reasonVerbs: readonly ReasonVerb[] = [
     summary: 'finish the steps that run and start no new one; deadlines stay',
     told: ({ id }) => `${id} is paused: steps that run finish, no new one starts. Go on: kai run resume ${id}`,
   },
+  {
+    verb: 'retry',
+    summary: 'go on with a run that failed or was stopped: only what failed or did not run runs again',
+    told: ({ id }) => `${id} goes on. Watch it: kai run watch ${id}`,
+  },
   { verb: 'resume', summary: 'let a paused run go on', told: ({ id }) => `${id} goes on. Watch it: kai run watch ${id}` },
 ];
 

@@ -28,6 +28,7 @@ interface StartRow {
   status: RunStatus;
   rules: number;
   generation: number;
+  claimedBy: string | null;
   endsInMs: number | null;
   shape: PlanShape | null;
 }
@@ -98,10 +99,14 @@ async function send(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
 
 /** Ends the execution that worked for the generation that was terminated, and no later one: the run may have been retried since. */
 async function sendTerminate({ system, workflows }: OutboxOptions, row: OutboxRow): Promise<Sent> {
+  const reason = typeof row.payload.reason === 'string' ? row.payload.reason : 'terminated';
+  if (typeof row.payload.chain === 'string') {
+    await workflows.terminate(row.runId, reason, row.payload.chain);
+    return { done: true };
+  }
   // In this order: an execution that is found before the row still names that generation belongs to it.
   const execution = await workflows.describe(row.runId);
   const [run] = await system.sql<{ generation: number }[]>`select generation from kos.runs where id = ${row.runId}`;
-  const reason = typeof row.payload.reason === 'string' ? row.payload.reason : 'terminated';
   if (execution?.status === 'running' && run?.generation === row.payload.generation) await workflows.terminate(row.runId, reason, execution.chain);
   return { done: true };
 }
@@ -109,7 +114,7 @@ async function sendTerminate({ system, workflows }: OutboxOptions, row: OutboxRo
 async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
   const { sql } = options.system;
   const [run] = await sql<StartRow[]>`
-    select r.status, r.rules, r.generation, (extract(epoch from r.deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs", v.shape
+    select r.status, r.rules, r.generation, r.claimed_by as "claimedBy", (extract(epoch from r.deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs", v.shape
     from kos.runs r left join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
     where r.id = ${row.runId}`;
   if (run === undefined || isFinalRunStatus(run.status)) return { done: true };
@@ -117,8 +122,17 @@ async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> 
   if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
   const { rules, generation, endsInMs } = run;
   const input = { runId: row.runId, workspaceId: row.workspaceId, rules, generation, shape: resume ? null : run.shape, endsInMs, windows: [] };
-  await options.workflows.start(input, { resume });
-  return { done: true };
+  const started = await options.workflows.start(input, { resume });
+  return started === 'already' && resume ? await awaitEarlier(options, row, run.claimedBy) : { done: true };
+}
+
+/** A run that is retried as soon as it has ended may still have its earlier execution on its last task: it is started when that is gone. */
+async function awaitEarlier({ workflows }: OutboxOptions, row: OutboxRow, claimedBy: string | null): Promise<Sent> {
+  const execution = await workflows.describe(row.runId);
+  const { after } = row.payload;
+  // Without the earlier one's name, the one that runs is known for ours once it has claimed the run.
+  const ours = execution?.status === 'running' && (typeof after === 'string' ? execution.chain !== after : execution.chain === claimedBy);
+  return ours ? { done: true } : { done: false, afterSeconds: 0.1, because: 'An earlier execution of the run is about to end in Temporal.' };
 }
 
 async function holdForDisk(sql: SystemDatabase['sql'], runId: string): Promise<Sent> {

@@ -26,6 +26,19 @@ const table: Record<string, { body: object; expected: Record<RunStatus, string> 
   terminate: { body: { reason: 'x' }, expected: { ...open, ...final } },
   pause: { body: { reason: 'x' }, expected: { ...open, ...final } },
   resume: { body: {}, expected: { ...open, ...notPaused, ...final } },
+  retry: {
+    body: { reason: 'x' },
+    expected: {
+      queued: 'run_open',
+      running: 'run_open',
+      waiting: 'run_open',
+      paused: 'run_open',
+      succeeded: 'run_succeeded',
+      failed: 'ok',
+      cancelled: 'ok',
+      terminated: 'ok',
+    },
+  },
   priority: { body: { priority: 1 }, expected: { ...open, ...final } },
 };
 

@@ -16,9 +16,8 @@ export async function terminateRun({ sql }: Transaction, change: RunChange & { r
   const error: OutcomeError = { code: 'terminated', message: `The run was terminated by ${actor}${because}`, fix: null, stepPath: null };
   await closeWhatIsOpen(sql, workspaceId, runId);
   await sql`update kos.runs set status = 'terminated', error = ${sql.json(error)}, waiting_for = null, finished_at = clock_timestamp() where id = ${runId}`;
-  await sql`
-    insert into kos.outbox (workspace_id, run_id, kind, payload)
-    values (${workspaceId}, ${runId}, 'terminate', ${sql.json({ reason: reason ?? `terminated by ${actor}`, generation: run.generation })})`;
+  const order = { reason: reason ?? `terminated by ${actor}`, generation: run.generation, chain: run.claimedBy };
+  await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'terminate', ${sql.json(order)})`;
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.terminated', data: { by: actor, reason, error } }]);
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.terminate', subject: runId, data: { reason } }]);
 }

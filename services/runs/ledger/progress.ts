@@ -64,10 +64,10 @@ export async function hasFailedItem(sql: TransactionSql, runId: string, step: nu
   return row !== undefined;
 }
 
-/** A wait that was decided while no workflow listened is due at once. */
+/** A wait that was decided while no workflow listened is due at once. Of a step that was tried again, the newest counts. */
 async function openWaitsOf(sql: TransactionSql, runId: string): Promise<StoredProgress['waits']> {
   return await sql<{ step: number; waitId: string; endsInMs: number | null }[]>`
-    select s.step, w.id as "waitId", case when w.status = 'open' then (extract(epoch from w.expires_at - clock_timestamp()) * 1000)::float8 else 0 end as "endsInMs"
+    select distinct on (w.step_path) s.step, w.id as "waitId", case when w.status = 'open' then (extract(epoch from w.expires_at - clock_timestamp()) * 1000)::float8 else 0 end as "endsInMs"
     from kos.waits w join kos.steps s on s.run_id = w.run_id and s.path = w.step_path
-    where w.run_id = ${runId} and s.status = 'waiting'`;
+    where w.run_id = ${runId} and s.status = 'waiting' order by w.step_path, w.opened_at desc, w.id desc`;
 }

@@ -13,11 +13,12 @@ export interface OpenWait {
   endsInMs: number | null;
 }
 
-/** The wait that a repeat of the opening activity finds. */
+/** The wait that a repeat of the opening activity finds: of a step that waits. One of an earlier try, before a retry of the run, is over. */
 export async function findOpenWait(sql: TransactionSql, runId: string, stepPath: string): Promise<OpenWait | null> {
   const [row] = await sql<OpenWait[]>`
     select id as "waitId", (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.waits
-    where run_id = ${runId} and step_path = ${stepPath} order by opened_at desc limit 1`;
+    where run_id = ${runId} and step_path = ${stepPath}
+      and exists (select from kos.steps s where s.run_id = ${runId} and s.path = ${stepPath} and s.status = 'waiting') order by opened_at desc limit 1`;
   return row ?? null;
 }
 

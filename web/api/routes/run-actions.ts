@@ -6,6 +6,7 @@ import type { Transaction } from '#services/database/connect.ts';
 import type { RunChange } from '#services/runs/actions/locked-run.ts';
 import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
 import { prioritizeRun } from '#services/runs/actions/prioritize.ts';
+import { retryRun } from '#services/runs/actions/retry.ts';
 import { terminateRun } from '#services/runs/actions/terminate.ts';
 import { requestCancel } from '#services/runs/change.ts';
 import { readRun } from '#services/runs/read.ts';
@@ -80,6 +81,13 @@ export const runActionRoutes = (dependencies: ApiDependencies): Route[] => [
     permission: 'runs:pause',
     body: reasonSchema,
     act: (transaction, change, { reason }) => resumeRun(transaction, { ...change, reason: reason ?? null }),
+  }),
+  actionRoute(dependencies, {
+    verb: 'retry',
+    summary: 'Reopen a run that failed or was stopped: only what failed or did not run runs again',
+    permission: 'runs:retry',
+    body: reasonSchema,
+    act: (transaction, change, { reason }) => retryRun(transaction, { ...change, reason: reason ?? null }),
   }),
   actionRoute(dependencies, {
     verb: 'priority',

@@ -1,0 +1,64 @@
+import { KosError } from '#core/errors.ts';
+import { currentRules } from '#core/engine/decide.ts';
+import type { Transaction, TransactionSql } from '#services/database/connect.ts';
+import { recordAudit, recordEvents } from '#services/records/record.ts';
+import { lockRunFor, type RunChange } from './locked-run.ts';
+
+/** Paths named in the audit entry: enough to see what it was about. */
+const pathsTold = 50;
+
+/**
+ * Reopens a run that ended without success: same id, same effect keys, next generation, by today's rules. What failed or was cut off runs again with all its
+ * attempts, what did not run runs, what succeeded stays; an uncertain step waits for a person. Its time, where the plan bounds it, begins anew. Throws KosError
+ * `run_open`, `run_succeeded`, `run_compensated` (409).
+ */
+export async function retryRun({ sql }: Transaction, change: RunChange & { reason: string | null }): Promise<void> {
+  const { workspaceId, actor, runId, reason } = change;
+  const run = await lockRunFor(sql, 'retry', runId);
+  if (run === null) return;
+  await refuseCompensated(sql, runId);
+  const again = await resetSteps(sql, runId);
+  await sql`
+    update kos.runs r set status = 'queued', output = null, error = null, waiting_for = null, finished_at = null, generation = generation + 1, claimed_by = null,
+      rules = ${currentRules}, cancel_requested_at = null, cancel_requested_by = null, cancel_reason = null, paused_at = null, paused_by = null, pause_reason = null,
+      control_version = control_version + 1,
+      deadline_at = (
+        select clock_timestamp() + make_interval(secs => (v.shape->>'timeoutMs')::float8 / 1000) from kos.plan_versions v
+        where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)
+    where id = ${runId}`;
+  const order = { resume: true, after: run.claimedBy };
+  await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json(order)})`;
+  await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: { by: actor, reason, retry: true } }]);
+  const data = { reason, ended: run.status, steps: again.length, again: again.slice(0, pathsTold) };
+  await recordAudit(sql, [{ workspaceId, actor, action: 'run.retry', subject: runId, data }]);
+}
+
+/** What was undone must be done under a key that the outside does not know yet: that is another run. */
+async function refuseCompensated(sql: TransactionSql, runId: string): Promise<void> {
+  const [row] = await sql<{ path: string }[]>`select path from kos.steps where run_id = ${runId} and status = 'compensated' limit 1`;
+  if (row === undefined) return;
+  throw new KosError({
+    code: 'run_compensated',
+    message: `The run ${runId} has undone what it did (${row.path}, at least): it cannot go on from there.`,
+    fix: `Begin anew: kai run replay ${runId}`,
+    status: 409,
+  });
+}
+
+/** A step that had opened its items goes on with those that did not succeed. */
+async function resetSteps(sql: TransactionSql, runId: string): Promise<string[]> {
+  const untolerated = sql`metadata->>'tolerated' is distinct from 'true'`;
+  const reset = sql`
+    attempt = 0, fence = fence + 1, output = null, output_id = null, error = null, waiting_for = null, retry_at = null, started_at = null, finished_at = null,
+    metadata = metadata || jsonb_build_object('attemptsBefore', coalesce((metadata->>'attemptsBefore')::int, 0) + attempt)`;
+  const items = await sql<{ path: string }[]>`
+    update kos.steps set status = 'pending', ${reset}
+    where run_id = ${runId} and item is not null and status in ('failed', 'cancelled') and ${untolerated}
+      and step in (select step from kos.steps where run_id = ${runId} and item is null and status in ('failed', 'cancelled'))
+    returning path`;
+  const steps = await sql<{ path: string }[]>`
+    update kos.steps set status = case when metadata ? 'items' then 'running' else 'pending' end, ${reset}
+    where run_id = ${runId} and item is null and status in ('failed', 'cancelled') and ${untolerated}
+    returning path`;
+  return [...steps, ...items].map(({ path }) => path);
+}

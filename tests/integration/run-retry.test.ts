@@ -1,0 +1,145 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Principal } from '#core/policy/principal.ts';
+import { retryRun } from '#services/runs/actions/retry.ts';
+import { terminateRun } from '#services/runs/actions/terminate.ts';
+import { decideApproval } from '#services/approvals/decide.ts';
+import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
+
+let engine: TestEngine;
+beforeAll(async () => {
+  engine = await makeTestEngine();
+});
+afterAll(() => engine.close());
+
+const approver = (): Principal => ({
+  principalId: 'prn_approver',
+  name: 'approver',
+  workspaceId: engine.workspaceId,
+  credentialId: 'key_test',
+  responsible: 'prn_approver',
+  roles: ['approver'],
+  permissions: new Set(),
+});
+
+const linesOf = async (name: string): Promise<string[]> =>
+  (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
+const retry = (runId: string) => engine.act(runId, (transaction, change) => retryRun(transaction, { ...change, reason: 'mended' }));
+const statusesOf = async (runId: string) => (await engine.steps(runId)).map(({ path, status }) => [path, status]);
+
+describe('a retry', () => {
+  it('runs what failed and what did not run, under the same keys, and nothing else', async () => {
+    const missing = join(engine.home, 'workspace', 'late.txt');
+    const source = `
+plan: retried
+steps:
+  before: { tool: test.append, with: { file: "${join(engine.home, 'retried')}" } }
+  read: { tool: fs.read, with: { path: "${missing}" }, needs: [before], retry: { maxAttempts: 1 } }
+  after: { tool: test.append, with: { file: "${join(engine.home, 'retried')}" }, needs: [read] }
+output: "\${steps.read.output.content}"
+`;
+    const runId = await engine.start(await engine.save(source));
+    const failed = await engine.ended(runId);
+    expect(failed).toMatchObject({ status: 'failed', error: { stepPath: 'read' } });
+    await writeFile(missing, 'here');
+    await retry(runId);
+    const run = await engine.ended(runId);
+    expect(run).toMatchObject({ status: 'succeeded', output: 'here', error: null });
+    expect(await linesOf('retried')).toEqual([`${runId}/before`, `${runId}/after`]);
+    expect((await engine.steps(runId)).find(({ path }) => path === 'read')).toMatchObject({ attempt: 1, metadata: { attemptsBefore: 1 } });
+    const [row] = await engine.rig.system.sql<{ generation: number }[]>`select generation from kos.runs where id = ${runId}`;
+    expect(row?.generation).toBe(2);
+    expect((await engine.audit(runId)).find(({ action }) => action === 'run.retry')).toMatchObject({
+      data: { reason: 'mended', ended: 'failed', again: ['read'] },
+    });
+    await expect(retry(runId)).rejects.toMatchObject({ code: 'run_succeeded', status: 409 });
+    await rm(missing);
+  });
+
+  it('again and again, the moment the run has failed, starts each time', async () => {
+    const runId = await engine.start(await engine.save('plan: failing\nsteps:\n  bad: { tool: test.fail, with: { times: 99 }, retry: { maxAttempts: 1 } }\n'));
+    for (let round = 1; round <= 8; round += 1) {
+      expect((await engine.ended(runId)).status).toBe('failed');
+      await retry(runId);
+    }
+    await engine.ended(runId);
+    expect((await engine.steps(runId))[0]).toMatchObject({ attempt: 1, metadata: { attemptsBefore: 8 } });
+  });
+
+  it('goes on with the items that failed', async () => {
+    const source = `
+plan: retried-items
+steps:
+  each: { tool: test.fail, with: { times: "\${item}" }, forEach: "\${[0, 1, 0, 0]}", retry: { maxAttempts: 1 } }
+  after: { transform: "\${size(steps.each.output)}" }
+output: "\${steps.after.output}"
+`;
+    const runId = await engine.start(await engine.save(source));
+    expect((await engine.ended(runId)).status).toBe('failed');
+    await engine.rig.system.sql`update kos.steps set input = '0' where run_id = ${runId} and path = 'each[1]'`;
+    await retry(runId);
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: 4 });
+    expect((await engine.steps(runId)).map(({ path, metadata }) => [path, metadata['attemptsBefore'] ?? 0])).toContainEqual(['each[0]', 0]);
+  });
+
+  it('asks again for an approval that was denied', async () => {
+    const source = `
+plan: asked-twice
+steps:
+  ask: { approval: { for: [write] } }
+  write: { artifact: { name: a.txt, content: "x" } }
+`;
+    const runId = await engine.start(await engine.save(source));
+    const decide = async (decision: 'approve' | 'deny') => {
+      await engine.until(runId, (run) => run.status === 'waiting');
+      const [open] = await engine.rig.system.sql<{ id: string; digest: string }[]>`
+        select id, arguments_digest as digest from kos.approvals where run_id = ${runId} and status = 'open'`;
+      await engine.act(runId, (transaction) => decideApproval(transaction, approver(), open?.id ?? '', { decision, argumentsDigest: open?.digest ?? '' }));
+    };
+    await decide('deny');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'approval_denied' } });
+    await retry(runId);
+    await decide('approve');
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect(await statusesOf(runId)).toEqual([
+      ['ask', 'succeeded'],
+      ['write', 'succeeded'],
+    ]);
+  });
+
+  it('of a run that was terminated in the middle of an effect does not repeat it', async () => {
+    const source = (name: string): string =>
+      `plan: ${name}\nsteps:\n  pay: { tool: test.append, with: { file: "${join(engine.home, name)}", waitMs: 3000 } }\n`;
+    const terminate = (runId: string) => engine.act(runId, (transaction, change) => terminateRun(transaction, { ...change, reason: null }));
+    // The worker lives: the next attempt waits for the call that is under way.
+    const joined = await engine.start(await engine.save(source('joined')));
+    await expect.poll(() => linesOf('joined')).toHaveLength(1);
+    await terminate(joined);
+    await retry(joined);
+    expect((await engine.ended(joined)).status).toBe('succeeded');
+    expect(await linesOf('joined')).toHaveLength(1);
+    // The worker is gone: nobody can say.
+    await engine.stopWorker();
+    const doomed = await engine.startWorkerProcess();
+    const lost = await engine.start(await engine.save(source('cut-off')));
+    await expect.poll(() => linesOf('cut-off')).toHaveLength(1);
+    await terminate(lost);
+    await doomed.kill();
+    await engine.startWorker();
+    await retry(lost);
+    await engine.untilStep(lost, 'pay', 'uncertain');
+    expect(await linesOf('cut-off')).toHaveLength(1);
+  });
+
+  it('of a run that was stopped while no worker was there runs it when one is', async () => {
+    await engine.stopWorker();
+    const runId = await engine.start(await engine.save('plan: stopped-early\nsteps:\n  only: { transform: 1 }\n'));
+    await sleep(300);
+    await engine.act(runId, (transaction, change) => terminateRun(transaction, { ...change, reason: null }));
+    await retry(runId);
+    await engine.startWorker();
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+  });
+});
