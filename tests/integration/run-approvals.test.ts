@@ -2,10 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Principal } from '#core/policy/principal.ts';
 import type { Approval } from '#schemas/approval.ts';
 import { decideApproval } from '#services/approvals/decide.ts';
 import { readApproval } from '#services/approvals/read.ts';
+import { approverOf } from '#tests/rig/approver.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -13,16 +13,6 @@ beforeAll(async () => {
   engine = await makeTestEngine();
 });
 afterAll(() => engine.close());
-
-const approver = (): Principal => ({
-  principalId: 'prn_approver',
-  name: 'approver',
-  workspaceId: engine.workspaceId,
-  credentialId: 'key_test',
-  responsible: 'prn_approver',
-  roles: ['approver'],
-  permissions: new Set(),
-});
 
 /** The run's approval, once it is asked for. */
 async function askedFor(runId: string): Promise<Approval> {
@@ -39,7 +29,7 @@ const read = (approvalId: string): Promise<Approval> =>
 
 async function decide(approval: Approval, decision: 'approve' | 'deny', reason?: string): Promise<void> {
   const request = { decision, argumentsDigest: approval.argumentsDigest, ...(reason === undefined ? {} : { reason }) };
-  await engine.rig.database.inWorkspace(engine.workspaceId, (transaction) => decideApproval(transaction, approver(), approval.id, request));
+  await engine.rig.database.inWorkspace(engine.workspaceId, (transaction) => decideApproval(transaction, approverOf(engine.workspaceId), approval.id, request));
   engine.nudge();
 }
 

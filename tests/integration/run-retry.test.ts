@@ -2,10 +2,10 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Principal } from '#core/policy/principal.ts';
 import { retryRun } from '#services/runs/actions/retry.ts';
 import { terminateRun } from '#services/runs/actions/terminate.ts';
 import { decideApproval } from '#services/approvals/decide.ts';
+import { approverOf } from '#tests/rig/approver.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -13,16 +13,6 @@ beforeAll(async () => {
   engine = await makeTestEngine();
 });
 afterAll(() => engine.close());
-
-const approver = (): Principal => ({
-  principalId: 'prn_approver',
-  name: 'approver',
-  workspaceId: engine.workspaceId,
-  credentialId: 'key_test',
-  responsible: 'prn_approver',
-  roles: ['approver'],
-  permissions: new Set(),
-});
 
 const linesOf = async (name: string): Promise<string[]> =>
   (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
@@ -96,7 +86,9 @@ steps:
       await engine.until(runId, (run) => run.status === 'waiting');
       const [open] = await engine.rig.system.sql<{ id: string; digest: string }[]>`
         select id, arguments_digest as digest from kos.approvals where run_id = ${runId} and status = 'open'`;
-      await engine.act(runId, (transaction) => decideApproval(transaction, approver(), open?.id ?? '', { decision, argumentsDigest: open?.digest ?? '' }));
+      await engine.act(runId, (transaction) =>
+        decideApproval(transaction, approverOf(engine.workspaceId), open?.id ?? '', { decision, argumentsDigest: open?.digest ?? '' }),
+      );
     };
     await decide('deny');
     expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'approval_denied' } });
