@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
@@ -20,9 +19,6 @@ afterAll(async () => {
   await engine.close();
   await connection.close();
 });
-
-const linesOf = async (name: string): Promise<string[]> =>
-  (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
 
 const waiting = `
 plan: waiting-long
@@ -47,7 +43,7 @@ describe('a cancel', () => {
     const file = join(engine.home, 'hung.txt');
     const source = `plan: hung\nsteps:\n  hang: { tool: test.hang, with: { file: "${file}" }, timeoutMs: 600000 }\n  after: { transform: 1, needs: [hang] }\n`;
     const runId = await engine.start(await engine.save(source));
-    await expect.poll(() => linesOf('hung.txt')).toEqual(['1']);
+    await expect.poll(() => engine.linesOf('hung.txt')).toEqual(['1']);
     const askedAt = performance.now();
     await engine.cancel(runId, 'enough');
     const run = await engine.ended(runId);

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -37,9 +37,6 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-const linesOf = async (name: string): Promise<string[]> =>
-  (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
-
 /** Idempotent items, an effect that is under way when the server goes, one that outlasts the outage, and a wait that ends in it. */
 const plan = (name: string): string => `
 plan: ${name}
@@ -53,14 +50,14 @@ output: "\${size(steps.items.output)}"
 
 async function expectToSurvive(name: string, outage: () => Promise<void>): Promise<void> {
   const runId = await engine.start(await engine.save(plan(name)));
-  await expect.poll(() => linesOf(`${name}-items.txt`).then((lines) => lines.length), { timeout: 20_000 }).toBeGreaterThan(20);
-  await expect.poll(() => linesOf(`${name}-long.txt`)).toHaveLength(1);
+  await expect.poll(() => engine.linesOf(`${name}-items.txt`).then((lines) => lines.length), { timeout: 20_000 }).toBeGreaterThan(20);
+  await expect.poll(() => engine.linesOf(`${name}-long.txt`)).toHaveLength(1);
   await outage();
   expect(await engine.ended(runId)).toMatchObject({ error: null, status: 'succeeded', output: 300 });
   expect((await engine.steps(runId)).filter(({ attempt }) => attempt !== 1)).toEqual([]);
-  expect(await linesOf(`${name}-short.txt`)).toEqual([`${runId}/short`]);
-  expect(await linesOf(`${name}-long.txt`)).toEqual([`${runId}/long`]);
-  expect(new Set(await linesOf(`${name}-items.txt`)).size).toBe(300);
+  expect(await engine.linesOf(`${name}-short.txt`)).toEqual([`${runId}/short`]);
+  expect(await engine.linesOf(`${name}-long.txt`)).toEqual([`${runId}/long`]);
+  expect(new Set(await engine.linesOf(`${name}-items.txt`)).size).toBe(300);
 }
 
 describe('a run goes on, no attempt of a step is spent and no effect doubled, when', () => {
@@ -99,7 +96,7 @@ output: "\${steps.items.output}"
     await engine.rig.system.sql`update kos.runs set created_at = created_at - interval '1 minute' where id = ${runId}`;
     await reconcile({ system: engine.rig.system, workflows: engine.workflows, log: engine.log });
     expect(await engine.ended(runId)).toMatchObject({ error: null, status: 'succeeded', output: [1, 2, 3] });
-    expect(await linesOf('store-gone.txt')).toEqual([`${runId}/first`, `${runId}/second`]);
+    expect(await engine.linesOf('store-gone.txt')).toEqual([`${runId}/first`, `${runId}/second`]);
     expect(await engine.audit(runId)).toContainEqual(expect.objectContaining({ action: 'run.resume' }));
   });
 });

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,14 +11,10 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const linesOf = async (name: string): Promise<string[]> =>
-  (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
-
 const pause = (runId: string, reason: string | null = null) => engine.act(runId, (transaction, change) => pauseRun(transaction, { ...change, reason }));
 const resume = (runId: string) => engine.act(runId, (transaction, change) => resumeRun(transaction, { ...change, reason: null }));
 const eventsOf = async (runId: string): Promise<string[]> =>
   (await engine.rig.system.sql<{ type: string }[]>`select type from kos.events where run_id = ${runId} order by inserted`).map(({ type }) => type);
-const statusesOf = async (runId: string) => (await engine.steps(runId)).map(({ path, status }) => [path, status]);
 
 const twoEffects = (name: string, waitMs: number): string => `
 plan: ${name}
@@ -31,16 +26,16 @@ steps:
 describe('a paused run', () => {
   it('finishes the step that runs, starts no other, and goes on when it is resumed', async () => {
     const runId = await engine.start(await engine.save(twoEffects('paused', 1_500)));
-    await expect.poll(() => linesOf('paused')).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('paused')).toHaveLength(1);
     await pause(runId, 'look first');
     expect(await engine.read(runId)).toMatchObject({ status: 'paused', waitingFor: { kind: 'paused', text: 'Paused by prn_test: look first' } });
     await engine.untilStep(runId, 'first', 'succeeded');
     await sleep(1_000);
-    expect(await statusesOf(runId)).toEqual([['first', 'succeeded']]);
+    expect(await engine.statusesOf(runId)).toEqual([['first', 'succeeded']]);
     expect((await engine.read(runId)).status).toBe('paused');
     await resume(runId);
     expect((await engine.ended(runId)).status).toBe('succeeded');
-    expect(await linesOf('paused')).toHaveLength(2);
+    expect(await engine.linesOf('paused')).toHaveLength(2);
     const events = await eventsOf(runId);
     expect(events.filter((type) => type === 'run.paused' || type === 'run.resumed')).toEqual(['run.paused', 'run.resumed']);
     expect((await engine.audit(runId)).map(({ action }) => action)).toEqual(expect.arrayContaining(['run.pause', 'run.unpause']));
@@ -81,7 +76,7 @@ describe('a paused run', () => {
     await pause(runId);
     await engine.untilStep(runId, 'rest', 'succeeded');
     await sleep(500);
-    expect(await statusesOf(runId)).toEqual([['rest', 'succeeded']]);
+    expect(await engine.statusesOf(runId)).toEqual([['rest', 'succeeded']]);
     expect((await engine.read(runId)).status).toBe('paused');
     await resume(runId);
     expect((await engine.ended(runId)).status).toBe('succeeded');
@@ -104,13 +99,13 @@ describe('a paused run', () => {
     const name = 'lost-and-paused';
     const source = twoEffects(name, 2_000).replaceAll('test.append', 'test.repeat');
     const runId = await engine.start(await engine.save(source));
-    await expect.poll(() => linesOf(name)).toHaveLength(1);
+    await expect.poll(() => engine.linesOf(name)).toHaveLength(1);
     await pause(runId);
     await doomed.kill();
     await engine.startWorker();
     await engine.untilStep(runId, 'first', 'succeeded');
     await sleep(1_000);
-    expect(await statusesOf(runId)).toEqual([['first', 'succeeded']]);
+    expect(await engine.statusesOf(runId)).toEqual([['first', 'succeeded']]);
     await resume(runId);
     expect((await engine.ended(runId)).status).toBe('succeeded');
   });
@@ -139,7 +134,7 @@ output: "\${size(steps.each.output)}"
 describe('terminating', () => {
   it('ends a run at once, keeps the reason, and lets nothing of it be recorded any more', async () => {
     const runId = await engine.start(await engine.save(twoEffects('terminated', 1_500)));
-    await expect.poll(() => linesOf('terminated')).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('terminated')).toHaveLength(1);
     await engine.act(runId, (transaction, change) => terminateRun(transaction, { ...change, reason: 'runaway' }));
     expect(await engine.read(runId)).toMatchObject({
       status: 'terminated',
@@ -147,7 +142,7 @@ describe('terminating', () => {
     });
     await expect.poll(async () => (await engine.workflows.describe(runId))?.status).toBe('terminated');
     await sleep(2_000);
-    expect(await statusesOf(runId)).toEqual([['first', 'cancelled']]);
+    expect(await engine.statusesOf(runId)).toEqual([['first', 'cancelled']]);
     expect(await eventsOf(runId)).toContain('run.terminated');
     expect((await engine.audit(runId)).find(({ action }) => action === 'run.terminate')).toMatchObject({ actor: 'prn_test', data: { reason: 'runaway' } });
   });

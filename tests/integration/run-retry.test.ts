@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,10 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const linesOf = async (name: string): Promise<string[]> =>
-  (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
 const retry = (runId: string) => engine.act(runId, (transaction, change) => retryRun(transaction, { ...change, reason: 'mended' }));
-const statusesOf = async (runId: string) => (await engine.steps(runId)).map(({ path, status }) => [path, status]);
 
 describe('a retry', () => {
   it('runs what failed and what did not run, under the same keys, and nothing else', async () => {
@@ -37,7 +34,7 @@ output: "\${steps.read.output.content}"
     await retry(runId);
     const run = await engine.ended(runId);
     expect(run).toMatchObject({ status: 'succeeded', output: 'here', error: null });
-    expect(await linesOf('retried')).toEqual([`${runId}/before`, `${runId}/after`]);
+    expect(await engine.linesOf('retried')).toEqual([`${runId}/before`, `${runId}/after`]);
     expect((await engine.steps(runId)).find(({ path }) => path === 'read')).toMatchObject({ attempt: 1, metadata: { attemptsBefore: 1 } });
     const [row] = await engine.rig.system.sql<{ generation: number }[]>`select generation from kos.runs where id = ${runId}`;
     expect(row?.generation).toBe(2);
@@ -95,7 +92,7 @@ steps:
     await retry(runId);
     await decide('approve');
     expect((await engine.ended(runId)).status).toBe('succeeded');
-    expect(await statusesOf(runId)).toEqual([
+    expect(await engine.statusesOf(runId)).toEqual([
       ['ask', 'succeeded'],
       ['write', 'succeeded'],
     ]);
@@ -107,22 +104,22 @@ steps:
     const terminate = (runId: string) => engine.act(runId, (transaction, change) => terminateRun(transaction, { ...change, reason: null }));
     // The worker lives: the next attempt waits for the call that is under way.
     const joined = await engine.start(await engine.save(source('joined')));
-    await expect.poll(() => linesOf('joined')).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('joined')).toHaveLength(1);
     await terminate(joined);
     await retry(joined);
     expect((await engine.ended(joined)).status).toBe('succeeded');
-    expect(await linesOf('joined')).toHaveLength(1);
+    expect(await engine.linesOf('joined')).toHaveLength(1);
     // The worker is gone: nobody can say.
     await engine.stopWorker();
     const doomed = await engine.startWorkerProcess();
     const lost = await engine.start(await engine.save(source('cut-off')));
-    await expect.poll(() => linesOf('cut-off')).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('cut-off')).toHaveLength(1);
     await terminate(lost);
     await doomed.kill();
     await engine.startWorker();
     await retry(lost);
     await engine.untilStep(lost, 'pay', 'uncertain');
-    expect(await linesOf('cut-off')).toHaveLength(1);
+    expect(await engine.linesOf('cut-off')).toHaveLength(1);
   });
 
   it('of a run that was stopped while no worker was there runs it when one is', async () => {

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,9 +9,6 @@ beforeAll(async () => {
   engine = await makeTestEngine({ worker: false });
 });
 afterAll(() => engine.close());
-
-const linesOf = async (name: string): Promise<string[]> =>
-  (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
 
 /** Instants (ms since the epoch) at which items ended. */
 const endsOf = async (runId: string): Promise<number[]> => {
@@ -50,11 +47,11 @@ output: "\${size(steps.write.output)}"
     await engine.stopOthers(worker);
     const file = join(engine.home, 'repeat.txt');
     const runId = await engine.start(await engine.save(`plan: repeat\nsteps:\n  only: { tool: test.repeat, with: { file: "${file}", waitMs: 3000 } }\n`));
-    await expect.poll(() => linesOf('repeat.txt'), { timeout: 10_000 }).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('repeat.txt'), { timeout: 10_000 }).toHaveLength(1);
     await worker.kill();
     await engine.startWorkerProcess();
     expect((await engine.ended(runId)).status).toBe('succeeded');
-    expect(await linesOf('repeat.txt')).toEqual([`${runId}/only 1`, `${runId}/only 1`]);
+    expect(await engine.linesOf('repeat.txt')).toEqual([`${runId}/only 1`, `${runId}/only 1`]);
   });
 
   it('while an effectful step runs: it is uncertain, and never repeated', async () => {
@@ -64,13 +61,13 @@ output: "\${size(steps.write.output)}"
     const runId = await engine.start(
       await engine.save(`plan: send\nsteps:\n  only: { tool: test.append, with: { file: "${file}", waitMs: 60000 }, retry: { maxAttempts: 5 } }\n`),
     );
-    await expect.poll(() => linesOf('send.txt'), { timeout: 10_000 }).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('send.txt'), { timeout: 10_000 }).toHaveLength(1);
     await worker.kill();
     await engine.startWorkerProcess();
     expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'effect_uncertain', stepPath: 'only' } });
     expect((await engine.steps(runId))[0]).toMatchObject({ status: 'uncertain', attempt: 1 });
     await sleep(500);
-    expect(await linesOf('send.txt')).toEqual([`${runId}/only`]);
+    expect(await engine.linesOf('send.txt')).toEqual([`${runId}/only`]);
   });
 });
 
@@ -84,12 +81,12 @@ describe('a worker that is stopped by hand', () => {
         `plan: handed-over\nsteps:\n  only: { tool: test.repeat, with: { file: "${file}", waitMs: 5000 } }\n  pure: { transform: "\${range(10)}" }\n`,
       ),
     );
-    await expect.poll(() => linesOf('handed-over.txt'), { timeout: 10_000 }).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('handed-over.txt'), { timeout: 10_000 }).toHaveLength(1);
     await engine.stopWorker();
     expect((await engine.read(runId)).status).toBe('running');
     await engine.startWorker();
     expect((await engine.ended(runId)).status).toBe('succeeded');
-    expect(await linesOf('handed-over.txt')).toEqual([`${runId}/only 1`, `${runId}/only 1`]);
+    expect(await engine.linesOf('handed-over.txt')).toEqual([`${runId}/only 1`, `${runId}/only 1`]);
     expect((await engine.steps(runId)).map(({ path, status }) => `${path} ${status}`)).toEqual(['only succeeded', 'pure succeeded']);
   });
 });

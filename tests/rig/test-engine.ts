@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -131,6 +131,12 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
         select path, status, attempt, output, error, fence, metadata from kos.steps where run_id = ${runId} order by step, item nulls first`,
     );
 
+  const statusesOf = async (runId: string): Promise<[string, StepStatus][]> => (await steps(runId)).map(({ path, status }) => [path, status]);
+
+  /** Lines of a file in the engine's home, where tools leave their traces. */
+  const linesOf = async (name: string): Promise<string[]> =>
+    (await readFile(join(home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
+
   const until = async (runId: string, reached: (run: Run) => boolean, timeoutMs = 60_000): Promise<Run> => {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
@@ -200,6 +206,8 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     until,
     ended,
     steps,
+    statusesOf,
+    linesOf,
     untilStep,
     act,
     cancel,
