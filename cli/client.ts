@@ -86,6 +86,8 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
       get: (id: string) => get<Run>(`/v1/runs/${segment(id)}`),
       /** `verb`: cancel, terminate, pause, resume, priority, … */
       act: (id: string, verb: string, body: object) => act<Run>(`/v1/runs/${segment(id)}/${verb}`, body),
+      replay: (id: string, body: object) => act<Started>(`/v1/runs/${segment(id)}/replay`, body),
+      fork: (id: string, body: object) => act<Started & { carried: string[]; again: string[] }>(`/v1/runs/${segment(id)}/fork`, body),
       pin: (id: string, pinned: boolean) => act<Run>(`/v1/runs/${segment(id)}/${pinned ? 'pin' : 'unpin'}`, undefined),
       remove: (id: string) => remove(`/v1/runs/${segment(id)}`),
       steps: (id: string, query: Query) => get<Page<Step>>(`/v1/runs/${segment(id)}/steps`, query),

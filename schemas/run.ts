@@ -29,7 +29,7 @@ export const outcomeErrorSchema = z.object({
 export type OutcomeError = z.infer<typeof outcomeErrorSchema>;
 
 export const originSchema = z.object({
-  kind: z.enum(['api', 'console', 'cli', 'trigger', 'schedule', 'run', 'installation']),
+  kind: z.enum(['api', 'console', 'cli', 'trigger', 'schedule', 'run', 'fork', 'replay', 'installation']),
   id: z.string().nullable(),
 });
 export type Origin = z.infer<typeof originSchema>;
@@ -71,6 +71,20 @@ export const startRunSchema = z.strictObject({
   labels: labelsSchema.optional(),
 });
 export type StartRun = z.infer<typeof startRunSchema>;
+
+/** A run like another one; what is absent is that one's. */
+export const replayRunSchema = z.strictObject({
+  input: jsonObjectSchema.optional(),
+  labels: labelsSchema.optional(),
+  reason: z.string().max(2_000).optional(),
+});
+
+export const forkRunSchema = replayRunSchema.extend({
+  /** Id of the step from which on everything runs again. */
+  from: z.string().min(1).max(200),
+  /** Version of the plan to go on with; absent: the run's own. */
+  version: z.int().positive().optional(),
+});
 
 export const stepStatuses = ['pending', 'running', 'waiting', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled', 'uncertain', 'compensated'] as const;
 export const stepStatusSchema = z.enum(stepStatuses);

@@ -5,6 +5,7 @@ import { confirmed } from '../confirm.ts';
 import { exitCodes } from '../exit-codes.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, collect, type ListOptions, readPairs, showPage } from '../lists.ts';
+import { defineReruns } from '../run/reruns.ts';
 import { exitCodeOfRun, tellError } from '../run/outcome.ts';
 import { resolveRunId, runArgument } from '../short-ids.ts';
 import { paintOfStatus } from '../status-words.ts';
@@ -77,6 +78,7 @@ export function defineRun(run: Command, invocation: Invocation): void {
       await remove(invocation, given, options.yes === true);
     });
   defineRunActions(run, invocation);
+  defineReruns(run, invocation);
 }
 
 function defineStart(run: Command, invocation: Invocation): void {

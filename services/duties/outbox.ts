@@ -121,7 +121,15 @@ async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> 
   const resume = row.payload.resume === true;
   if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
   const { rules, generation, endsInMs } = run;
-  const input = { runId: row.runId, workspaceId: row.workspaceId, rules, generation, shape: resume ? null : run.shape, endsInMs, windows: [] };
+  const input = {
+    runId: row.runId,
+    workspaceId: row.workspaceId,
+    rules,
+    generation,
+    shape: resume || row.payload.carried === true ? null : run.shape,
+    endsInMs,
+    windows: [],
+  };
   const started = await options.workflows.start(input, { resume });
   return started === 'already' && resume ? await awaitEarlier(options, row, run.claimedBy) : { done: true };
 }

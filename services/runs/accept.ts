@@ -19,6 +19,8 @@ export interface AcceptRequest {
   responsible: string;
   origin: Origin;
   request: StartRun;
+  /** Steps are written with the run: it begins from its rows. */
+  carried?: boolean;
   /** Runs in the transaction that writes the run. */
   alsoInTransaction?: (transaction: Transaction, runId: string) => Promise<void>;
 }
@@ -81,7 +83,7 @@ async function insertRun(sql: TransactionSql, accept: AcceptRequest, plan: PlanR
     insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, deadline_at)
     values (${runId}, ${workspaceId}, ${plan.name}, ${plan.version}, ${plan.digest}, 'queued', ${jsonParameter(sql, input)}, ${sql.json(labels)}, ${actor}, ${responsible},
       ${sql.json(origin)}, ${currentRules}, ${deadline})`;
-  await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json({ resume: false })})`;
+  await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json({ resume: false, carried: accept.carried === true })})`;
   await referToArtifacts(sql, workspaceId, runId, input);
   const data = { plan: plan.name, version: plan.version, digest: plan.digest };
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.accepted', data }]);

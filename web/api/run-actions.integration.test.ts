@@ -6,6 +6,7 @@ import { insertRun } from '#tests/rig/test-runs.ts';
 let api: TestApi;
 beforeAll(async () => {
   api = await makeTestApi();
+  await api.call('POST', '/v1/plans', { body: { source: JSON.stringify({ plan: 'test-plan', steps: { only: { transform: 1 } } }), format: 'json' } });
 });
 afterAll(() => api.close());
 
@@ -18,6 +19,7 @@ const act = (runId: string, verb: string, body: object, key = `key-${(keys += 1)
 
 const open = { queued: 'ok', running: 'ok', waiting: 'ok', paused: 'ok' };
 const final = { succeeded: 'run_final', failed: 'run_final', cancelled: 'run_final', terminated: 'run_final' };
+const always = { ...open, succeeded: 'ok', failed: 'ok', cancelled: 'ok', terminated: 'ok' };
 const notPaused = { queued: 'run_not_paused', running: 'run_not_paused', waiting: 'run_not_paused' };
 
 /** What each action comes to in each state: `ok`, or the code of the refusal. */
@@ -39,6 +41,8 @@ const table: Record<string, { body: object; expected: Record<RunStatus, string> 
       terminated: 'ok',
     },
   },
+  replay: { body: {}, expected: always },
+  fork: { body: { from: 'only' }, expected: always },
   priority: { body: { priority: 1 }, expected: { ...open, ...final } },
 };
 
@@ -47,7 +51,8 @@ describe.each(Object.entries(table))('%s', (verb, { body, expected }) => {
     const runId = await makeRun(status);
     const answer = await act(runId, verb, body, `once-${verb}-${status}`);
     if (outcome === 'ok') {
-      expect([answer.status, answer.body.id]).toEqual([202, runId]);
+      expect(answer.status).toBe(202);
+      expect(answer.body.id === runId).toBe(verb !== 'replay' && verb !== 'fork');
       const again = await act(runId, verb, body, `once-${verb}-${status}`);
       expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([202, 'true']);
       return;

@@ -8,6 +8,7 @@ import { healthRoutes } from './health.ts';
 import { planSchemaRoutes } from './plan-schema.ts';
 import { planRoutes } from './plans.ts';
 import { runActionRoutes } from './run-actions.ts';
+import { rerunRoutes } from './reruns.ts';
 import { runRecordRoutes } from './run-record.ts';
 import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
@@ -23,6 +24,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...planSchemaRoutes(),
     ...runRoutes(dependencies),
     ...runActionRoutes(dependencies),
+    ...rerunRoutes(dependencies),
     ...runRecordRoutes(dependencies),
     ...approvalRoutes(dependencies),
     ...artifactRoutes(dependencies),

@@ -10,11 +10,11 @@ import { type Call, defineRoute, empty, json, type Reply, type Route } from '../
 import { anyOf, idParams, labelsQuery, listOf, pageQuery } from '../shapes.ts';
 import { preferredWait, waitForRun } from '../wait-for-run.ts';
 
-const startedSchema = z.object({ id: z.string(), status: z.enum(runStatuses), url: z.string() });
+export const startedSchema = z.object({ id: z.string(), status: z.enum(runStatuses), url: z.string() });
 const runReferenceSchema = z.object({ runId: z.string() });
 
 /** Inputs of a run: as much as a step may put out. */
-const startBodyBytes = 8_000_000;
+export const startBodyBytes = 8_000_000;
 
 export const runRoutes = (dependencies: ApiDependencies): Route[] => [
   defineRoute({
