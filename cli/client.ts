@@ -5,6 +5,7 @@ import type { Artifact } from '#schemas/artifact.ts';
 import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
 import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
 import type { SecretDescription } from '#schemas/secret.ts';
+import type { SendSignal, Signal } from '#schemas/signal.ts';
 import type { WorkspaceSettings } from '#schemas/settings.ts';
 import type { Credentials } from './credentials.ts';
 import { createTransport, newIdempotencyKey, type Request, type Transport } from './transport.ts';
@@ -88,6 +89,8 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
       act: (id: string, verb: string, body: object) => act<Run>(`/v1/runs/${segment(id)}/${verb}`, body),
       replay: (id: string, body: object) => act<Started>(`/v1/runs/${segment(id)}/replay`, body),
       fork: (id: string, body: object) => act<Started & { carried: string[]; again: string[] }>(`/v1/runs/${segment(id)}/fork`, body),
+      signal: (id: string, body: SendSignal, idempotencyKey: string) => act<Signal>(`/v1/runs/${segment(id)}/signals`, body, idempotencyKey),
+      signals: (id: string, query: Query) => get<Page<Signal>>(`/v1/runs/${segment(id)}/signals`, query),
       pin: (id: string, pinned: boolean) => act<Run>(`/v1/runs/${segment(id)}/${pinned ? 'pin' : 'unpin'}`, undefined),
       remove: (id: string) => remove(`/v1/runs/${segment(id)}`),
       steps: (id: string, query: Query) => get<Page<Step>>(`/v1/runs/${segment(id)}/steps`, query),

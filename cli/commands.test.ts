@@ -500,3 +500,37 @@ test('run why names the wait and the command that helps', async () => {
     `${runId} is waiting.\n\nsignOff waiting: waits for a decision (for 1 h)\n  Somebody with role:approver decides.\n  kai approval approve ${approvalId}\n`,
   );
 });
+
+describe('signals', () => {
+  const aSignal = {
+    id: 'sig_1',
+    runId,
+    name: 'paid',
+    payload: { a: 1 },
+    status: 'taken',
+    stepPath: 'wait',
+    sentBy: 'prn_x',
+    receivedAt: new Date().toISOString(),
+    takenAt: null,
+  };
+
+  test('are sent with their payload, and the step that took one is told', async () => {
+    const { code, stderr } = await kai(['run', 'signal', runId, 'paid', '--payload', '{"a":1}'], {
+      'POST /v1/runs/{id}/signals': () => ({ status: 202, json: aSignal }),
+    });
+    expect(code).toBe(0);
+    expect(JSON.parse(server.received.at(-1)?.body ?? '')).toEqual({ name: 'paid', payload: { a: 1 } });
+    expect(stderr).toContain(`wait of ${runId} took the signal paid.`);
+  });
+
+  test('with a payload that is not JSON are not sent', async () => {
+    const { code, stderr } = await kai(['run', 'signal', runId, 'paid', '--payload', '{a'], {});
+    expect(code).toBe(2);
+    expect(stderr).toContain('--payload is not JSON');
+  });
+
+  test('are listed with who took them', async () => {
+    const { stdout } = await kai(['run', 'signals', runId], { 'GET /v1/runs/{id}/signals': () => ({ json: page(aSignal) }) });
+    expect(stdout).toMatch(/sig_1 +paid .* wait +\{"a":1\}/);
+  });
+});

@@ -17,11 +17,13 @@ export const eventTypes = [
   'step.failed',
   'step.skipped',
   'step.uncertain',
+  'step.waiting',
   'approval.requested',
   'approval.claimed',
   'approval.decided',
   'approval.expired',
   'approval.voided',
+  'signal.received',
   'plan.saved',
 ] as const;
 export type EventType = (typeof eventTypes)[number];

@@ -49,13 +49,19 @@ const everyStep = {
   onError: onError.optional().describe('continue: a failure lets dependants go on, and the output is null.'),
 };
 
-const workingStep = {
-  ...everyStep,
+const overItems = {
   forEach: z
     .union([templateText, z.array(jsonSchema)])
     .optional()
     .describe('A list, or one expression that gives a list: the step runs once for each item, and sees it as item and index.'),
   concurrency: concurrency.optional().describe('Items at once.'),
+};
+
+/** A step that does nothing until something happens: a person decides, a time comes, a signal arrives. */
+const waitingStep = { ...everyStep, ...overItems };
+
+const workingStep = {
+  ...waitingStep,
   retry: retrySchema.optional().describe('How often, and how far apart, the step is tried.'),
   timeoutMs: durationMs.optional().describe('Bound of one attempt, in milliseconds.'),
 };
@@ -101,7 +107,20 @@ export const waitStepSchema = z.strictObject({
     z.strictObject({ forMs: z.union([z.int().min(0).max(planLimits.longestWaitMs), templateText]) }),
     z.strictObject({ until: templateText.describe('An instant with its offset, as in 2031-01-31T09:00:00Z, or an expression that gives one.') }),
   ]),
-  ...everyStep,
+  ...waitingStep,
+});
+
+/** As it is sent: letters, digits and `_ . : @ / -`, at most 128. */
+export const signalNamePattern = /^[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,127}$/;
+
+export const signalStepSchema = z.strictObject({
+  signal: z.strictObject({
+    name: templateText.min(1).max(1_000).describe('What the signal is called by who sends it; may hold expressions.'),
+    schema: z.record(z.string(), jsonSchema).optional().describe('JSON Schema of the payload; without it any payload is taken.'),
+    expiresInMs: z.int().min(1_000).max(planLimits.longestWaitMs).optional().describe('Time to arrive, in milliseconds; one week when it is not said.'),
+    onExpiry: z.enum(['fail', 'continue']).optional().describe('continue: when none arrives in time the output is null instead of a failure.'),
+  }),
+  ...waitingStep,
 });
 
 export const roleNames = ['viewer', 'operator', 'approver', 'admin', 'owner'] as const;
@@ -116,7 +135,7 @@ export const approvalStepSchema = z.strictObject({
     fourEyes: z.boolean().optional().describe('The person who answers for the run may not decide.'),
     message: templateText.optional().describe('What the person who decides reads; may hold expressions.'),
   }),
-  ...everyStep,
+  ...waitingStep,
 });
 
 export const stepSchemas = {
@@ -126,9 +145,18 @@ export const stepSchemas = {
   artifact: artifactStepSchema,
   wait: waitStepSchema,
   approval: approvalStepSchema,
+  signal: signalStepSchema,
 } as const;
 
-export const planStepSchema = z.union([transformStepSchema, llmStepSchema, toolStepSchema, artifactStepSchema, waitStepSchema, approvalStepSchema]);
+export const planStepSchema = z.union([
+  transformStepSchema,
+  llmStepSchema,
+  toolStepSchema,
+  artifactStepSchema,
+  waitStepSchema,
+  approvalStepSchema,
+  signalStepSchema,
+]);
 
 export const planNameSchema = z
   .string()
@@ -160,7 +188,7 @@ export const planSchema = planHeaderSchema.extend({
   steps: z.record(stepIdSchema, planStepSchema),
 });
 
-export type WaitStep = z.infer<typeof waitStepSchema>;
+export type SignalStep = z.infer<typeof signalStepSchema>;
 export type ApprovalStep = z.infer<typeof approvalStepSchema>;
 export type PlanStep = z.infer<typeof planStepSchema>;
 export type Plan = z.infer<typeof planSchema>;
@@ -173,4 +201,5 @@ export const stepDefaults = {
   concurrency: 20,
   maxInFlight: 100,
   approval: { from: 'role:approver', required: 1, expiresInMs: 604_800_000, onDeny: 'fail', fourEyes: false },
+  signal: { expiresInMs: 604_800_000, onExpiry: 'fail' },
 } as const;

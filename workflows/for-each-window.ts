@@ -1,21 +1,38 @@
-import { CancellationScope, continueAsNew, defineSignal, getExternalWorkflowHandle, isCancellation, proxyActivities, setHandler } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  continueAsNew,
+  defineSignal,
+  getExternalWorkflowHandle,
+  isCancellation,
+  proxyActivities,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { createRunActivities } from '#activities/run/run-activities.ts';
 import type { Claim } from '#core/engine/claim.ts';
-import { decideWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
-import { noControl } from '#core/engine/control.ts';
-import type { UnitResult } from '#core/engine/outcome.ts';
+import { decideWindow, restoreWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
+import type { WaitingItem } from '#core/engine/items.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
 import { bookkeepingOptions, unitOptions } from './activity-options.ts';
 import { Alarm } from './alarm.ts';
 import { GenerationClock } from './generation.ts';
 import { Inbox } from './inbox.ts';
 import { makeRunWorkflowId } from './ids.ts';
-import { type StopWindowSignal, stopWindowSignalName, type WindowControlSignal, windowControlSignalName, windowEndedSignalName } from './messages.ts';
+import {
+  type DecisionSignal,
+  decisionSignalName,
+  type StopWindowSignal,
+  stopWindowSignalName,
+  type WindowControlSignal,
+  windowControlSignalName,
+  windowEndedSignalName,
+} from './messages.ts';
 import type { WindowInput } from './plan-run-input.ts';
 import { refusedPayload, trusted } from './run-commands.ts';
 
 const stopSignal = defineSignal<[StopWindowSignal]>(stopWindowSignalName);
 const controlSignal = defineSignal<[WindowControlSignal]>(windowControlSignalName);
+const decisionSignal = defineSignal<[DecisionSignal]>(decisionSignalName);
 const bookkeeping = proxyActivities<ReturnType<typeof createRunActivities>>(bookkeepingOptions);
 
 /** Up to 500 items of a large `forEach`. Works on its run's rows under its run's claim, and tells the run when it is through. */
@@ -47,22 +64,16 @@ class ForEachWindow {
       if (control === undefined || isPayloadRefused(control)) return;
       this.inbox.push({ what: 'control', control });
     });
+    // One that somebody else sealed is dropped: a decision is found in its row, by the next look at the latest.
+    setHandler(decisionSignal, (signal) => {
+      if (signal !== undefined && !isPayloadRefused(signal)) this.inbox.push({ what: 'decision', waitId: signal.waitId });
+    });
   }
 
   async live(): Promise<void> {
-    const { step, from, to, concurrency } = this.input;
-    const loaded = await trusted(bookkeeping.loadWindow({ claim: this.claim, step, from, to }), 'loadWindow');
-    const items = {
-      count: to - from + 1,
-      concurrency,
-      unstarted: loaded.unfinished,
-      inFlight: [],
-      retrying: loaded.retrying.map(({ item, inMs }) => ({ item, atMs: Date.now() + inMs })),
-      windows: null,
-      failed: loaded.failed,
-    };
-    const start: WindowState = { items, stopped: loaded.superseded, superseded: loaded.superseded, control: noControl };
-    const state = await this.work.run(() => this.workUntilOver(start));
+    const { step, from, to } = this.input;
+    const loaded = await trusted(bookkeeping.loadWindow({ claim: this.claim, step, from, to, ...this.toldTo }), 'loadWindow');
+    const state = await this.work.run(() => this.workUntilOver(restoreWindow(loaded, this.input, Date.now())));
     this.alarm.cancel();
     await this.tellRun(state.items.failed);
   }
@@ -74,6 +85,8 @@ class ForEachWindow {
       const decision = decideWindow(state, this.inbox.take(), Date.now(), this.clock.draining);
       state = decision.state;
       for (const item of decision.start) this.startItem(item);
+      for (const waiting of decision.settle) this.settle(waiting);
+      if (decision.markWaiting) this.markWaiting();
       if (decision.over) return state;
       if (this.clock.draining && this.inFlight === 0 && this.inbox.isEmpty) await continueAsNew<typeof forEachWindow>(this.input);
       this.alarm.set(decision.wakeAtMs ?? this.clock.wakeAtMs);
@@ -82,28 +95,59 @@ class ForEachWindow {
     }
   }
 
-  private startItem(item: number): void {
-    const { claim } = this;
-    const { step, timeoutMs } = this.input;
-    this.inFlight += 1;
-    void proxyActivities<ReturnType<typeof createRunActivities>>(unitOptions(timeoutMs))
-      .executeItem({ claim, step, item, alone: false })
-      .then(
-        (result) => {
-          if (isPayloadRefused(result)) this.fail(refusedPayload('the result of executeItem'));
-          else this.ended(item, result);
-        },
-        (error: unknown) => {
-          if (isCancellation(error)) this.ended(item, { outcomes: 'c' });
-          else this.fail(error);
-        },
-      );
+  /** Decisions on what waits here come to this workflow, not to its run's. */
+  private get toldTo(): { toldTo?: string } {
+    return this.input.maxInFlight === undefined ? {} : { toldTo: workflowInfo().workflowId };
   }
 
-  private ended(item: number, result: UnitResult): void {
+  private startItem(item: number): void {
+    const { claim } = this;
+    const { step, timeoutMs, maxInFlight } = this.input;
+    if (maxInFlight !== undefined) {
+      this.start('openWait', bookkeeping.openWait({ claim, step, item, alone: false, ...this.toldTo }), (result) => ({ what: 'waitOpened', item, result }), {
+        what: 'waitOpened',
+        item,
+        result: { outcome: 'c' },
+      });
+      return;
+    }
+    const work = proxyActivities<ReturnType<typeof createRunActivities>>(unitOptions(timeoutMs));
+    this.start('executeItem', work.executeItem({ claim, step, item, alone: false }), (result) => ({ what: 'item', item, result }), {
+      what: 'item',
+      item,
+      result: { outcomes: 'c' },
+    });
+  }
+
+  private settle({ item, waitId }: WaitingItem): void {
+    const { claim } = this;
+    const answer = bookkeeping.settleWait({ claim, step: this.input.step, item, waitId });
+    this.start('settleWait', answer, (result) => ({ what: 'waitSettled', item, result }), { what: 'waitSettled', item, result: { outcome: 'c' } });
+  }
+
+  private markWaiting(): void {
+    this.start('markWaiting', bookkeeping.markWaiting({ claim: this.claim }), () => ({ what: 'tick' }), { what: 'tick' });
+  }
+
+  /** `cancelled` stands in when the window was stopped before it began. */
+  private start<Result>(name: string, answer: Promise<Result>, tell: (result: Result) => WindowEvent, cancelled: WindowEvent): void {
+    this.inFlight += 1;
+    void answer.then(
+      (result) => {
+        if (isPayloadRefused(result)) this.fail(refusedPayload(`the result of ${name}`));
+        else this.ended(tell(result));
+      },
+      (error: unknown) => {
+        if (isCancellation(error)) this.ended(cancelled);
+        else this.fail(error);
+      },
+    );
+  }
+
+  private ended(event: WindowEvent): void {
     this.inFlight -= 1;
     this.clock.completions += 1;
-    this.inbox.push({ what: 'item', item, result });
+    this.inbox.push(event);
   }
 
   private fail(error: unknown): void {

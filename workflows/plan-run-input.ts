@@ -27,4 +27,6 @@ export interface WindowInput {
   from: number;
   to: number;
   concurrency: number;
+  /** Only of a step that waits: its items open waits, so many of these activities at once; `concurrency` of them wait. */
+  maxInFlight?: number;
 }

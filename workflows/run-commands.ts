@@ -39,6 +39,8 @@ export async function loadProgress(claim: Claim): Promise<LoadedRun | null> {
   return await trusted(bookkeeping.loadRun({ claim }), 'loadRun');
 }
 
+const placeOf = ({ step, item }: { step: number; item?: number }): { step: number; item?: number } => (item === undefined ? { step } : { step, item });
+
 /** Carries out the engine's commands and tells what came of them. */
 export class RunCommands {
   inFlight = 0;
@@ -105,22 +107,22 @@ export class RunCommands {
         return;
       }
       case 'openWait': {
-        const { step, alone } = command;
+        const place = placeOf(command);
         this.start(
           'openWait',
-          () => bookkeeping.openWait({ claim, step, alone }),
-          (result) => ({ what: 'waitOpened', step, result }),
-          { what: 'waitOpened', step, result: { outcome: 'c' } },
+          () => bookkeeping.openWait({ claim, ...place, alone: command.alone }),
+          (result) => ({ what: 'waitOpened', ...place, result }),
+          { what: 'waitOpened', ...place, result: { outcome: 'c' } },
         );
         return;
       }
       case 'settleWait': {
-        const { step, waitId } = command;
+        const place = placeOf(command);
         this.start(
           'settleWait',
-          () => bookkeeping.settleWait({ claim, step, waitId }),
-          (result) => ({ what: 'waitSettled', step, result }),
-          { what: 'waitSettled', step, result: { outcome: 'c' } },
+          () => bookkeeping.settleWait({ claim, ...place, waitId: command.waitId }),
+          (result) => ({ what: 'waitSettled', ...place, result }),
+          { what: 'waitSettled', ...place, result: { outcome: 'c' } },
         );
         return;
       }
@@ -225,10 +227,11 @@ export class RunCommands {
   }
 
   private startWindow(command: Extract<Command, { do: 'startWindow' }>, shape: PlanShape): void {
-    const { step, from, to, concurrency } = command;
+    const { step, from, to, concurrency, maxInFlight } = command;
     const { runId, workspaceId, generation, chain } = this.claim;
     const timeoutMs = shape.steps[step]?.timeoutMs ?? 0;
-    const args = [{ runId, workspaceId, rules: this.rules, generation, chain, step, timeoutMs, from, to, concurrency }];
+    const ofWaits = maxInFlight === undefined ? {} : { maxInFlight };
+    const args = [{ runId, workspaceId, rules: this.rules, generation, chain, step, timeoutMs, from, to, concurrency, ...ofWaits }];
     const workflowId = makeWindowWorkflowId(runId, generation, step, from);
     const started = this.track(async () => {
       try {

@@ -8,7 +8,7 @@ import { isUnstorableValue } from '#services/database/failures.ts';
 import { effectKeyOf, type Intent, recordIntent } from '#services/runs/ledger/effects.ts';
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
-import { outcomeOf, recordStarted, type StepPlace, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
+import { outcomeOf, recordStarted, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { approvedInput } from './approved-input.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
@@ -19,6 +19,7 @@ import { makeToolContext, type Performed, performStep, toolOf } from './perform-
 import { persistently } from './persistently.ts';
 import { type Attempted, recordAtOnce } from './pure-step.ts';
 import { resolveInput } from './resolve-input.ts';
+import { placeOf } from './step-place.ts';
 import type { StepWork } from './step-work.ts';
 import { ToolFailure, type ToolSettings } from '#services/tools/tool.ts';
 
@@ -43,7 +44,7 @@ async function executePure(dependencies: RunActivityDependencies, work: StepWork
   // A pure tool may work inside its step's transaction. Asking for its settings there would wait for a second connection while it holds one: as many such
   // steps as there are connections would wait for each other for ever.
   const settings = 'tool' in work.compiled.definition ? await dependencies.toolSettings(workspaceId) : undefined;
-  const atOnce = await recordAtOnce(dependencies, work, placeOf(work), settings);
+  const atOnce = await recordAtOnce(dependencies, work, placeOf(work.compiled, work.item), settings);
   if ('tried' in atOnce) return atOnce.tried;
   const begun = await dependencies.database.inWorkspace(workspaceId, (transaction) =>
     begin(dependencies, transaction, work, 'pure', settings, atOnce.attempted),
@@ -63,13 +64,6 @@ async function executeEffect(dependencies: RunActivityDependencies, work: StepWo
   work.underWay.forget(key);
   return tried;
 }
-
-const placeOf = ({ compiled, item }: StepWork): StepPlace => ({
-  path: item === null ? compiled.id : `${compiled.id}[${item}]`,
-  step: compiled.number,
-  item,
-  kind: compiled.kind,
-});
 
 /** One attempt of the step: attempts of the activity may come and go meanwhile. */
 const workKeyOf = (work: StepWork, step: TakenStep): string => `${effectKeyOf(work.claim.runId, step.path)}#${step.attempt}`;
@@ -115,7 +109,7 @@ async function begin(
 ): Promise<Begun | Tried> {
   const { sql } = transaction;
   const { claim, compiled } = work;
-  const place = placeOf(work);
+  const place = placeOf(compiled, work.item);
   const reads = [...new Set([...compiled.reads.input, ...(work.item === null ? compiled.reads.when : [])])];
   // Sent together, answered together: one round trip.
   const [header, step, results, needs] = await Promise.all([

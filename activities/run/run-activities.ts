@@ -1,13 +1,14 @@
 import type { Claim } from '#core/engine/claim.ts';
 import type { ControlReading } from '#core/engine/control.ts';
-import type { ItemRange, ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
+import type { StoredWindow } from '#core/engine/decide-window.ts';
+import type { ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { assertClaim, readHeader, Superseded } from '#services/runs/ledger/header.ts';
 import { retryingItems, unfinishedItems } from '#services/runs/ledger/items.ts';
 import { hasFailedItem, readProgress } from '#services/runs/ledger/progress.ts';
 import { markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
-import { describeOpenWaits } from '#services/runs/ledger/waits.ts';
+import { describeOpenWaits, takeOverWaits } from '#services/runs/ledger/waits.ts';
 import { recordAudit } from '#services/records/record.ts';
 import { closeRun, closeWithLastStep } from './close-run.ts';
 import type { RunActivityDependencies, Vitality } from './dependencies.ts';
@@ -25,11 +26,10 @@ export interface LoadedRun {
   progress: StoredProgress;
 }
 
-export interface LoadedWindow {
-  unfinished: ItemRange[];
-  retrying: { item: number; inMs: number }[];
-  failed: boolean;
-  superseded: boolean;
+/** A step that waits, or an item of it. */
+interface Place {
+  step: number;
+  item?: number;
 }
 
 /** A chain gives its worker back after this long; the next activity goes on behind the last checkpoint. */
@@ -69,16 +69,18 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       });
     },
 
-    async loadWindow({ claim, step, from, to }: { claim: Claim; step: number; from: number; to: number }): Promise<LoadedWindow> {
-      return await claimed<LoadedWindow>({ unfinished: [], retrying: [], failed: false, superseded: true }, () =>
+    /** `toldTo`: the window's workflow; absent where nothing in it waits. */
+    async loadWindow({ claim, step, from, to, toldTo }: { claim: Claim; step: number; from: number; to: number; toldTo?: string }): Promise<StoredWindow> {
+      return await claimed<StoredWindow>({ unfinished: [], retrying: [], failed: false, superseded: true }, () =>
         database.inWorkspace(claim.workspaceId, async ({ sql }) => {
           assertClaim(await readHeader(sql, claim), claim);
+          const waiting = toldTo === undefined ? [] : await takeOverWaits(sql, claim.runId, { step, from, to, toldTo });
           const [unfinished, retrying, failed] = await Promise.all([
             unfinishedItems(sql, claim.runId, step, from, to, false),
             retryingItems(sql, claim.runId, step, from, to),
             hasFailedItem(sql, claim.runId, step),
           ]);
-          return { unfinished, retrying, failed, superseded: false };
+          return { unfinished, retrying, waiting, failed, superseded: false };
         }),
       );
     },
@@ -119,12 +121,16 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       return await claimed<ItemsJoined>({ outcomes: '', superseded: true }, async () => await joinItems(dependencies, await workOn(claim), step, closes));
     },
 
-    async openWait({ claim, step, alone }: { claim: Claim; step: number; alone: boolean }): Promise<WaitOpened> {
-      return await claimed<WaitOpened>({ superseded: true }, () => unlessHeld(async () => await openWait(dependencies, await workOn(claim), step, alone)));
+    async openWait({ claim, step, item, alone, toldTo }: { claim: Claim; alone: boolean; toldTo?: string } & Place): Promise<WaitOpened> {
+      const options = { step, item: item ?? null, alone, toldTo: toldTo ?? null };
+      return await claimed<WaitOpened>({ superseded: true }, () => unlessHeld(async () => await openWait(dependencies, await workOn(claim), options)));
     },
 
-    async settleWait({ claim, step, waitId }: { claim: Claim; step: number; waitId: string }): Promise<WaitOpened> {
-      return await claimed<WaitOpened>({ superseded: true }, async () => await settleWait(dependencies, await workOn(claim), step, waitId));
+    async settleWait({ claim, step, item, waitId }: { claim: Claim; waitId: string } & Place): Promise<WaitOpened> {
+      return await claimed<WaitOpened>(
+        { superseded: true },
+        async () => await settleWait(dependencies, await workOn(claim), { step, item: item ?? null }, waitId),
+      );
     },
 
     async skipSteps({ claim, steps }: { claim: Claim; steps: number[] }): Promise<{ superseded: boolean }> {

@@ -5,7 +5,7 @@ import type { Scope } from '#core/expression/scope.ts';
 import type { ApprovalArgument } from '#schemas/approval.ts';
 import type { Json } from '#schemas/json.ts';
 import { type ApprovalStep, stepDefaults } from '#schemas/plan.ts';
-import type { OutcomeError, WaitingFor } from '#schemas/run.ts';
+import type { OutcomeError } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
@@ -19,10 +19,10 @@ import {
   insertApproval,
   lockWait,
   markStepWaiting,
-  type OpenWait,
   openWaitRow,
   readApprovalOfStep,
 } from '#services/runs/ledger/waits.ts';
+import { lockSignals } from '#services/signals/ledger.ts';
 import { argumentsDigestOf } from './approved-input.ts';
 import type { RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
@@ -31,43 +31,68 @@ import { endOpenedInFailure } from './end-opened.ts';
 import { classifyFailure, storableText } from './failure.ts';
 import { stepOf } from './items.ts';
 import { asObject, resolveInput } from './resolve-input.ts';
+import type { EndedAtOnce, Opened, Opening } from './opening.ts';
+import { endSignal, openSignal } from './signal-wait.ts';
+import { placeOf } from './step-place.ts';
+
+/** A step that waits, or one item of it. */
+export interface WaitPlace {
+  step: number;
+  item: number | null;
+}
+
+export interface OpenWaitOptions extends WaitPlace {
+  alone: boolean;
+  /** The workflow that is to be told of the wait's end; null: the run's own. */
+  toldTo: string | null;
+}
 
 /** Opens a wait as a row with a deadline. A repeat finds the row that stands. */
-export async function openWait(dependencies: RunActivityDependencies, work: RunWork, stepNumber: number, alone: boolean): Promise<WaitOpened> {
-  const compiled = stepOf(work, stepNumber);
+export async function openWait(dependencies: RunActivityDependencies, work: RunWork, options: OpenWaitOptions): Promise<WaitOpened> {
+  const { item, alone } = options;
+  const compiled = stepOf(work, options.step);
+  const place = placeOf(compiled, item);
   const { claim } = work;
   return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+    if (compiled.kind === 'signal') await lockSignals(sql, claim.runId);
     const header = await readHeader(sql, claim);
     assertClaim(header, claim);
-    const standing = await findOpenWait(sql, claim.runId, compiled.id);
+    const standing = await findOpenWait(sql, claim.runId, place.path);
     if (standing !== null) return standing;
-    const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
+    const step = await takeStep(sql, claim, place);
     if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
     assertNotPaused(header, claim);
     const startedAt = await markWorking(sql, claim, header);
     try {
       const gated = gatedSteps(work, compiled);
-      const scope = makeScope(work.facts, startedAt, await loadResults(sql, claim.runId, readsOf(compiled, gated)), null);
-      if (!(await meetsWhen(dependencies.evaluator, compiled, scope))) {
+      const own = item === null ? null : { value: step.input, index: item };
+      const scope = makeScope(work.facts, startedAt, await loadResults(sql, claim.runId, readsOf(compiled, gated)), own);
+      if (item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) {
         await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
         return { outcome: 'k' };
       }
-      const opened =
-        'approval' in compiled.definition
-          ? await openApproval(dependencies, sql, work, compiled, gated, scope)
-          : await openTimer(dependencies, sql, work, compiled, scope);
+      const opened = await open({ dependencies, sql, work, compiled, step, toldTo: options.toldTo, scope }, gated);
+      if ('output' in opened) {
+        await endStep(sql, claim, step, { status: 'succeeded', output: opened.output, error: null, costMicros: 0, metadata: opened.metadata });
+        return { outcome: 's' };
+      }
       await markStepWaiting(sql, claim, step, opened.waitingFor);
       if (alone) await markRunWaiting(sql, claim, opened.waitingFor);
       return { waitId: opened.waitId, endsInMs: opened.endsInMs };
     } catch (thrown) {
-      const failure = classifyFailure(thrown, compiled.id);
+      const failure = classifyFailure(thrown, place.path);
       if (failure === null) throw thrown;
       return { outcome: await endOpenedInFailure(sql, work, compiled, step, failure.error) };
     }
   });
 }
 
-type Opened = OpenWait & { waitingFor: WaitingFor };
+async function open(opening: Opening, gated: CompiledStep[]): Promise<Opened | EndedAtOnce> {
+  const { definition } = opening.compiled;
+  if ('approval' in definition) return await openApproval(opening, gated);
+  if ('signal' in definition) return await openSignal(opening, definition.signal);
+  return await openTimer(opening);
+}
 
 const gatedSteps = (work: RunWork, compiled: CompiledStep): CompiledStep[] => work.executable.plan.steps.filter((step) => step.gatedBy === compiled.id);
 
@@ -75,11 +100,11 @@ const readsOf = (compiled: CompiledStep, gated: CompiledStep[]): string[] => [
   ...new Set([...compiled.reads.when, ...compiled.reads.input, ...gated.flatMap((step) => step.reads.input)]),
 ];
 
-async function openTimer(dependencies: RunActivityDependencies, sql: TransactionSql, work: RunWork, compiled: CompiledStep, scope: Scope): Promise<Opened> {
+async function openTimer({ dependencies, sql, work, compiled, step, toldTo, scope }: Opening): Promise<Opened> {
   const deadline = deadlineOf(compiled, asObject(await dependencies.evaluator.evaluate(compiled.input, scope)));
-  const { waitId, endsInMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'timer', deadline);
+  const { waitId, endsInMs, expiresAt } = await openWaitRow(sql, work.claim, step.path, 'timer', deadline, { toldTo });
   const until = expiresAt?.toISOString() ?? null;
-  return { waitId, endsInMs, waitingFor: { kind: 'timer', ref: waitId, until, text: `${compiled.id} waits until ${until ?? 'it is ended'}.` } };
+  return { waitId, endsInMs, waitingFor: { kind: 'timer', ref: waitId, until, text: `${step.path} waits until ${until ?? 'it is ended'}.` } };
 }
 
 function deadlineOf(compiled: CompiledStep, wait: Record<string, Json>): Deadline {
@@ -96,23 +121,21 @@ function deadlineOf(compiled: CompiledStep, wait: Record<string, Json>): Deadlin
 
 const messageCharactersAtMost = 20_000;
 
-async function openApproval(
-  dependencies: RunActivityDependencies,
-  sql: TransactionSql,
-  work: RunWork,
-  compiled: CompiledStep,
-  gated: CompiledStep[],
-  scope: Scope,
-): Promise<Opened> {
+async function openApproval({ dependencies, sql, work, compiled, step, toldTo, scope }: Opening, gated: CompiledStep[]): Promise<Opened> {
   const options = approvalOf(compiled);
-  const shown = await Promise.all(gatedInOrder(options, gated).map((step) => argumentOf(dependencies, step, scope)));
+  const shown = await Promise.all(gatedInOrder(options, gated).map((each) => argumentOf(dependencies, each, scope)));
   const evaluated = asObject(await dependencies.evaluator.evaluate(compiled.input, scope));
   const message = typeof evaluated.message === 'string' ? storableText(evaluated.message, messageCharactersAtMost) : null;
   const from = options.from ?? stepDefaults.approval.from;
-  const { waitId, endsInMs, expiresAt } = await openWaitRow(sql, work.claim, compiled.id, 'approval', {
-    inMs: options.expiresInMs ?? stepDefaults.approval.expiresInMs,
-  });
-  const approvalId = await insertApproval(sql, work.claim, compiled.id, {
+  const { waitId, endsInMs, expiresAt } = await openWaitRow(
+    sql,
+    work.claim,
+    step.path,
+    'approval',
+    { inMs: options.expiresInMs ?? stepDefaults.approval.expiresInMs },
+    { toldTo },
+  );
+  const approvalId = await insertApproval(sql, work.claim, step.path, {
     waitId,
     message,
     arguments: shown,
@@ -122,7 +145,7 @@ async function openApproval(
     expiresAt,
   });
   const until = expiresAt?.toISOString() ?? null;
-  return { waitId, endsInMs, waitingFor: { kind: 'approval', ref: approvalId, until, text: `${compiled.id} waits for a decision by ${from}.` } };
+  return { waitId, endsInMs, waitingFor: { kind: 'approval', ref: approvalId, until, text: `${step.path} waits for a decision by ${from}.` } };
 }
 
 const approvalOf = (compiled: CompiledStep): ApprovalStep['approval'] => ('approval' in compiled.definition ? compiled.definition.approval : {});
@@ -136,21 +159,29 @@ async function argumentOf(dependencies: RunActivityDependencies, step: CompiledS
 }
 
 /** Looks whether a wait is over by what Postgres says: a decision, or its clock. Not over: answers when to look again. */
-export async function settleWait(dependencies: RunActivityDependencies, work: RunWork, stepNumber: number, waitId: string): Promise<WaitOpened> {
-  const compiled = stepOf(work, stepNumber);
+export async function settleWait(dependencies: RunActivityDependencies, work: RunWork, at: WaitPlace, waitId: string): Promise<WaitOpened> {
+  const compiled = stepOf(work, at.step);
+  const place = placeOf(compiled, at.item);
   const { claim } = work;
   return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+    if (compiled.kind === 'signal') await lockSignals(sql, claim.runId);
     const header = await readHeader(sql, claim);
     assertClaim(header, claim);
     const wait = await lockWait(sql, waitId);
-    if (wait === null || wait.stepPath !== compiled.id) throw new Error(`The wait ${waitId} is not one of ${compiled.id} in ${claim.runId}.`);
+    if (wait === null || wait.stepPath !== place.path) throw new Error(`The wait ${waitId} is not one of ${place.path} in ${claim.runId}.`);
     if (wait.status === 'open' && !wait.due) return { waitId, endsInMs: wait.endsInMs };
-    const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
+    const step = await takeStep(sql, claim, place);
     if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
     await markWorking(sql, claim, header);
-    if (wait.kind === 'timer') return await endTimer(sql, work, step, waitId, wait.expiresAt);
-    if (wait.status === 'open') await expireApproval(sql, claim, waitId, compiled.id);
-    return await endApproval(sql, work, compiled, step);
+    switch (wait.kind) {
+      case 'timer':
+        return await endTimer(sql, work, step, waitId, wait.expiresAt);
+      case 'signal':
+        return await endSignal(sql, work, compiled, step, waitId);
+      case 'approval':
+        if (wait.status === 'open') await expireApproval(sql, claim, waitId, step.path);
+        return await endApproval(sql, work, compiled, step);
+    }
   });
 }
 
@@ -162,8 +193,8 @@ async function endTimer(sql: TransactionSql, work: RunWork, step: TakenStep, wai
 }
 
 async function endApproval(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep): Promise<WaitOpened> {
-  const approval = await readApprovalOfStep(sql, work.claim.runId, compiled.id);
-  if (approval === null) throw new Error(`The approval of ${compiled.id} in ${work.claim.runId} is gone.`);
+  const approval = await readApprovalOfStep(sql, work.claim.runId, step.path);
+  if (approval === null) throw new Error(`The approval of ${step.path} in ${work.claim.runId} is gone.`);
   const decision = approval.decisions.at(-1);
   const approved = approval.status === 'approved';
   const output = { approved, approvalId: approval.id, by: decision?.by ?? null, reason: decision?.reason ?? null, at: decision?.at ?? null };
@@ -174,14 +205,14 @@ async function endApproval(sql: TransactionSql, work: RunWork, compiled: Compile
   const expired = approval.status === 'expired';
   const error: OutcomeError = {
     code: expired ? 'approval_expired' : 'approval_denied',
-    message: expired ? `Nobody decided on ${compiled.id} in time.` : deniedText(compiled, decision),
+    message: expired ? `Nobody decided on ${step.path} in time.` : deniedText(step.path, decision),
     fix: expired ? 'Start the run again, or raise expiresInMs of the approval.' : null,
-    stepPath: compiled.id,
+    stepPath: step.path,
   };
   return { outcome: await endOpenedInFailure(sql, work, compiled, step, error) };
 }
 
-function deniedText(compiled: CompiledStep, decision: { by: string; reason: string | null } | undefined): string {
+function deniedText(stepPath: string, decision: { by: string; reason: string | null } | undefined): string {
   const reason = decision?.reason ?? null;
-  return `${decision?.by ?? 'Somebody'} denied ${compiled.id}${reason === null ? '.' : `: ${reason}`}`;
+  return `${decision?.by ?? 'Somebody'} denied ${stepPath}${reason === null ? '.' : `: ${reason}`}`;
 }

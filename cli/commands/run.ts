@@ -11,6 +11,7 @@ import { resolveRunId, runArgument } from '../short-ids.ts';
 import { paintOfStatus } from '../status-words.ts';
 import { defineRunActions } from '../run/actions.ts';
 import { describeDuration, describeInstant } from '../times.ts';
+import type { SignalOptions } from '../run/signal.ts';
 import type { StartOptions, WaitOptions } from '../run/start.ts';
 
 export function defineRun(run: Command, invocation: Invocation): void {
@@ -52,6 +53,24 @@ export function defineRun(run: Command, invocation: Invocation): void {
     .action(async (given: string) => {
       const { showExplanation } = await import('../run/show.ts');
       showExplanation(invocation, await invocation.client.runs.explain(await resolveRunId(invocation.client, given)));
+    });
+  run
+    .command('signal')
+    .summary('send a signal to a run: the step that waits for it takes it, or it is kept until one does')
+    .argument(...runArgument)
+    .argument('<name>', 'the name that a step waits for')
+    .option('-p, --payload <json>', 'what the step gives as its output; null when it is not said')
+    .option('--payload-file <file>', 'the same from a JSON file; - for standard input')
+    .option('--idempotency-key <key>', 'sending again with the same key sends nothing more')
+    .action(async (given: string, name: string, options: SignalOptions) => {
+      const { sendSignal } = await import('../run/signal.ts');
+      await sendSignal(invocation, given, name, options);
+    });
+  addListOptions(run.command('signals').summary('signals that were sent to a run, and the steps that took them'))
+    .argument(...runArgument)
+    .action(async (given: string, options: ListOptions) => {
+      const { listSignals } = await import('../run/signal.ts');
+      await listSignals(invocation, given, options);
     });
   run
     .command('logs')

@@ -13,7 +13,12 @@ function sentenceOf({ type, data }: KosEvent): string {
   const step = textOf(data['stepPath']);
   switch (noun) {
     case 'step':
-      return withDetail(`step ${step ?? '?'} ${verb}${attemptOf(data['attempt'])}`, errorOf(data['error']) ?? retryOf(data['retryAt']));
+      return withDetail(
+        `step ${step ?? '?'} ${verb}${attemptOf(data['attempt'])}`,
+        errorOf(data['error']) ?? retryOf(data['retryAt']) ?? waitOf(data['waitingFor']),
+      );
+    case 'signal':
+      return `signal ${textOf(data['name']) ?? '?'} ${verb}${step === null ? '' : `, taken by ${step}`}`;
     case 'approval':
       return withDetail(`approval ${textOf(data['approvalId']) ?? ''} for ${step ?? '?'} ${decisionOf(data) ?? verb}`.replace(/ {2,}/g, ' '), null);
     default:

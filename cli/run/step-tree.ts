@@ -49,7 +49,7 @@ export function createStepTree(plan: JsonObject, status: RunStatus): StepTree {
 function kindOf(definition: JsonObject): string {
   const tool = definition['tool'];
   if (typeof tool === 'string') return tool;
-  return ['transform', 'llm', 'artifact', 'wait', 'approval'].find((kind) => kind in definition) ?? 'step';
+  return ['transform', 'llm', 'artifact', 'wait', 'approval', 'signal'].find((kind) => kind in definition) ?? 'step';
 }
 
 const newLine = (path: string, kind: string, repeats = false): StepLine => ({
@@ -101,6 +101,7 @@ const statusByStepEvent: Readonly<Record<string, StepStatus>> = {
   'step.failed': 'failed',
   'step.skipped': 'skipped',
   'step.uncertain': 'uncertain',
+  'step.waiting': 'waiting',
 };
 
 function applyStepEvent(tree: StepTree, event: KosEvent): void {
@@ -117,13 +118,18 @@ function applyStepEvent(tree: StepTree, event: KosEvent): void {
   if (typeof event.data['attempt'] === 'number') line.attempt = event.data['attempt'];
   if (status === 'running') line.startedAt ??= event.at;
   if (endedStatuses.has(status)) line.finishedAt = event.at;
-  line.text = errorText(event.data['error']);
+  line.text = errorText(event.data['error']) ?? errorText(event.data['waitingFor']);
 }
 
 function applyWait(tree: StepTree, event: KosEvent, text: string): void {
   const stepPath = event.data['stepPath'];
   if (typeof stepPath !== 'string') return;
-  const line = lineOf(tree, stepPath, 'approval');
+  const { path, item } = splitItemPath(stepPath);
+  const line = lineOf(tree, path, 'approval');
+  if (item !== null) {
+    countItem(line, item, 'waiting', event.at);
+    return;
+  }
   line.status = 'waiting';
   line.startedAt ??= event.at;
   line.text = text;
@@ -184,6 +190,8 @@ export const endedItems = (items: ItemCounts): number => [...endedStatuses].redu
 
 const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 
+/** The message of an error, or the text of a wait. */
 function errorText(error: unknown): string | null {
-  return typeof error === 'object' && error !== null && 'message' in error ? textOf(error.message) : null;
+  if (typeof error !== 'object' || error === null) return null;
+  return 'message' in error ? textOf(error.message) : 'text' in error ? textOf(error.text) : null;
 }

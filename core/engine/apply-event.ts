@@ -3,6 +3,7 @@ import { type ControlReading, withHeld, withReading } from './control.ts';
 import { type ItemsState, itemHeld, itemReturned, openItems, windowReturned } from './items.ts';
 import { type ItemRange, type ItemsJoined, type ItemsOpened, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
 import { type Ending, endingOfStep, instantOf, type RunState, type StepState } from './state.ts';
+import { itemWaits } from './waiting-items.ts';
 
 /** What happened since the last decision. Everything but signals is the answer of an activity that has already recorded it. */
 export type RunEvent =
@@ -11,8 +12,7 @@ export type RunEvent =
   | { what: 'itemsOpened'; step: number; result: ItemsOpened }
   | { what: 'itemsJoined'; step: number; result: ItemsJoined }
   | { what: 'window'; step: number; from: number; failed: boolean }
-  | { what: 'waitOpened'; step: number; result: WaitOpened }
-  | { what: 'waitSettled'; step: number; result: WaitOpened }
+  | WaitEvent
   /** A decision was taken on this wait; only a reminder to look. */
   | { what: 'decision'; waitId: string }
   | { what: 'skipped'; steps: readonly number[]; superseded: boolean }
@@ -22,7 +22,15 @@ export type RunEvent =
   | { what: 'closed' }
   | { what: 'tick' };
 
-export function applyEvent(shape: PlanShape, state: RunState, event: RunEvent, nowMs: number): RunState {
+/** A wait was opened, or looked at. `item`: of a `forEach` over a step that waits. */
+interface WaitEvent {
+  what: 'waitOpened' | 'waitSettled';
+  step: number;
+  item?: number;
+  result: WaitOpened;
+}
+
+export function applyEvent(rules: number, shape: PlanShape, state: RunState, event: RunEvent, nowMs: number): RunState {
   switch (event.what) {
     case 'unit':
       return afterUnit(shape, state, event.unit, event.result, nowMs);
@@ -36,7 +44,8 @@ export function applyEvent(shape: PlanShape, state: RunState, event: RunEvent, n
       return withItems(state, event.step, (items) => windowReturned(items, event.from, event.failed));
     case 'waitOpened':
     case 'waitSettled':
-      return afterWait(state, event.step, event.result, nowMs);
+      if (event.item !== undefined) return afterItemWait(state, event.step, event.item, event, nowMs);
+      return afterWait(rules, state, event.step, event.result, nowMs);
     case 'decision':
       return state.earlyDecisions.includes(event.waitId) ? state : { ...state, earlyDecisions: [...state.earlyDecisions, event.waitId] };
     case 'skipped':
@@ -102,23 +111,34 @@ function afterItemsJoined(shape: PlanShape, state: RunState, step: number, resul
 
 function withOpenItems(shape: PlanShape, state: RunState, step: number, count: number, unfinished: readonly ItemRange[]): RunState {
   const concurrency = shape.steps[step]?.forEach?.concurrency ?? 1;
-  const items = openItems({ count, unfinished, retrying: [], concurrency, windows: [], failed: false });
+  const items = openItems({ count, unfinished, retrying: [], waiting: [], concurrency, windows: [], failed: false });
   return withSteps(state, new Map([[step, { status: 'items', items }]]));
 }
 
-function afterWait(before: RunState, step: number, result: WaitOpened, nowMs: number): RunState {
+function afterItemWait(state: RunState, step: number, item: number, event: WaitEvent, nowMs: number): RunState {
+  const { waitId, outcome, retryInMs, endsInMs, superseded, heldAt } = event.result;
+  if (superseded === true) return { ...state, closed: true };
+  if (heldAt !== undefined) return withItems(withHeld(state, heldAt), step, (items) => itemHeld(items, item));
+  if (waitId === undefined)
+    return { ...afterItem(state, step, item, { outcomes: outcome ?? '', ...(retryInMs === undefined ? {} : { retryInMs }) }, nowMs), knownWaiting: false };
+  return withItems(state, step, (items) => itemWaits(items, { item, waitId, untilMs: waitEndMs(endsInMs, event.what === 'waitSettled', nowMs) }));
+}
+
+/** One that was asked for and is still open is not due by the database's clock: at once, the answer would be the same. */
+export const waitEndMs = (endsInMs: number | null | undefined, asked: boolean, nowMs: number): number | null =>
+  endsInMs === undefined || endsInMs === null ? null : nowMs + Math.max(asked ? 1 : 0, Math.ceil(endsInMs));
+
+function afterWait(rules: number, before: RunState, step: number, result: WaitOpened, nowMs: number): RunState {
   if (result.superseded === true) return { ...before, closed: true };
   const applied = result.heldAt === undefined ? before : withHeld(before, result.heldAt);
-  const state = withoutSettledDecision(applied, step);
-  const { waitId, outcome, endsInMs } = result;
-  if (waitId === undefined) return { ...withSteps(state, new Map([[step, stateAfter(outcome, undefined, nowMs)]])), knownWaiting: false };
-  // One that was asked for and is still open is not due by the database's clock: at once, the answer would be the same.
-  const soonestMs = before.steps[step]?.status === 'settling' ? 1 : 0;
-  const untilMs = endsInMs === undefined || endsInMs === null ? null : nowMs + Math.max(soonestMs, Math.ceil(endsInMs));
+  const state = rules >= 2 ? applied : withoutSettledDecision(applied, step);
+  const { waitId, outcome, retryInMs, endsInMs } = result;
+  if (waitId === undefined) return { ...withSteps(state, new Map([[step, stateAfter(outcome, retryInMs, nowMs)]])), knownWaiting: false };
+  const untilMs = waitEndMs(endsInMs, before.steps[step]?.status === 'settling', nowMs);
   return withSteps(state, new Map([[step, { status: 'waiting', waitId, untilMs }]]));
 }
 
-/** A decision was looked up and is dealt with; one that was found open after all was stale or forged, and is forgotten, or it would be asked for ever. */
+/** Rules 1 forget here what arrived while the wait was being looked at; later ones forget a decision when they look, and keep what comes behind. */
 function withoutSettledDecision(state: RunState, step: number): RunState {
   const current = state.steps[step];
   if (current?.status !== 'settling') return state;

@@ -4,10 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { decideWindow, type WindowEvent, type WindowState } from './decide-window.ts';
 
 const windowOf = (count: number, concurrency: number): WindowState => ({
-  items: { count, concurrency, unstarted: count === 0 ? [] : [[500, 500 + count - 1]], inFlight: [], retrying: [], windows: null, failed: false },
+  items: { count, concurrency, unstarted: count === 0 ? [] : [[500, 500 + count - 1]], inFlight: [], retrying: [], waiting: [], windows: null, failed: false },
   stopped: false,
   superseded: false,
   control: noControl,
+  maxInFlight: concurrency,
+  earlyDecisions: [],
+  knownWaiting: false,
 });
 const ended = (item: number, outcomes: string): WindowEvent => ({ what: 'item', item, result: { outcomes } });
 
@@ -50,5 +53,22 @@ describe('a window', () => {
     expect(stopping.start).toEqual([]);
     const rest = stopping.state.items.inFlight.map((item) => ended(item, 's'));
     expect(decideWindow(stopping.state, rest, 0, false)).toMatchObject({ start: [], over: true });
+  });
+});
+
+describe('a window of items that wait', () => {
+  it('opens a few at once, says when only waits are left, and looks at what is decided', () => {
+    const start: WindowState = { ...windowOf(4, 3), maxInFlight: 2 };
+    const first = decideWindow(start, [], 0, false);
+    expect(first.start).toEqual([500, 501]);
+    const open = (item: number): WindowEvent => ({ what: 'waitOpened', item, result: { waitId: `w${item}`, endsInMs: null } });
+    const second = decideWindow(first.state, [open(500), open(501)], 0, false);
+    expect(second).toMatchObject({ start: [502], markWaiting: false });
+    const third = decideWindow(second.state, [open(502)], 0, false);
+    expect(third).toMatchObject({ start: [], settle: [], markWaiting: true, over: false });
+    const fourth = decideWindow(third.state, [{ what: 'decision', waitId: 'w501' }], 0, false);
+    expect(fourth.settle.map(({ item }) => item)).toEqual([501]);
+    const fifth = decideWindow(fourth.state, [{ what: 'waitSettled', item: 501, result: { outcome: 's' } }], 0, false);
+    expect(fifth.start).toEqual([503]);
   });
 });

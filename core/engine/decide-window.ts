@@ -1,7 +1,9 @@
-import { type Control, newerControl } from './control.ts';
-import { type ItemsState, itemHeld, itemReturned, itemsSettled, itemsWakeAtMs, takeItems } from './items.ts';
-import { isOutcome, type UnitResult } from './outcome.ts';
+import { waitEndMs } from './apply-event.ts';
+import { type Control, newerControl, noControl } from './control.ts';
+import { type ItemsState, itemHeld, itemReturned, itemsSettled, itemsWakeAtMs, takeItems, type WaitingItem } from './items.ts';
+import { type ItemRange, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
 import { instantOf } from './state.ts';
+import { itemWaits, takeDueItems } from './waiting-items.ts';
 
 /** A window of a large `forEach`: a workflow over a range of items of its run's step. */
 export interface WindowState {
@@ -11,14 +13,76 @@ export interface WindowState {
   /** The run's claim passed on: nothing more may be done here. */
   superseded: boolean;
   control: Control;
+  /** Items in flight at once; of a step that waits it is less than what may wait at once. */
+  maxInFlight: number;
+  /** Decisions that arrived before the wait they settle was known here. */
+  earlyDecisions: readonly string[];
+  /** The run was told that only waits are left here. */
+  knownWaiting: boolean;
 }
 
-export type WindowEvent = { what: 'item'; item: number; result: UnitResult } | { what: 'stop' } | { what: 'control'; control: Control } | { what: 'tick' };
+export type WindowEvent =
+  | { what: 'item'; item: number; result: UnitResult }
+  | WindowWaitEvent
+  | { what: 'decision'; waitId: string }
+  | { what: 'stop' }
+  | { what: 'control'; control: Control }
+  | { what: 'tick' };
+
+/** What Postgres holds of a window's items. What is left of a time is a duration by the database's clock (ms). */
+export interface StoredWindow {
+  unfinished: ItemRange[];
+  retrying: { item: number; inMs: number }[];
+  /** Open waits; absent where a release before this one answered. */
+  waiting?: { item: number; waitId: string; endsInMs: number | null }[];
+  failed: boolean;
+  superseded: boolean;
+}
+
+export interface WindowBounds {
+  from: number;
+  to: number;
+  concurrency: number;
+  /** Only where items wait: what may wait at once is more than what may be in flight. */
+  maxInFlight?: number | undefined;
+}
+
+export function restoreWindow(stored: StoredWindow, bounds: WindowBounds, nowMs: number): WindowState {
+  const waiting = (stored.waiting ?? []).map(({ item, waitId, endsInMs }) => ({ item, waitId, untilMs: instantOf(endsInMs, nowMs) }));
+  return {
+    items: {
+      count: bounds.to - bounds.from + 1,
+      concurrency: bounds.concurrency,
+      unstarted: stored.unfinished,
+      inFlight: [],
+      retrying: stored.retrying.map(({ item, inMs }) => ({ item, atMs: nowMs + inMs })),
+      waiting,
+      windows: null,
+      failed: stored.failed,
+    },
+    stopped: stored.superseded,
+    superseded: stored.superseded,
+    control: noControl,
+    maxInFlight: bounds.maxInFlight ?? bounds.concurrency,
+    earlyDecisions: [],
+    knownWaiting: false,
+  };
+}
+
+interface WindowWaitEvent {
+  what: 'waitOpened' | 'waitSettled';
+  item: number;
+  result: WaitOpened;
+}
 
 export interface WindowDecision {
   state: WindowState;
-  /** Items to start now. */
+  /** Items to start now: to work on, or to open the wait of. */
   start: number[];
+  /** Items whose wait is to be looked at now. */
+  settle: readonly WaitingItem[];
+  /** Only waits are left, and nobody has said so. */
+  markWaiting: boolean;
   wakeAtMs: number | null;
   /** Nothing runs and nothing more will start. */
   over: boolean;
@@ -29,29 +93,66 @@ const commandsAtMost = 50;
 export function decideWindow(before: WindowState, events: readonly WindowEvent[], nowMs: number, hold: boolean): WindowDecision {
   const state = events.reduce((state, event) => applyWindowEvent(state, event, nowMs), before);
   const ending = state.stopped || state.superseded;
-  const taken = ending || hold || state.control.paused ? { state: state.items, items: [] } : takeItems(state.items, commandsAtMost, nowMs);
-  const next = { ...state, items: taken.state };
-  return { state: next, start: taken.items, wakeAtMs: ending ? null : itemsWakeAtMs(taken.state, nowMs), over: itemsSettled(taken.state, ending) };
+  const settled = takeDueItems(state.items, (waitId) => state.earlyDecisions.includes(waitId), ending ? 0 : commandsAtMost, nowMs);
+  const room = Math.min(commandsAtMost - settled.due.length, state.maxInFlight - settled.state.inFlight.length);
+  const taken = ending || hold || state.control.paused ? { state: settled.state, items: [] } : takeItems(settled.state, room, nowMs);
+  const over = itemsSettled(taken.state, ending);
+  const onlyWaits = !over && !state.control.paused && taken.state.inFlight.length === 0 && taken.state.waiting.length > 0;
+  const looked = settled.due.map(({ waitId }) => waitId);
+  const next = {
+    ...state,
+    items: taken.state,
+    earlyDecisions: state.earlyDecisions.filter((waitId) => !looked.includes(waitId)),
+    knownWaiting: onlyWaits,
+  };
+  const wakeAtMs = ending ? null : itemsWakeAtMs(taken.state, nowMs);
+  return { state: next, start: taken.items, settle: settled.due, markWaiting: onlyWaits && !state.knownWaiting, wakeAtMs, over };
 }
 
 function applyWindowEvent(state: WindowState, event: WindowEvent, nowMs: number): WindowState {
   switch (event.what) {
     case 'stop':
       return { ...state, stopped: true };
-    case 'control':
-      return { ...state, control: newerControl(state.control, event.control) };
+    case 'control': {
+      const control = newerControl(state.control, event.control);
+      // A pause and its end have changed the run's row: it is to be told again that only waits are left.
+      return { ...state, control, knownWaiting: control === state.control && state.knownWaiting };
+    }
     case 'tick':
       return state;
-    case 'item': {
-      const { heldAt } = event.result;
-      if (heldAt !== undefined) {
-        const control = newerControl(state.control, { version: heldAt, paused: true });
-        return { ...state, control, items: itemHeld(state.items, event.item) };
-      }
-      const letter = event.result.outcomes[0] ?? '';
-      const items = itemReturned(state.items, event.item, isOutcome(letter) ? letter : null, instantOf(event.result.retryInMs ?? null, nowMs));
-      // A cancelled item tells of a cancel whose Signal has not arrived yet.
-      return { ...state, items, stopped: state.stopped || letter === 'c', superseded: state.superseded || event.result.superseded === true };
-    }
+    case 'decision':
+      return state.earlyDecisions.includes(event.waitId) ? state : { ...state, earlyDecisions: [...state.earlyDecisions, event.waitId] };
+    case 'item':
+      return afterItem(state, event.item, event.result, nowMs);
+    case 'waitOpened':
+    case 'waitSettled':
+      return afterWait(state, event, nowMs);
   }
+}
+
+function afterItem(state: WindowState, item: number, result: UnitResult, nowMs: number): WindowState {
+  if (result.heldAt !== undefined) return held(state, item, result.heldAt);
+  const letter = result.outcomes[0] ?? '';
+  const items = itemReturned(state.items, item, isOutcome(letter) ? letter : null, instantOf(result.retryInMs ?? null, nowMs));
+  // A cancelled item tells of a cancel whose Signal has not arrived yet.
+  return { ...state, items, stopped: state.stopped || letter === 'c', superseded: state.superseded || result.superseded === true };
+}
+
+/** The run is paused, which its Signal has not told yet. */
+const held = (state: WindowState, item: number, version: number): WindowState => ({
+  ...state,
+  control: newerControl(state.control, { version, paused: true }),
+  items: itemHeld(state.items, item),
+});
+
+function afterWait(state: WindowState, event: WindowWaitEvent, nowMs: number): WindowState {
+  const { item, what } = event;
+  const { waitId, outcome, retryInMs, endsInMs, superseded, heldAt } = event.result;
+  if (heldAt !== undefined) return held(state, item, heldAt);
+  if (waitId === undefined) {
+    const again = retryInMs === undefined ? {} : { retryInMs };
+    return { ...afterItem(state, item, { outcomes: outcome ?? '', ...again, ...(superseded === true ? { superseded } : {}) }, nowMs), knownWaiting: false };
+  }
+  const waiting = { item, waitId, untilMs: waitEndMs(endsInMs, what === 'waitSettled', nowMs) };
+  return { ...state, items: itemWaits(state.items, waiting) };
 }

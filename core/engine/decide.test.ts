@@ -181,3 +181,64 @@ it('refuses rules of another release', () => {
   const shape = shapeOf([step()]);
   for (const rules of [0, currentRules + 1]) expect(() => decide(rules, shape, initialState(shape, null), [], 0)).toThrow(`not ${rules}`);
 });
+
+describe('items that wait', () => {
+  const shape = shapeOf([step([], { kind: 'approval', forEach: { concurrency: 2 } })], { maxInFlight: 1 });
+  const open = (item: number): RunEvent => ({ what: 'waitOpened', step: 0, item, result: { waitId: `wait-${item}`, endsInMs: 1_000 } });
+  const opened = (): Talk => {
+    const talk = new Talk(shape);
+    talk.say([]);
+    expect(talk.say([{ what: 'itemsOpened', step: 0, result: { count: 3 } }]).commands).toEqual([{ do: 'openWait', step: 0, item: 0, alone: true }]);
+    // One at once is opened, two wait at once.
+    expect(talk.say([open(0)]).commands).toEqual([{ do: 'openWait', step: 0, item: 1, alone: true }]);
+    expect(talk.say([open(1)]).commands).toEqual([]);
+    return talk;
+  };
+
+  it('are looked at when they are decided, and make room for the next', () => {
+    const talk = opened();
+    expect(talk.say([{ what: 'decision', waitId: 'wait-1' }]).commands).toEqual([{ do: 'settleWait', step: 0, item: 1, waitId: 'wait-1' }]);
+    const next = talk.say([{ what: 'waitSettled', step: 0, item: 1, result: { outcome: 's' } }]);
+    expect(next.commands).toEqual([{ do: 'openWait', step: 0, item: 2, alone: true }]);
+    expect(talk.say([open(2)], 1_000).commands).toEqual([{ do: 'settleWait', step: 0, item: 0, waitId: 'wait-0' }]);
+  });
+
+  it('found open go on waiting, and a decision that comes while they are looked at is not lost', () => {
+    const talk = opened();
+    talk.say([{ what: 'decision', waitId: 'wait-0' }]);
+    talk.say([{ what: 'decision', waitId: 'wait-0' }]);
+    const again = talk.say([{ what: 'waitSettled', step: 0, item: 0, result: { waitId: 'wait-0', endsInMs: 900 } }]);
+    expect(ofKind(again.commands, 'settleWait')).toEqual([{ do: 'settleWait', step: 0, item: 0, waitId: 'wait-0' }]);
+    const quiet = talk.say([{ what: 'waitSettled', step: 0, item: 0, result: { waitId: 'wait-0', endsInMs: 900 } }]);
+    expect(quiet.commands).toEqual([{ do: 'markWaiting' }]);
+    expect(quiet.wakeAtMs).toBe(900);
+  });
+
+  it('come back with their waits from what is stored', () => {
+    const stored = progress({
+      items: [{ step: 0, count: 3, unfinished: [[1, 2]], failed: false }],
+      waits: [{ step: 0, item: 1, waitId: 'wait-1', endsInMs: 0 }],
+    });
+    const talk = new Talk(shape, restoreState(shape, stored, 0));
+    expect(talk.say([]).commands).toEqual([{ do: 'settleWait', step: 0, item: 1, waitId: 'wait-1' }]);
+  });
+});
+
+it('a decision that comes while its wait is looked at is kept, from rules 2 on', () => {
+  const shape = shapeOf([step([], { kind: 'approval' })]);
+  const commandsOf = (rules: number): Command[] => {
+    let state = initialState(shape, null);
+    const say = (events: RunEvent[]): Command[] => {
+      const decision = decide(rules, shape, state, events, 0);
+      state = decision.state;
+      return decision.commands;
+    };
+    say([]);
+    say([{ what: 'waitOpened', step: 0, result: { waitId: 'w', endsInMs: null } }]);
+    say([{ what: 'decision', waitId: 'w' }]);
+    say([{ what: 'decision', waitId: 'w' }]);
+    return ofKind(say([{ what: 'waitSettled', step: 0, result: { waitId: 'w', endsInMs: null } }]), 'settleWait');
+  };
+  expect(commandsOf(2)).toHaveLength(1);
+  expect(commandsOf(1)).toHaveLength(0);
+});

@@ -1,9 +1,10 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { applyEvent, type RunEvent } from './apply-event.ts';
 import type { Control } from './control.ts';
-import { divideIntoWindows, itemsSettled, takeItems, takeWindow } from './items.ts';
+import { divideIntoWindows, itemInstants, type ItemsState, itemsSettled, takeItems, takeWindow } from './items.ts';
 import { needsVerdict, type Verdict } from './readiness.ts';
 import type { Ending, RunState, StepState } from './state.ts';
+import { takeDueItems, waits } from './waiting-items.ts';
 
 /** What the workflow is to do. `alone`: nothing else of the run works meanwhile. `closes`: nothing else remains, so it may close the run. */
 export type Command =
@@ -11,9 +12,10 @@ export type Command =
   | { do: 'item'; step: number; item: number; alone: boolean }
   | { do: 'openItems'; step: number; alone: boolean }
   | { do: 'joinItems'; step: number; closes: boolean }
-  | { do: 'startWindow'; step: number; from: number; to: number; concurrency: number }
-  | { do: 'openWait'; step: number; alone: boolean }
-  | { do: 'settleWait'; step: number; waitId: string }
+  /** `maxInFlight`: of items that wait, which take no room in flight while they do. */
+  | { do: 'startWindow'; step: number; from: number; to: number; concurrency: number; maxInFlight?: number }
+  | { do: 'openWait'; step: number; item?: number; alone: boolean }
+  | { do: 'settleWait'; step: number; item?: number; waitId: string }
   | { do: 'skip'; steps: number[] }
   /** Activities in flight are cancelled. */
   | { do: 'cancelWork' }
@@ -50,7 +52,7 @@ const commandsAtMost = 50;
  */
 export function decide(rules: number, shape: PlanShape, before: RunState, events: readonly RunEvent[], nowMs: number, hold = false): Decision {
   if (rules < oldestRules || rules > currentRules) throw new Error(`This release knows rules ${oldestRules} to ${currentRules}, not ${rules}.`);
-  const applied = events.reduce((state, event) => applyEvent(shape, state, event, nowMs), before);
+  const applied = events.reduce((state, event) => applyEvent(rules, shape, state, event, nowMs), before);
   const timedOut = heedsDeadline(applied) && applied.deadlineMs !== null && applied.deadlineMs <= nowMs;
   const state: RunState = timedOut ? { ...applied, ending: 'timed_out' } : applied;
   const draft = new Draft(rules, shape, state, nowMs);
@@ -82,6 +84,7 @@ class Draft {
   private readonly nowMs: number;
   private readonly steps: StepState[];
   private told: Ending | null;
+  private earlyDecisions: readonly string[];
   private closing: boolean;
   private knownWaiting: boolean;
   private toldWindows: number;
@@ -95,6 +98,7 @@ class Draft {
     this.nowMs = nowMs;
     this.steps = [...before.steps];
     this.told = before.told;
+    this.earlyDecisions = before.earlyDecisions;
     this.closing = before.closing;
     this.knownWaiting = before.knownWaiting;
     this.toldWindows = before.toldWindows;
@@ -102,7 +106,8 @@ class Draft {
   }
 
   state(): RunState {
-    return { ...this.before, steps: this.steps, told: this.told, closing: this.closing, knownWaiting: this.knownWaiting, toldWindows: this.toldWindows };
+    const { steps, told, closing, knownWaiting, toldWindows, earlyDecisions } = this;
+    return { ...this.before, steps, told, closing, knownWaiting, toldWindows, earlyDecisions };
   }
 
   stop(): void {
@@ -125,14 +130,29 @@ class Draft {
   settleWaits(): void {
     if (this.before.ending !== null) return;
     this.steps.forEach((state, step) => {
+      if (state.status === 'items') this.settleItems(step, state.items);
       if (state.status !== 'waiting' || this.commands.length >= commandsAtMost) return;
-      const decided = this.before.earlyDecisions.includes(state.waitId);
+      const decided = this.earlyDecisions.includes(state.waitId);
       if (decided || (state.untilMs !== null && state.untilMs <= this.nowMs)) {
         this.steps[step] = { status: 'settling', waitId: state.waitId };
         this.commands.push({ do: 'settleWait', step, waitId: state.waitId });
         this.inFlight += 1;
+        if (this.rules >= 2) this.forgetDecisions([state.waitId]);
       }
     });
+  }
+
+  private settleItems(step: number, items: ItemsState): void {
+    const { state, due } = takeDueItems(items, (waitId) => this.earlyDecisions.includes(waitId), commandsAtMost - this.commands.length, this.nowMs);
+    this.steps[step] = { status: 'items', items: state };
+    for (const { item, waitId } of due) this.commands.push({ do: 'settleWait', step, item, waitId });
+    this.inFlight += due.length;
+    this.forgetDecisions(due.map(({ waitId }) => waitId));
+  }
+
+  /** Whoever looks at the row now finds the decision there; what arrives from here on is another one. */
+  private forgetDecisions(waitIds: readonly string[]): void {
+    if (waitIds.length > 0) this.earlyDecisions = this.earlyDecisions.filter((waitId) => !waitIds.includes(waitId));
   }
 
   /** What a failure left unstarted is not joined: the run's end closes it. */
@@ -184,7 +204,8 @@ class Draft {
       const taken = takeItems(current.items, room, this.nowMs);
       this.steps[step] = { status: 'items', items: taken.state };
       this.inFlight += taken.items.length;
-      for (const item of taken.items) this.commands.push({ do: 'item', step, item, alone: false });
+      const waiting = waits(this.shape.steps[step]?.kind ?? 'tool');
+      for (const item of taken.items) this.commands.push({ do: waiting ? 'openWait' : 'item', step, item, alone: false });
     });
   }
 
@@ -192,11 +213,15 @@ class Draft {
     for (;;) {
       const current = this.steps[step];
       if (current?.status !== 'items' || this.commands.length >= commandsAtMost) return;
-      const division = divideIntoWindows(this.rules, current.items, this.shape.maxInFlight);
+      const { maxInFlight } = this.shape;
+      const waiting = waits(this.shape.steps[step]?.kind ?? 'tool');
+      const division = divideIntoWindows(this.rules, current.items, maxInFlight, waiting);
       const taken = takeWindow(current.items, division);
       if (taken.window === null) return;
       this.steps[step] = { status: 'items', items: taken.state };
-      this.commands.push({ do: 'startWindow', step, from: taken.window[0], to: taken.window[1], concurrency: division.concurrency });
+      const [from, to] = taken.window;
+      const share = waiting ? { maxInFlight: Math.max(1, Math.floor(maxInFlight / division.open)) } : {};
+      this.commands.push({ do: 'startWindow', step, from, to, concurrency: division.concurrency, ...share });
     }
   }
 
@@ -211,8 +236,8 @@ class Draft {
     if (members.some((member) => this.steps[member]?.status === 'skipping')) return;
     const step = this.shape.steps[head];
     if (step === undefined) return;
-    if (step.kind === 'approval' || step.kind === 'wait') this.commands.push({ do: 'openWait', step: head, alone: false });
-    else if (step.forEach !== undefined) this.commands.push({ do: 'openItems', step: head, alone: false });
+    if (step.forEach !== undefined) this.commands.push({ do: 'openItems', step: head, alone: false });
+    else if (waits(step.kind)) this.commands.push({ do: 'openWait', step: head, alone: false });
     else this.commands.push({ do: 'unit', unit, alone: false, closes: false });
     this.inFlight += 1;
     for (const member of members) if (this.steps[member]?.status !== 'ended') this.steps[member] = { status: 'working' };
@@ -242,7 +267,7 @@ class Draft {
   markWaiting(hold: boolean): void {
     if (this.closing) return;
     const onlyWaits =
-      this.commands.length === 0 && this.inFlight === 0 && this.openWindowCount() === 0 && this.steps.some((state) => state.status === 'waiting');
+      this.commands.length === 0 && this.inFlight === 0 && !this.hasWorkingWindows() && this.steps.some((state, step) => this.isWaiting(state, step));
     if (!onlyWaits || hold) {
       if (this.inFlight > 0) this.knownWaiting = false;
       return;
@@ -250,6 +275,20 @@ class Draft {
     if (this.knownWaiting) return;
     this.knownWaiting = true;
     this.commands.push({ do: 'markWaiting' });
+  }
+
+  /** Of windows over a step that waits only the rows tell whether they do more than that: whoever marks the run as waiting looks there. */
+  private hasWorkingWindows(): boolean {
+    return this.steps.some(
+      (state, step) => state.status === 'items' && (state.items.windows?.length ?? 0) > 0 && !waits(this.shape.steps[step]?.kind ?? 'tool'),
+    );
+  }
+
+  private isWaiting(state: StepState, step: number): boolean {
+    if (state.status === 'waiting') return true;
+    return (
+      state.status === 'items' && waits(this.shape.steps[step]?.kind ?? 'tool') && (state.items.waiting.length > 0 || (state.items.windows?.length ?? 0) > 0)
+    );
   }
 
   /** Only now is it known what else was started. */
@@ -297,5 +336,5 @@ function wakeOf(state: StepState): number[] {
   if (state.status === 'retrying') return [state.atMs];
   if (state.status === 'waiting') return state.untilMs === null ? [] : [state.untilMs];
   if (state.status !== 'items') return [];
-  return state.items.retrying.map((entry) => entry.atMs);
+  return itemInstants(state.items);
 }

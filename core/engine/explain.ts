@@ -12,8 +12,11 @@ export interface StepFacts {
   startedAt: string | null;
   waitingFor: { kind: string; ref: string | null; until: string | null; text: string } | null;
   /** Of a `forEach` that has opened. */
-  items: { count: number; ended: number; running: number; retrying: number; failed: number } | null;
+  items: { count: number; ended: number; running: number; retrying: number; waiting: number; failed: number } | null;
 }
+
+/** An item that waits. */
+export type WaitingItemFacts = Pick<StepFacts, 'path' | 'status' | 'startedAt' | 'waitingFor'> & { step: number };
 
 /** What is known of a run and of the parts that move it. */
 export interface RunFactsForExplain {
@@ -28,6 +31,8 @@ export interface RunFactsForExplain {
   stepIds: string[];
   /** By number; a step without a row has not begun. */
   steps: (StepFacts | undefined)[];
+  /** Items that wait, the longest first; of many not all. */
+  waitingItems: WaitingItemFacts[];
   /** Workers that poll; null: Temporal does not answer. */
   pollers: number | null;
   execution: 'running' | 'closed' | 'missing' | 'unreachable';
@@ -37,7 +42,7 @@ export interface RunFactsForExplain {
   pendingStart: { since: string; lastError: string | null } | null;
 }
 
-export type BlockKind = 'engine' | 'worker' | 'timer' | 'approval' | 'retry' | 'needs' | 'work' | 'items' | 'limit' | 'ending';
+export type BlockKind = 'engine' | 'worker' | 'timer' | 'approval' | 'signal' | 'retry' | 'needs' | 'work' | 'items' | 'limit' | 'ending';
 
 /** Why something does not go on, since when, what ends that, and the command that helps (null: none is needed). */
 export interface Reason {
@@ -62,7 +67,9 @@ export interface Explanation {
 export function explain(facts: RunFactsForExplain): Explanation {
   const { runId, status } = facts;
   if (facts.final) return { runId, status, reasons: [] };
-  const steps = facts.stepIds.flatMap((id, step) => ((facts.steps[step]?.outcome ?? null) === null ? [explainStep(facts, step, id)] : []));
+  const steps = facts.stepIds.flatMap((id, step) =>
+    (facts.steps[step]?.outcome ?? null) === null ? [explainStep(facts, step, id), ...explainWaitingItems(facts, step)] : [],
+  );
   return { runId, status, reasons: [...explainEngine(facts), ...steps] };
 }
 
@@ -96,9 +103,15 @@ function explainStep(facts: RunFactsForExplain, step: number, id: string): Reaso
   return { ...base, ...explainPending(facts, step) };
 }
 
+/** Each has its own decision, time or signal to wait for, and its own command. */
+const explainWaitingItems = (facts: RunFactsForExplain, step: number): Reason[] =>
+  facts.waitingItems.flatMap((item) =>
+    item.step === step && item.waitingFor !== null ? [{ stepPath: item.path, status: item.status, ...explainWait(facts.runId, item, item.waitingFor) }] : [],
+  );
+
 type Explained = Omit<Reason, 'stepPath' | 'status'>;
 
-function explainWait(runId: string, row: StepFacts, wait: NonNullable<StepFacts['waitingFor']>): Explained {
+function explainWait(runId: string, row: Pick<StepFacts, 'startedAt'>, wait: NonNullable<StepFacts['waitingFor']>): Explained {
   const { ref, until, text } = wait;
   const since = row.startedAt;
   switch (wait.kind) {
@@ -110,6 +123,14 @@ function explainWait(runId: string, row: StepFacts, wait: NonNullable<StepFacts[
         unblocks: 'A decision by somebody who may take it.',
         command: `kai approval approve ${ref ?? ''}`,
       };
+    case 'signal':
+      return {
+        blockedBy: { kind: 'signal', ref, text },
+        since,
+        until,
+        unblocks: 'The signal is sent to the run.',
+        command: `kai run signal ${runId} ${ref ?? ''} --payload '{}'`,
+      };
     case 'timer':
       return { blockedBy: { kind: 'timer', ref, text }, since, until, unblocks: 'It ends by itself.', command: null };
     case 'retry':
@@ -120,8 +141,9 @@ function explainWait(runId: string, row: StepFacts, wait: NonNullable<StepFacts[
 }
 
 function explainItems(row: StepFacts, items: NonNullable<StepFacts['items']>): Explained {
-  const { count, ended, running, retrying, failed } = items;
-  const text = `${ended} of ${count} items have ended (${failed} failed), ${running} run, ${retrying} wait for another attempt.`;
+  const { count, ended, running, retrying, waiting, failed } = items;
+  const waits = waiting === 0 ? '' : `, ${waiting} wait`;
+  const text = `${ended} of ${count} items have ended (${failed} failed), ${running} run${waits}, ${retrying} wait for another attempt.`;
   return { blockedBy: { kind: 'items', ref: null, text }, since: row.startedAt, until: null, unblocks: 'Its items end.', command: null };
 }
 

@@ -19,7 +19,7 @@ import type { ItemRange } from './outcome.ts';
 
 const numbersOf = (ranges: readonly ItemRange[]): number[] => ranges.flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, index) => from + index));
 const open = (count: number, concurrency: number): ItemsState =>
-  openItems({ count, unfinished: count === 0 ? [] : [[0, count - 1]], retrying: [], concurrency, windows: [], failed: false });
+  openItems({ count, unfinished: count === 0 ? [] : [[0, count - 1]], retrying: [], waiting: [], concurrency, windows: [], failed: false });
 
 const ascendingRanges = fc.uniqueArray(fc.nat(200), { maxLength: 40 }).map((numbers) => {
   const ranges: [number, number][] = [];
@@ -79,7 +79,7 @@ describe('items in one workflow', () => {
   });
 
   it('that wait for another attempt when a generation begins are not taken twice', () => {
-    const state = openItems({ count: 6, unfinished: [[1, 5]], retrying: [{ item: 3, atMs: 10 }], concurrency: 10, windows: [], failed: false });
+    const state = openItems({ count: 6, unfinished: [[1, 5]], retrying: [{ item: 3, atMs: 10 }], waiting: [], concurrency: 10, windows: [], failed: false });
     expect(takeItems(state, 10, 10).items).toEqual([3, 1, 2, 4, 5]);
   });
 });
@@ -123,13 +123,56 @@ describe('items in windows', () => {
         expect(used).toBe(concurrency);
       }),
     );
-    expect(divideIntoWindows(currentRules, { count: 600, concurrency: 10 }, 100)).toEqual({ open: 5, concurrency: 2, size: 120 });
-    expect(divideIntoWindows(1, { count: 600, concurrency: 10 }, 100)).toEqual({ open: 8, concurrency: 1, size: 500 });
+    expect(divideIntoWindows(currentRules, { count: 600, concurrency: 10 }, 100)).toMatchObject({ open: 5, concurrency: 2, size: 120 });
+    expect(divideIntoWindows(1, { count: 600, concurrency: 10 }, 100)).toMatchObject({ open: 8, concurrency: 1, size: 500 });
   });
 
   it('that an earlier generation left open are not opened again', () => {
-    const state = openItems({ count: 1_200, unfinished: [[100, 1_199]], retrying: [], concurrency: 2, windows: [[0, 499]], failed: false });
+    const state = openItems({ count: 1_200, unfinished: [[100, 1_199]], retrying: [], waiting: [], concurrency: 2, windows: [[0, 499]], failed: false });
     expect(takeWindow(state, divideIntoWindows(1, state, 100)).window).toEqual([500, 999]);
     expect(takeWindow(state, divideIntoWindows(currentRules, state, 100)).window).toEqual([500, 999]);
+  });
+});
+
+describe('a list with gaps', () => {
+  it('is divided into windows that reach over them, as many as its length needs', () => {
+    const pieces: [number, number][] = Array.from({ length: 300 }, (_, piece) => [piece * 4, piece * 4 + 1]);
+    let state = openItems({ count: 1_200, unfinished: pieces, retrying: [], waiting: [], concurrency: 90, windows: [[400, 599]], failed: false });
+    const division = divideIntoWindows(currentRules, state, 100);
+    expect(division).toMatchObject({ open: 6, concurrency: 15, size: 200 });
+    const windows = Array.from({ length: 6 }, () => {
+      const taken = takeWindow(state, division);
+      state = taken.state;
+      return taken.window;
+    });
+    // One that is open already is not reached over.
+    expect(windows).toEqual([[0, 197], [200, 397], [600, 797], [800, 997], [1_000, 1_197], null]);
+  });
+
+  it('never gives two windows the same item, and leaves none out', () => {
+    const piece = fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 60 }));
+    fc.assert(
+      fc.property(fc.array(piece, { minLength: 5, maxLength: 40 }), fc.integer({ min: 0, max: 900 }), (gaps, opened) => {
+        let at = 0;
+        const pieces = gaps.map(([gap, length]): ItemRange => {
+          const from = at + gap;
+          at = from + length;
+          return [from, at - 1];
+        });
+        const count = Math.max(at, windowSize + 1);
+        let state = openItems({ count, unfinished: pieces, retrying: [], waiting: [], concurrency: 8, windows: [[opened, opened + 49]], failed: false });
+        const wanted = state.unstarted.flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, offset) => from + offset));
+        const seen: number[] = [];
+        for (;;) {
+          const taken = takeWindow({ ...state, windows: [[opened, opened + 49]] }, { ...divideIntoWindows(currentRules, state, 100), open: 2 });
+          if (taken.window === null) break;
+          const [from, to] = taken.window;
+          expect(to < opened || from > opened + 49).toBe(true);
+          seen.push(...wanted.filter((item) => item >= from && item <= to));
+          state = taken.state;
+        }
+        expect(seen).toEqual(wanted);
+      }),
+    );
   });
 });

@@ -4,6 +4,14 @@ import { type ItemRange, type Outcome, stopsTheRun } from './outcome.ts';
 export const windowSize = 500;
 export const openWindowsAtMost = 8;
 
+/** An item of a step that waits, with the row that says for what. */
+export interface WaitingItem {
+  item: number;
+  waitId: string;
+  /** Null: it ends by a decision only. */
+  untilMs: number | null;
+}
+
 /** The items of one `forEach`, or of one window of it. Ranges instead of lists: 100,000 items cost a few bytes. */
 export interface ItemsState {
   count: number;
@@ -13,6 +21,8 @@ export interface ItemsState {
   unstarted: readonly ItemRange[];
   inFlight: readonly number[];
   retrying: readonly { item: number; atMs: number }[];
+  /** Items of a step that waits, opened and not being looked at just now. They take up `concurrency`, and no room in flight. */
+  waiting: readonly WaitingItem[];
   /** Open windows; null: the items run in this workflow. */
   windows: readonly ItemRange[] | null;
   /** An item failed and that is not tolerated: nothing new starts. */
@@ -23,6 +33,7 @@ export interface OpenItemsOptions {
   count: number;
   unfinished: readonly ItemRange[];
   retrying: readonly { item: number; atMs: number }[];
+  waiting: readonly WaitingItem[];
   concurrency: number;
   windows: readonly ItemRange[];
   failed: boolean;
@@ -30,9 +41,12 @@ export interface OpenItemsOptions {
 
 export function openItems(options: OpenItemsOptions): ItemsState {
   const windowed = options.count > windowSize;
-  const base = { count: options.count, concurrency: options.concurrency, inFlight: [], failed: options.failed };
-  if (!windowed) return { ...base, unstarted: without(options.unfinished, options.retrying), retrying: options.retrying, windows: null };
-  // A window looks up its own items that wait for another attempt.
+  const base = { count: options.count, concurrency: options.concurrency, inFlight: [], waiting: [], failed: options.failed };
+  if (!windowed) {
+    const { retrying, waiting } = options;
+    return { ...base, unstarted: without(options.unfinished, [...retrying, ...waiting]), retrying, waiting, windows: null };
+  }
+  // A window looks up its own items that wait: for another attempt, or for what their step waits for.
   return {
     ...base,
     unstarted: options.windows.reduce((ranges, window) => cutRange(ranges, window), options.unfinished),
@@ -57,7 +71,7 @@ export function cutRange(ranges: readonly ItemRange[], cut: ItemRange): readonly
 
 /** Takes up to `limit` items to start now: those due for another attempt first, then the unstarted in order. */
 export function takeItems(state: ItemsState, limit: number, nowMs: number): { state: ItemsState; items: number[] } {
-  const free = Math.min(limit, state.concurrency - state.inFlight.length);
+  const free = Math.min(limit, state.concurrency - state.inFlight.length - state.waiting.length);
   if (free <= 0 || state.failed || state.windows !== null) return { state, items: [] };
   const due = state.retrying
     .filter((entry) => entry.atMs <= nowMs)
@@ -89,33 +103,52 @@ export interface WindowDivision {
   open: number;
   concurrency: number;
   size: number;
+  /**
+   * A window reaches over items that have ended, and leaves them alone: else each piece of a list with gaps would be a window of its own, and those that
+   * wait would keep the others from being looked at.
+   */
+  reaches: boolean;
 }
 
 /**
  * So many windows that their fixed shares add up to as many items at once as the plan allows, and so small that all of them have work. Rules 1 always
  * opened eight, of 500 items each: 600 items with `concurrency: 10` ran two at a time.
  */
-export function divideIntoWindows(rules: number, { count, concurrency }: Pick<ItemsState, 'count' | 'concurrency'>, maxInFlight: number): WindowDivision {
-  const atOnce = Math.min(concurrency, maxInFlight);
-  const most = Math.min(openWindowsAtMost, atOnce);
-  if (rules < 2) return { open: most, concurrency: Math.max(1, Math.floor(atOnce / most)), size: windowSize };
+export function divideIntoWindows(
+  rules: number,
+  { count, concurrency }: Pick<ItemsState, 'count' | 'concurrency'>,
+  maxInFlight: number,
+  /** Items that wait take no room in flight while they do, but each window needs some to open and end them. */
+  waiting = false,
+): WindowDivision {
+  const atOnce = waiting ? concurrency : Math.min(concurrency, maxInFlight);
+  const most = Math.min(openWindowsAtMost, concurrency, maxInFlight);
+  if (rules < 2) return { open: most, concurrency: Math.max(1, Math.floor(atOnce / most)), size: windowSize, reaches: false };
   let open = 1;
   for (let windows = 2; windows <= most; windows += 1) if (usedBy(windows, atOnce) >= usedBy(open, atOnce)) open = windows;
-  return { open, concurrency: Math.floor(atOnce / open), size: Math.min(windowSize, Math.ceil(count / open)) };
+  return { open, concurrency: Math.floor(atOnce / open), size: Math.min(windowSize, Math.ceil(count / open)), reaches: true };
 }
 
 const usedBy = (windows: number, atOnce: number): number => windows * Math.floor(atOnce / windows);
 
 /** Takes the next window to open, when fewer than the most allowed are open. */
 export function takeWindow(state: ItemsState, division: WindowDivision): { state: ItemsState; window: ItemRange | null } {
-  const [first, ...rest] = state.unstarted;
+  const [first] = state.unstarted;
   if (state.windows === null || state.failed || first === undefined || state.windows.length >= division.open) return { state, window: null };
   const [from, to] = first;
-  const last = Math.min(to, from + division.size - 1);
+  const most = from + division.size - 1;
+  const last = division.reaches ? lastWithin(state.unstarted, beforeNext(state.windows, from, most)) : Math.min(to, most);
   const window: ItemRange = [from, last];
-  const unstarted: readonly ItemRange[] = last < to ? [[last + 1, to], ...rest] : rest;
-  return { state: { ...state, unstarted, windows: [...state.windows, window] }, window };
+  return { state: { ...state, unstarted: cutRange(state.unstarted, window), windows: [...state.windows, window] }, window };
 }
+
+/** No further than the next window that is open. */
+const beforeNext = (windows: readonly ItemRange[], from: number, most: number): number =>
+  windows.reduce((last, [first]) => (first > from ? Math.min(last, first - 1) : last), most);
+
+/** The last item up to `most` that is in one of the ranges. */
+const lastWithin = (ranges: readonly ItemRange[], most: number): number =>
+  ranges.reduce((last, [from, to]) => (from <= most ? Math.max(last, Math.min(to, most)) : last), 0);
 
 /** An item's unit came back: ended with an outcome, or to be tried again at `retryAtMs`. */
 export function itemReturned(state: ItemsState, item: number, outcome: Outcome | null, retryAtMs: number | null): ItemsState {
@@ -145,11 +178,17 @@ export function windowReturned(state: ItemsState, from: number, failed: boolean)
 /** Nothing runs and nothing more will start. */
 export function itemsSettled(state: ItemsState, ending: boolean): boolean {
   if (state.inFlight.length > 0 || (state.windows?.length ?? 0) > 0) return false;
-  return state.failed || ending || (state.unstarted.length === 0 && state.retrying.length === 0);
+  return state.failed || ending || (state.unstarted.length === 0 && state.retrying.length === 0 && state.waiting.length === 0);
 }
 
-/** When an item is next due for another attempt; null: none will be. Those due already wait for room, not for the clock. */
+/** When an item is next due, for another attempt or by its deadline; null: none will be. Those due already wait for room, not for the clock. */
 export function itemsWakeAtMs(state: ItemsState, nowMs: number): number | null {
-  const later = state.retrying.filter((entry) => entry.atMs > nowMs);
-  return later.length === 0 ? null : later.reduce((soonest, entry) => Math.min(soonest, entry.atMs), Number.POSITIVE_INFINITY);
+  const later = itemInstants(state).filter((atMs) => atMs > nowMs);
+  return later.length === 0 ? null : later.reduce((soonest, atMs) => Math.min(soonest, atMs), Number.POSITIVE_INFINITY);
 }
+
+/** The instants at which items are due. */
+export const itemInstants = (state: ItemsState): number[] => [
+  ...state.retrying.map((entry) => entry.atMs),
+  ...state.waiting.flatMap(({ untilMs }) => (untilMs === null ? [] : [untilMs])),
+];

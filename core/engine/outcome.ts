@@ -33,6 +33,8 @@ export interface ItemsJoined extends UnitResult {
 
 export interface WaitOpened {
   outcome?: Outcome;
+  /** It failed and is to be tried again in so many ms. */
+  retryInMs?: number;
   waitId?: string;
   /** What is left of it by the database's clock, ms. Null: it ends by a decision only. */
   endsInMs?: number | null;

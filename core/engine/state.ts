@@ -1,6 +1,6 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { type Control, noControl } from './control.ts';
-import { type ItemsState, openItems } from './items.ts';
+import { type ItemsState, openItems, type WaitingItem } from './items.ts';
 import { endingOf, type ItemRange, isOutcome, type Outcome } from './outcome.ts';
 
 /** One step as its run's workflow knows it. Plain JSON. */
@@ -63,7 +63,8 @@ export interface StoredProgress {
   /** One letter per step: an outcome, or `.` when it has not ended. */
   outcomes: string;
   retrying: { step: number; item: number | null; inMs: number }[];
-  waits: { step: number; waitId: string; endsInMs: number | null }[];
+  /** `item`: of an open `forEach` without windows. */
+  waits: { step: number; item?: number | null; waitId: string; endsInMs: number | null }[];
   /** Open `forEach` steps: items not ended (inclusive ranges), those to be tried again excluded. */
   items: { step: number; count: number; unfinished: ItemRange[]; failed: boolean }[];
   /** Windows of this chain that are still open, by their first item: known from the previous generation only. */
@@ -80,16 +81,19 @@ export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: nu
     const letter = stored.outcomes[step] ?? '.';
     return isOutcome(letter) ? { status: 'ended', outcome: letter } : { status: 'pending' };
   });
-  for (const wait of stored.waits) steps[wait.step] = { status: 'waiting', waitId: wait.waitId, untilMs: instantOf(wait.endsInMs, nowMs) };
+  for (const wait of stored.waits) {
+    if ((wait.item ?? null) === null) steps[wait.step] = { status: 'waiting', waitId: wait.waitId, untilMs: instantOf(wait.endsInMs, nowMs) };
+  }
   for (const open of stored.items) {
     const concurrency = shape.steps[open.step]?.forEach?.concurrency ?? 1;
     const retrying = stored.retrying
       .filter((entry) => entry.step === open.step && entry.item !== null)
       .map((entry) => ({ item: entry.item ?? 0, atMs: nowMs + entry.inMs }));
+    const waiting = waitingItemsOf(stored, open.step, nowMs);
     const windows = (stored.windows ?? []).filter((window) => window.step === open.step).map(({ from, to }): ItemRange => [from, to]);
     steps[open.step] = {
       status: 'items',
-      items: openItems({ count: open.count, unfinished: open.unfinished, retrying, concurrency, windows, failed: open.failed }),
+      items: openItems({ count: open.count, unfinished: open.unfinished, retrying, waiting, concurrency, windows, failed: open.failed }),
     };
   }
   for (const entry of stored.retrying) {
@@ -109,6 +113,12 @@ export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: nu
     toldWindows: noControl.version,
   };
 }
+
+const waitingItemsOf = ({ waits }: StoredProgress, step: number, nowMs: number): WaitingItem[] =>
+  waits.flatMap((wait): WaitingItem[] => {
+    const item = wait.step === step ? (wait.item ?? null) : null;
+    return item === null ? [] : [{ item, waitId: wait.waitId, untilMs: instantOf(wait.endsInMs, nowMs) }];
+  });
 
 export const instantOf = (inMs: number | null, nowMs: number): number | null => (inMs === null ? null : nowMs + inMs);
 

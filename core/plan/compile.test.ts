@@ -183,6 +183,7 @@ describe('approvals', () => {
     [`${gated}  send: { tool: http.post }\n  file: { transform: 1, forEach: [1] }`, /"file" has forEach/],
     [`${gated}  send: { tool: http.post }`, /there is no step "file"/],
     [`  ask: { approval: { for: [a, a] } }\n  a: { transform: 1 }`, /named twice/],
+    [`  ask: { approval: { for: [a] }, forEach: [1, 2] }\n  a: { transform: 1 }`, /has forEach: each of its items covers what its own message shows/],
     [`  ask: { approval: { for: [a] } }\n  again: { approval: { for: [a] } }\n  a: { transform: 1 }`, /already waits for the approval "ask"/],
     [`  ask: { approval: {} }`, /needs `for` or a `message`/],
     [
@@ -360,3 +361,40 @@ function expectUnits(units: number[][], shapeSteps: CompiledPlan['shape']['steps
     }
   }
 }
+
+describe('steps that wait', () => {
+  it('see their item, and give a list', () => {
+    const compiled = compile(
+      steps(
+        `  ask: { approval: { message: "\${item} of \${index}?" }, forEach: "\${input.list}", concurrency: 3 }\n  nap: { wait: { forMs: "\${item}" }, forEach: "\${input.list}" }\n  sum: { transform: "\${size(steps.ask.output.filter(one, one.approved)) + size(steps.nap.output)}" }`,
+      ),
+    );
+    expect(compiled.shape.steps.slice(0, 2)).toEqual([
+      { kind: 'approval', needs: [], forEach: { concurrency: 3 }, timeoutMs: 60_000 },
+      { kind: 'wait', needs: [], forEach: { concurrency: 20 }, timeoutMs: 60_000 },
+    ]);
+    expect(faultsOf(steps(`  ask: { approval: { message: "\${item}?" } }`))[0]?.message).toContain('item is only known in a step with forEach');
+  });
+
+  it('for a signal know the type of what is sent', () => {
+    const paid = `  paid: { signal: { name: payment, schema: { type: object, properties: { amount: { type: integer } }, additionalProperties: false } } }\n`;
+    expect(compile(steps(`${paid}  next: { transform: "\${steps.paid.output.amount + 1}" }`)).shape.steps[0]).toEqual({
+      kind: 'signal',
+      needs: [],
+      timeoutMs: 60_000,
+    });
+    expect(faultsOf(steps(`${paid}  next: { transform: "\${steps.paid.output.amuont}" }`))[0]).toMatchObject({
+      line: 5,
+      suggestion: expect.stringContaining('amount'),
+    });
+  });
+
+  it.each([
+    [`  one: { signal: { name: "a b" } }`, /"a b" is no name of a signal/],
+    [`  one: { signal: { name: a, schema: { typ: object } } }`, /typ/],
+    [`  one: { signal: { name: a, expiresInMs: 5 } }`, /1000/],
+    [`  one: { signal: { name: "\${input.n}" } }`, /name must be text, and this is/],
+  ])('%s is refused', (text, message) => {
+    expect(faultsOf(steps(text)).map((fault) => fault.message)).toEqual([expect.stringMatching(message)]);
+  });
+});

@@ -37,7 +37,7 @@ export interface CompiledStep {
   forEach: Template | null;
   /**
    * What the step works on, by kind. transform: the value itself. llm: `{ model, with }`. tool: its `with`. artifact: `{ name, content, mediaType? }`.
-   * wait: `{ forMs }` or `{ until }`. approval: `{ message? }`.
+   * wait: `{ forMs }` or `{ until }`. approval: `{ message? }`. signal: `{ name }`.
    */
   input: Template;
   /** Ids of the steps each part mentions: what must be loaded before it is evaluated. */

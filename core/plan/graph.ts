@@ -110,6 +110,16 @@ function gatedSteps(
   faults: FaultList,
 ): number[] {
   const gated: number[] = [];
+  if (step.forEach !== null && approval.for !== undefined) {
+    faults.add(
+      `/steps/${step.id}/approval/for`,
+      `approval "${step.id}" has forEach: each of its items covers what its own message shows, and cannot cover a step`,
+      {
+        suggestion: `leave \`for\` out, and let the step read the decisions, e.g. forEach: \${steps.${step.id}.output.filter(one, one.approved)}`,
+      },
+    );
+    return [];
+  }
   for (const [index, id] of (approval.for ?? []).entries()) {
     const pointer = `/steps/${step.id}/approval/for/${index}`;
     const target = numbers.get(id);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { KosError } from '#core/errors.ts';
 import { canonicalJson } from '#core/expression/values.ts';
-import { type ApprovalStep, type Plan, type PlanStep, stepDefaults, type WaitStep } from '#schemas/plan.ts';
+import { type Plan, type PlanStep, stepDefaults } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { CompiledStep, LoadedPlan, RetryPolicy } from './compiled.ts';
 import { FaultList } from './fault-list.ts';
@@ -79,7 +79,7 @@ function approvalsByGatedStep(plan: Plan): Map<string, string> {
 
 function assembleStep(plan: Plan, templates: StepTemplates, number: number, gatedBy: string | null): CompiledStep {
   const { id, kind, definition, when, forEach, input } = templates;
-  const own: Pick<WorkingStep, 'retry' | 'timeoutMs' | 'concurrency'> = 'wait' in definition || 'approval' in definition ? {} : definition;
+  const own: Pick<PlanStep & Partial<WorkingStep>, 'retry' | 'timeoutMs' | 'concurrency'> = definition;
   return {
     number,
     id,
@@ -97,7 +97,8 @@ function assembleStep(plan: Plan, templates: StepTemplates, number: number, gate
   };
 }
 
-type WorkingStep = Exclude<PlanStep, WaitStep | ApprovalStep>;
+/** What only steps have that do work. */
+type WorkingStep = Pick<Extract<PlanStep, { tool: unknown }>, 'retry' | 'timeoutMs'>;
 type Retry = NonNullable<NonNullable<Plan['defaults']>['retry']>;
 
 /** Field by field: a step that only sets `maxAttempts` keeps the delays of `defaults`. */

@@ -1,5 +1,5 @@
 import { checkPrompt } from '#core/prompt/check.ts';
-import type { Plan } from '#schemas/plan.ts';
+import { type Plan, signalNamePattern, type SignalStep } from '#schemas/plan.ts';
 import type { PlanEnvironment } from './compiled.ts';
 import { didYouMean } from '#core/expression/closest-name.ts';
 import type { FaultList } from './fault-list.ts';
@@ -20,6 +20,7 @@ export function checkReferences(plan: Plan, steps: StepTemplates[], environment:
     }
     if ('llm' in definition) checkModelCall(step, definition.llm, models, faults);
     if ('wait' in definition) checkWait(step, faults);
+    if ('signal' in definition) checkSignal(step, definition, faults);
     if ('approval' in definition && definition.approval.for === undefined && definition.approval.message === undefined) {
       faults.add(`/steps/${step.id}/approval`, 'an approval needs `for` or a `message`: otherwise nobody can tell what is to be decided');
     }
@@ -61,6 +62,18 @@ const instantPattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
 
 export function isInstant(text: string): boolean {
   return instantPattern.test(text) && !Number.isNaN(Date.parse(text));
+}
+
+function checkSignal(step: StepTemplates, { signal }: SignalStep, faults: FaultList): void {
+  const base = `/steps/${step.id}/signal`;
+  if (step.input.root.kind === 'constant' && !signalNamePattern.test(signal.name)) {
+    faults.add(`${base}/name`, `"${signal.name}" is no name of a signal`, {
+      suggestion: 'use letters, digits and _ . : @ / -, at most 128, a letter or digit first',
+    });
+  }
+  if (signal.schema === undefined) return;
+  for (const fault of checkInputSchema(signal.schema, { anyType: true }))
+    faults.add(`${base}/schema${fault.pointer}`, fault.message, { suggestion: fault.suggestion });
 }
 
 function checkWait(step: StepTemplates, faults: FaultList): void {

@@ -25,7 +25,7 @@ export function readStepTemplates(id: string, definition: PlanStep, faults: Faul
     kind: kindOf(definition),
     definition,
     when: definition.when === undefined ? null : readWhole(definition.when, `${base}/when`, 'when', faults),
-    forEach: 'forEach' in definition && definition.forEach !== undefined ? readWhole(definition.forEach, `${base}/forEach`, 'forEach', faults) : null,
+    forEach: definition.forEach !== undefined ? readWhole(definition.forEach, `${base}/forEach`, 'forEach', faults) : null,
     input: read(value, `${base}${pointer}`, faults),
     inputPointer: `${base}${pointer}`,
   };
@@ -38,6 +38,7 @@ function inputOf(step: PlanStep): { value: Json; pointer: string } {
   if ('tool' in step) return { value: step.with ?? {}, pointer: '/with' };
   if ('artifact' in step) return { value: step.artifact as Json, pointer: '/artifact' };
   if ('wait' in step) return { value: step.wait, pointer: '/wait' };
+  if ('signal' in step) return { value: { name: step.signal.name }, pointer: '/signal' };
   const { message } = step.approval;
   return { value: message === undefined ? {} : { message }, pointer: '/approval' };
 }

@@ -13,7 +13,7 @@ import {
   typeFromSchema,
 } from '#core/expression/static-type.ts';
 import type { Template } from '#core/expression/template.ts';
-import type { Plan } from '#schemas/plan.ts';
+import type { Plan, SignalStep } from '#schemas/plan.ts';
 import type { PlanEnvironment, ToolDescriptor } from './compiled.ts';
 import { checkConformance } from './conformance.ts';
 import type { FaultList } from './fault-list.ts';
@@ -110,6 +110,7 @@ const formTypes: Record<string, Record<string, StaticType>> = {
   wait: { forMs: numberType, until: stringType },
   transform: {},
   approval: {},
+  signal: { name: stringType },
 };
 
 function checkInput(step: StepTemplates, typed: TypedTemplate, checker: Checker): void {
@@ -135,7 +136,13 @@ function outputTypeOf(step: StepTemplates, typed: TypedTemplate, checker: Checke
   if ('llm' in definition) return definition.llm.schema === undefined ? stringType : typeFromSchema(definition.llm.schema);
   if ('tool' in definition) return toolOutputType(definition.tool, checker);
   if ('artifact' in definition) return artifactType;
+  if ('signal' in definition) return signalType(definition);
   return 'approval' in definition ? approvalType : waitType;
+}
+
+/** Of a signal that may not have come, nothing is known. */
+function signalType({ signal }: SignalStep): StaticType {
+  return signal.schema === undefined || signal.onExpiry === 'continue' ? dyn : typeFromSchema(signal.schema);
 }
 
 function toolOutputType(name: string, checker: Checker): StaticType {

@@ -13,6 +13,7 @@ export const permissions = [
   'runs:retry',
   'runs:override',
   'runs:prioritize',
+  'runs:signal',
   'runs:pin',
   'runs:delete',
   'approvals:read',
@@ -44,7 +45,18 @@ const includes: Record<Role, readonly Role[]> = {
 /** What each role adds to those it includes. */
 const adds: Record<Role, readonly Permission[]> = {
   viewer: ['self:read', 'plans:read', 'runs:read', 'approvals:read', 'artifacts:read'],
-  operator: ['plans:write', 'runs:start', 'runs:cancel', 'runs:terminate', 'runs:pause', 'runs:retry', 'runs:override', 'runs:prioritize', 'runs:pin'],
+  operator: [
+    'plans:write',
+    'runs:start',
+    'runs:cancel',
+    'runs:signal',
+    'runs:terminate',
+    'runs:pause',
+    'runs:retry',
+    'runs:override',
+    'runs:prioritize',
+    'runs:pin',
+  ],
   approver: ['approvals:decide'],
   admin: ['secrets:read', 'secrets:write', 'settings:read', 'settings:write', 'metrics:read', 'audit:read'],
   owner: ['runs:delete'],

@@ -5,6 +5,7 @@ import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { SystemDatabase } from '#services/database/connect.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
+import { makeRunWorkflowId } from '#workflows/ids.ts';
 import { type Duty, repeat } from './repeat.ts';
 
 export interface OutboxOptions {
@@ -83,7 +84,8 @@ async function send(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
       return await sendStart(options, row);
     case 'decision': {
       // A run that is gone from Temporal is resumed from Postgres, and finds the decision there.
-      await options.workflows.signalDecision(row.runId, decisionSchema.parse(row.payload));
+      const decision = decisionSchema.parse(row.payload);
+      await options.workflows.signalDecision(await toldOf(options.system, row.runId, decision.waitId), decision);
       return { done: true };
     }
     case 'cancel':
@@ -109,6 +111,12 @@ async function sendTerminate({ system, workflows }: OutboxOptions, row: OutboxRo
   const [run] = await system.sql<{ generation: number }[]>`select generation from kos.runs where id = ${row.runId}`;
   if (execution?.status === 'running' && run?.generation === row.payload.generation) await workflows.terminate(row.runId, reason, execution.chain);
   return { done: true };
+}
+
+/** Who waits: the run itself, or the window of it that has the item. */
+async function toldOf({ sql }: SystemDatabase, runId: string, waitId: string): Promise<string> {
+  const [wait] = await sql<{ toldTo: string | null }[]>`select told_to as "toldTo" from kos.waits where id = ${waitId}`;
+  return wait?.toldTo ?? makeRunWorkflowId(runId);
 }
 
 async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> {

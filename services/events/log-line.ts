@@ -36,6 +36,8 @@ function sentence(event: KosEvent, stepPath: string | null): string {
   switch (subject) {
     case 'step':
       return `${stepPath ?? 'a step'} ${verb}${numberAt(event, 'attempt', (attempt) => (attempt > 1 ? ` (attempt ${attempt})` : ''))}`;
+    case 'signal':
+      return `signal ${textAt(event, 'name') ?? '?'} ${verb}${stepPath === null ? '' : `, taken by ${stepPath}`}`;
     case 'approval':
       return `approval ${textAt(event, 'decision') === null ? verb : `${verb}: ${textAt(event, 'decision') === 'approve' ? 'approved' : 'denied'}`}${stepPath === null ? '' : ` at ${stepPath}`}`;
     default:
@@ -47,6 +49,8 @@ function sentence(event: KosEvent, stepPath: string | null): string {
 function reason(event: KosEvent): string | null {
   const error = event.data['error'];
   if (typeof error === 'object' && error !== null && !Array.isArray(error)) return asText(error['message']);
+  const waiting = event.data['waitingFor'];
+  if (typeof waiting === 'object' && waiting !== null && !Array.isArray(waiting)) return asText(waiting['text']);
   return asText(error) ?? textAt(event, 'reason') ?? textAt(event, 'message');
 }
 

@@ -1,4 +1,4 @@
-import { explain, type Explanation, type RunFactsForExplain, type StepFacts } from '#core/engine/explain.ts';
+import { explain, type Explanation, type RunFactsForExplain, type StepFacts, type WaitingItemFacts } from '#core/engine/explain.ts';
 import { isFinalRunStatus, type RunStatus, type StepStatus, type WaitingFor } from '#schemas/run.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
@@ -36,8 +36,9 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
     select r.status, r.created_at as "createdAt", r.waiting_for as "waitingFor", r.cancel_requested_at as "cancelRequestedAt", v.document, v.shape
     from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
   if (run === undefined) throw runNotFound(runId);
-  const [steps, pendingStart, pollers, execution] = await Promise.all([
+  const [steps, waitingItems, pendingStart, pollers, execution] = await Promise.all([
     readSteps(sql, runId, run.shape),
+    readWaitingItems(sql, runId),
     readPendingStart(sql, runId),
     answered(workflows.countPollers()),
     answered(workflows.describe(runId).then((found) => found ?? 'missing')),
@@ -52,6 +53,7 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
     shape: run.shape,
     stepIds: Object.keys(run.document.steps as JsonObject),
     steps,
+    waitingItems,
     pollers,
     execution: executionState(execution),
     workflowTaskAttempt: execution === null || execution === 'missing' ? 0 : execution.workflowTaskAttempt,
@@ -81,9 +83,10 @@ async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): 
   const rows = await sql<StepRow[]>`
     select step, path, status, attempt, started_at as "startedAt", waiting_for as "waitingFor", (metadata->>'items')::int as items
     from kos.steps where run_id = ${runId} and item is null`;
-  const counts = await sql<{ step: number; count: number; ended: number; running: number; retrying: number; failed: number }[]>`
-    select step, count(*)::int as count, count(*) filter (where status not in ('pending', 'running', 'retrying'))::int as ended,
+  const counts = await sql<{ step: number; count: number; ended: number; running: number; retrying: number; waiting: number; failed: number }[]>`
+    select step, count(*)::int as count, count(*) filter (where status not in ('pending', 'running', 'retrying', 'waiting'))::int as ended,
       count(*) filter (where status = 'running')::int as running, count(*) filter (where status = 'retrying')::int as retrying,
+      count(*) filter (where status = 'waiting')::int as waiting,
       count(*) filter (where status in ('failed', 'uncertain'))::int as failed
     from kos.steps where run_id = ${runId} and item is not null group by step`;
   const facts: (StepFacts | undefined)[] = shape.steps.map(() => undefined);
@@ -99,6 +102,16 @@ async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): 
     };
   }
   return facts;
+}
+
+/** So many items that wait are explained one by one; their step counts the others. */
+const explainedItems = 20;
+
+async function readWaitingItems(sql: TransactionSql, runId: string): Promise<WaitingItemFacts[]> {
+  const rows = await sql<(Omit<StepRow, 'items'> & { waitingFor: WaitingFor })[]>`
+    select step, path, status, started_at as "startedAt", waiting_for as "waitingFor" from kos.steps
+    where run_id = ${runId} and item is not null and status = 'waiting' and waiting_for is not null order by started_at, item limit ${explainedItems}`;
+  return rows.map(({ step, path, status, startedAt, waitingFor }) => ({ step, path, status, startedAt: startedAt?.toISOString() ?? null, waitingFor }));
 }
 
 async function readPendingStart(sql: TransactionSql, runId: string): Promise<RunFactsForExplain['pendingStart']> {

@@ -25,6 +25,7 @@ export async function removeRunRows(sql: TransactionSql, workspaceId: string, ru
   await sql`delete from kos.effects where ${ofRuns}`;
   await sql`delete from kos.approvals where ${ofRuns}`;
   await sql`delete from kos.waits where ${ofRuns}`;
+  await sql`delete from kos.signals where ${ofRuns}`;
   await sql`delete from kos.model_calls where ${ofRuns}`;
   await sql`delete from kos.outbox where ${ofRuns}`;
   await sql`delete from kos.events where ${ofRuns}`;

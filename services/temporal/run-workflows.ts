@@ -29,7 +29,8 @@ export interface ExecutionFacts {
 export interface RunWorkflows {
   /** `already`: an execution of this run exists; nothing was started. */
   start(input: PlanRunInput, options: { resume: boolean }): Promise<'started' | 'already'>;
-  signalDecision(runId: string, signal: DecisionSignal): Promise<'taken' | 'gone'>;
+  /** Tells a run's workflow, or that of one of its windows. */
+  signalDecision(workflowId: string, signal: DecisionSignal): Promise<'taken' | 'gone'>;
   signalCancel(runId: string): Promise<'taken' | 'gone'>;
   signalControl(runId: string): Promise<'taken' | 'gone'>;
   signalWindowEnded(runId: string, signal: WindowEndedSignal): Promise<'taken' | 'gone'>;
@@ -84,7 +85,7 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
         throw error;
       }
     },
-    signalDecision: (runId, signal) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(decisionSignalName, signal)),
+    signalDecision: (workflowId, signal) => signalled(client.workflow.getHandle(workflowId).signal(decisionSignalName, signal)),
     signalCancel: (runId) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(cancelSignalName)),
     signalControl: (runId) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(controlSignalName)),
     signalWindowEnded: (runId, signal) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(windowEndedSignalName, signal)),

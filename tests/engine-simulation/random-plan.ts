@@ -1,6 +1,7 @@
 import type { PlanShape, StepKind, StepShape } from '#schemas/shape.ts';
 import { divideIntoUnits } from '#core/plan/units.ts';
 import type { Outcome } from '#core/engine/outcome.ts';
+import { waits } from '#core/engine/waiting-items.ts';
 import { Random } from './random.ts';
 
 /** What a step (or an item of it) will do when it is tried; the engine does not know it. */
@@ -10,17 +11,25 @@ export interface Behaviour {
   last: 'good' | 'bad' | 'uncertain';
 }
 
-export interface SimulatedStep {
+/** What becomes of a wait: of a step, or of one item of it. */
+export interface SimulatedWait {
+  /** Of an approval what people do, of a signal whether it comes (approve), ms after it was opened. `silence`: it expires. */
+  decision: { answer: 'approve' | 'deny' | 'silence'; afterMs: number };
+  /** A signal that was there before its step. */
+  early: boolean;
+  /** How long it is open. */
+  openMs: number;
+}
+
+export interface SimulatedStep extends SimulatedWait {
   /** `when` evaluates to this. */
   when: boolean;
   behaviour: Behaviour;
   items: Behaviour[] | null;
-  /** Of an approval: what people do, and when (ms after it was opened). `silence`: it expires. */
-  decision: { answer: 'approve' | 'deny' | 'silence'; afterMs: number };
-  /** `onDeny: continue`. */
+  /** Of a step that waits, with forEach. */
+  itemWaits: SimulatedWait[] | null;
+  /** `onDeny: continue`, `onExpiry: continue`. */
   onDenyContinue: boolean;
-  /** Of a wait or an approval: how long it is open. */
-  openMs: number;
 }
 
 export interface SimulatedPlan {
@@ -30,7 +39,7 @@ export interface SimulatedPlan {
   cancelAtMs: number | null;
 }
 
-const kinds: StepKind[] = ['transform', 'transform', 'transform', 'tool', 'tool', 'llm', 'wait', 'approval'];
+const kinds: StepKind[] = ['transform', 'transform', 'transform', 'tool', 'tool', 'llm', 'wait', 'approval', 'signal'];
 
 /** A plan that the compiler could have made, and what its steps will do. */
 export function randomPlan(seed: number): SimulatedPlan {
@@ -39,8 +48,8 @@ export function randomPlan(seed: number): SimulatedPlan {
   const failing = random.chance(0.5) ? 0 : 0.15;
   const needs = Array.from({ length: count }, (_, step) => randomNeeds(random, step));
   const chosen = Array.from({ length: count }, () => kinds[random.between(0, kinds.length - 1)] ?? 'tool');
-  const gates = chooseGates(random, chosen, needs);
   const steps = chosen.map((kind): SimulatedStep => randomStep(random, kind, failing));
+  const gates = chooseGates(random, chosen, steps, needs);
   const whenMentions = needs.map((own, step) => new Set(steps[step]?.when === false || random.chance(0.3) ? [...own].filter(() => random.chance(0.5)) : []));
   const fusable = chosen.map((kind, step) => ({ kind, fusable: kind === 'transform' && steps[step]?.items === null }));
   const order = needs.map((_, step) => step);
@@ -60,12 +69,12 @@ function randomNeeds(random: Random, step: number): Set<number> {
 }
 
 /** An approval takes on the needs of the steps it gates, and these need it. */
-function chooseGates(random: Random, chosen: StepKind[], needs: Set<number>[]): (number | undefined)[] {
+function chooseGates(random: Random, chosen: StepKind[], steps: SimulatedStep[], needs: Set<number>[]): (number | undefined)[] {
   const gates: (number | undefined)[] = chosen.map(() => undefined);
   chosen.forEach((kind, gate) => {
-    if (kind !== 'approval' || random.chance(0.3)) return;
+    if (kind !== 'approval' || steps[gate]?.itemWaits !== null || random.chance(0.3)) return;
     for (let step = gate + 1; step < chosen.length && step < gate + 4; step += 1) {
-      if (gates[step] !== undefined || chosen[step] === 'wait' || chosen[step] === 'approval' || random.chance(0.4)) continue;
+      if (gates[step] !== undefined || waits(chosen[step] as StepKind) || random.chance(0.4)) continue;
       const inherited = [...(needs[step] ?? [])].filter((need) => need < gate);
       for (const need of inherited) needs[gate]?.add(need);
       needs[step] = new Set([...inherited, gate]);
@@ -80,17 +89,28 @@ function randomStep(random: Random, kind: StepKind, failing: number): SimulatedS
     failures: random.chance(0.2) ? random.between(1, 2) : 0,
     last: random.chance(failing) ? (kind === 'tool' && random.chance(0.2) ? 'uncertain' : 'bad') : 'good',
   });
-  const mayFanOut = kind !== 'wait' && kind !== 'approval' && random.chance(0.2);
+  const fansOut = random.chance(0.2);
   const size = random.chance(0.03) ? random.between(501, 1_300) : random.between(0, 12);
-  const answer = random.chance(0.7) ? 'approve' : random.chance(0.5) ? 'deny' : 'silence';
   return {
     when: !random.chance(0.15),
     behaviour: behaviour(),
     // Of a large list few items fail: one failure ends all.
-    items: mayFanOut ? Array.from({ length: size }, () => (size > 100 && !random.chance(0.002) ? { failures: 0, last: 'good' as const } : behaviour())) : null,
-    decision: { answer, afterMs: random.between(0, 3_000) },
+    items:
+      fansOut && !waits(kind)
+        ? Array.from({ length: size }, () => (size > 100 && !random.chance(0.002) ? { failures: 0, last: 'good' as const } : behaviour()))
+        : null,
+    itemWaits: fansOut && waits(kind) ? Array.from({ length: size }, () => randomWait(random, kind, size > 100 ? 0.002 : 0.3)) : null,
+    ...randomWait(random, kind, 0.3),
     onDenyContinue: random.chance(0.4),
-    openMs: kind === 'approval' ? (answer === 'silence' ? random.between(0, 2_000) : 100_000) : random.between(0, 2_000),
+  };
+}
+
+function randomWait(random: Random, kind: StepKind, failing: number): SimulatedWait {
+  const answer = !random.chance(failing) ? 'approve' : kind !== 'signal' && random.chance(0.5) ? 'deny' : 'silence';
+  return {
+    decision: { answer, afterMs: random.between(0, 3_000) },
+    early: kind === 'signal' && answer === 'approve' && random.chance(0.3),
+    openMs: kind === 'wait' || answer === 'silence' ? random.between(0, 2_000) : 100_000,
   };
 }
 
@@ -111,7 +131,7 @@ function shapeOf(random: Random, kind: StepKind, step: number, graph: Graph, sim
     ...(conditional ? { when: true } : {}),
     ...(mentions.length === 0 ? {} : { whenMentions: mentions }),
     ...(random.chance(0.25) ? { tolerated: true } : {}),
-    ...(simulated.items === null ? {} : { forEach: { concurrency: random.between(1, 20) } }),
+    ...(simulated.items === null && simulated.itemWaits === null ? {} : { forEach: { concurrency: random.between(1, 20) } }),
     timeoutMs: 60_000,
   };
 }
@@ -135,12 +155,15 @@ export function expectedOutcomes(plan: SimulatedPlan): (Outcome | null)[] {
 
 function ownOutcome(shape: StepShape, simulated: SimulatedStep): Outcome {
   const failed: Outcome = shape.tolerated === true ? 't' : 'f';
-  if (shape.kind === 'wait') return 's';
-  if (shape.kind === 'approval') return simulated.decision.answer === 'approve' || simulated.onDenyContinue ? 's' : failed;
-  if (simulated.items === null) return outcomeOfBehaviour(simulated.behaviour, failed);
-  const items = simulated.items.map((item) => outcomeOfBehaviour(item, failed));
+  const waitEnds = (wait: SimulatedWait): Outcome => outcomeOfWait(shape.kind, wait, simulated.onDenyContinue, failed);
+  if (waits(shape.kind) && simulated.itemWaits === null) return waitEnds(simulated);
+  if (simulated.items === null && simulated.itemWaits === null) return outcomeOfBehaviour(simulated.behaviour, failed);
+  const items = simulated.itemWaits?.map(waitEnds) ?? simulated.items?.map((item) => outcomeOfBehaviour(item, failed)) ?? [];
   return items.some((outcome) => outcome === 'f' || outcome === 'u') ? 'f' : 's';
 }
+
+const outcomeOfWait = (kind: StepKind, wait: SimulatedWait, onDenyContinue: boolean, failed: Outcome): Outcome =>
+  kind === 'wait' || wait.decision.answer === 'approve' || onDenyContinue ? 's' : failed;
 
 export const outcomeOfBehaviour = (behaviour: Behaviour, failed: Outcome): Outcome =>
   behaviour.last === 'good' ? 's' : behaviour.last === 'uncertain' ? 'u' : failed;

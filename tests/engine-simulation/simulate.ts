@@ -1,5 +1,6 @@
 import type { RunEvent } from '#core/engine/apply-event.ts';
 import { type Command, currentRules, decide } from '#core/engine/decide.ts';
+import { windowSize } from '#core/engine/items.ts';
 import { initialState, type RunState, restoreState } from '#core/engine/state.ts';
 import { expectedOutcomes, randomPlan, type SimulatedPlan } from './random-plan.ts';
 import { Random } from './random.ts';
@@ -51,7 +52,8 @@ class Simulation {
   private inbox: RunEvent[] = [];
   private flights: Flight[] = [];
   private windows: SimulatedWindow[] = [];
-  private signals: { atMs: number; event: RunEvent }[] = [];
+  /** `place`: an item of a step; where windows have it, one of them is told. */
+  private signals: { atMs: number; event: RunEvent; place?: { step: number; item: number } }[] = [];
   private cancelTold = false;
   private pausedUntilMs: number | null = null;
   private readonly settled = new Map<string, number>();
@@ -156,29 +158,21 @@ class Simulation {
     for (const window of this.windows) window.pass(this.nowMs);
     for (const { step, from, failed } of this.windows.filter(({ over }) => over)) this.inbox.push({ what: 'window', step, from, failed });
     this.windows = this.windows.filter(({ over }) => !over);
-    this.inbox.push(...this.signals.filter(({ atMs }) => atMs <= this.nowMs).map(({ event }) => event));
+    for (const signal of this.signals) if (signal.atMs <= this.nowMs) this.deliver(signal);
     this.signals = this.signals.filter(({ atMs }) => atMs > this.nowMs);
     if (this.inbox.length === 0) this.inbox.push({ what: 'tick' });
   }
 
   private decisionInstants(): number[] {
-    return this.openDecisions().map(({ atMs }) => atMs);
-  }
-
-  private openDecisions(): { step: number; answer: 'approve' | 'deny'; atMs: number }[] {
-    return this.plan.steps.flatMap(({ decision }, step) => {
-      const { wait, outcome } = this.world.rows[step] ?? { wait: null, outcome: null };
-      if (this.plan.shape.steps[step]?.kind !== 'approval' || wait === null || outcome !== null || wait.decided !== null || decision.answer === 'silence')
-        return [];
-      return [{ step, answer: decision.answer, atMs: wait.openedAtMs + decision.afterMs }];
-    });
+    return this.world.openDecisions().map(({ atMs }) => atMs);
   }
 
   private peopleAct(): void {
-    for (const { step, answer, atMs } of this.openDecisions()) {
-      if (atMs > this.nowMs) continue;
-      this.world.decide(step, answer, this.nowMs);
-      this.signal({ what: 'decision', waitId: `wait-${step}` });
+    for (const open of this.world.openDecisions()) {
+      if (open.atMs > this.nowMs) continue;
+      this.world.decide(open, this.nowMs);
+      const { step, item, waitId } = open;
+      this.signal({ what: 'decision', waitId }, item === null ? undefined : { step, item });
     }
     if (this.random.chance(this.weather.forgedDecision)) this.signal({ what: 'decision', waitId: `wait-${this.random.between(0, this.plan.steps.length)}` });
     this.pauseAndResume();
@@ -201,8 +195,15 @@ class Simulation {
     this.signal({ what: 'control', control: { cancelRequested: world.cancelRequested, ...world.control } });
   }
 
-  private signal(event: RunEvent): void {
-    this.signals.push({ atMs: this.nowMs + this.random.between(0, 300), event });
+  private signal(event: RunEvent, place?: { step: number; item: number }): void {
+    this.signals.push({ atMs: this.nowMs + this.random.between(0, 300), event, ...(place === undefined ? {} : { place }) });
+  }
+
+  private deliver({ event, place }: { event: RunEvent; place?: { step: number; item: number } }): void {
+    const windowed = place !== undefined && (this.world.rows[place.step]?.items?.length ?? 0) > windowSize;
+    if (!windowed || event.what !== 'decision') this.inbox.push(event);
+    // A window that is not there finds the decision when it loads.
+    else this.windows.find(({ step, from, to }) => step === place.step && from <= place.item && place.item <= to)?.tellDecision(event.waitId);
   }
 
   private finishFlights(): void {
@@ -225,9 +226,9 @@ class Simulation {
       case 'joinItems':
         return { what: 'itemsJoined', step: command.step, result: world.joinItems(command.step, command.closes) };
       case 'openWait':
-        return { what: 'waitOpened', step: command.step, result: world.openWait(command.step, command.alone, nowMs) };
+        return { what: 'waitOpened', ...placeOf(command), result: world.openWait(command.step, command.item, command.alone, nowMs) };
       case 'settleWait':
-        return { what: 'waitSettled', step: command.step, result: world.settleWait(command.step, command.waitId, nowMs) };
+        return { what: 'waitSettled', ...placeOf(command), result: world.settleWait(command.step, command.item, command.waitId, nowMs) };
       case 'skip':
         world.skip(command.steps);
         return { what: 'skipped', steps: command.steps, superseded: false };
@@ -305,8 +306,9 @@ class Simulation {
 
   /** Two commands work on the same step or item. */
   private meets(one: Command, other: Command): boolean {
-    if (one.do === 'item' && other.do === 'item') return one.step === other.step && one.item === other.item;
-    if (one.do === 'item' || other.do === 'item') return false;
+    const items = [itemOf(one), itemOf(other)];
+    if (items.every((item) => item !== undefined)) return 'step' in one && 'step' in other && one.step === other.step && items[0] === items[1];
+    if (items.some((item) => item !== undefined)) return false;
     const stepsOfOther = this.stepsOf(other);
     return this.stepsOf(one).some((step) => stepsOfOther.includes(step));
   }
@@ -323,10 +325,14 @@ class Simulation {
     if (bounded > maxInFlight) throw new Error(`${bounded} in flight, ${maxInFlight} are allowed`);
     steps.forEach(({ forEach }, step) => {
       if (forEach === undefined) return;
-      const items = this.flights.filter(({ command }) => command.do === 'item' && command.step === step).length;
-      if (items > forEach.concurrency) throw new Error(`${items} items of step ${step} in flight, ${forEach.concurrency} are allowed`);
-      const shares = this.windows.filter((window) => window.step === step).reduce((sum, window) => sum + window.concurrency, 0);
-      if (shares > Math.min(forEach.concurrency, maxInFlight)) throw new Error(`the windows of step ${step} may have ${shares} items in flight`);
+      const items = this.flights.filter(({ command }) => itemOf(command) !== undefined && 'step' in command && command.step === step).length;
+      const state = this.state.steps[step];
+      const waiting = state?.status === 'items' ? state.items.waiting.length : 0;
+      if (items + waiting > forEach.concurrency) throw new Error(`${items} items of step ${step} in flight, ${forEach.concurrency} are allowed`);
+      const windows = this.windows.filter((window) => window.step === step);
+      const shares = windows.reduce((sum, window) => sum + window.concurrency, 0);
+      const flying = windows.reduce((sum, window) => sum + (window.maxInFlight ?? window.concurrency), 0);
+      if (shares > forEach.concurrency || flying > maxInFlight) throw new Error(`the windows of step ${step} may have ${flying} items in flight`);
     });
   }
 
@@ -334,7 +340,7 @@ class Simulation {
   private checkSaysWaiting(): void {
     const quiet =
       this.flights.length === 0 && this.windows.length === 0 && this.inbox.length === 0 && !this.holding && !this.state.closing && !this.world.control.paused;
-    const waits = this.state.steps.some(({ status }) => status === 'waiting');
+    const waits = this.state.steps.some((state) => state.status === 'waiting' || (state.status === 'items' && state.items.waiting.length > 0));
     if (quiet && this.signals.length === 0 && waits && !this.world.saysWaiting) throw new Error('only waits are left and the run does not say so');
   }
 
@@ -356,3 +362,7 @@ class Simulation {
       throw new Error(`the run has ${closed}; expected outcomes were ${expected.map((outcome) => outcome ?? '.').join('')}`);
   }
 }
+
+const placeOf = ({ step, item }: { step: number; item?: number }): { step: number; item?: number } => (item === undefined ? { step } : { step, item });
+
+const itemOf = (command: Command): number | undefined => ('item' in command ? command.item : undefined);

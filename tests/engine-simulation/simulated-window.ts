@@ -1,7 +1,6 @@
-import { decideWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
-import { type Control, noControl } from '#core/engine/control.ts';
+import { decideWindow, restoreWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
+import type { Control } from '#core/engine/control.ts';
 import type { Command } from '#core/engine/decide.ts';
-import type { UnitResult } from '#core/engine/outcome.ts';
 import type { Random } from './random.ts';
 import type { World } from './world.ts';
 
@@ -12,8 +11,10 @@ export class SimulatedWindow {
   readonly concurrency: number;
   over = false;
   wakeAtMs: number | null = null;
-  inFlight: { item: number; doneAtMs: number }[] = [];
-  private readonly to: number;
+  /** `settles`: its wait is looked at. */
+  inFlight: { item: number; doneAtMs: number; settles?: string }[] = [];
+  readonly to: number;
+  readonly maxInFlight: number | undefined;
   private readonly world: World;
   private readonly random: Random;
   private readonly mayHang: boolean;
@@ -25,6 +26,7 @@ export class SimulatedWindow {
     this.from = command.from;
     this.to = command.to;
     this.concurrency = command.concurrency;
+    this.maxInFlight = command.maxInFlight;
     this.world = place.world;
     this.random = place.random;
     this.mayHang = place.mayHang;
@@ -39,7 +41,12 @@ export class SimulatedWindow {
   stop(cancel: boolean, nowMs: number): void {
     this.inbox.push({ what: 'stop' });
     // Cancelled items end early; the world says how.
-    if (cancel) this.inFlight = this.inFlight.map(({ item }) => ({ item, doneAtMs: nowMs }));
+    if (cancel) this.inFlight = this.inFlight.map((flight) => ({ ...flight, doneAtMs: nowMs }));
+  }
+
+  /** A Signal tells of a decision. */
+  tellDecision(waitId: string): void {
+    this.inbox.push({ what: 'decision', waitId });
   }
 
   tell(control: Control): void {
@@ -55,27 +62,20 @@ export class SimulatedWindow {
     if (this.over) return;
     const done = this.inFlight.filter(({ doneAtMs }) => doneAtMs <= nowMs);
     this.inFlight = this.inFlight.filter(({ doneAtMs }) => doneAtMs > nowMs);
-    for (const { item } of done) {
-      const result: UnitResult = this.world.executeItem(this.step, item, false, nowMs);
-      this.inbox.push({ what: 'item', item, result });
-    }
+    for (const { item, settles } of done) this.inbox.push(this.execute(item, settles, nowMs));
     if (this.inFlight.length === 0 && this.inbox.length === 0 && this.random.chance(0.05)) this.state = { ...this.load(nowMs), stopped: this.state.stopped };
     this.decide(nowMs);
   }
 
+  private execute(item: number, settles: string | undefined, nowMs: number): WindowEvent {
+    const { world, step } = this;
+    if (settles !== undefined) return { what: 'waitSettled', item, result: world.settleWait(step, item, settles, nowMs) };
+    if (this.maxInFlight !== undefined) return { what: 'waitOpened', item, result: world.openWait(step, item, false, nowMs) };
+    return { what: 'item', item, result: world.executeItem(step, item, false, nowMs) };
+  }
+
   private load(nowMs: number): WindowState {
-    const loaded = this.world.loadWindow(this.step, this.from, this.to, nowMs);
-    const retrying = loaded.retrying.map(({ item, inMs }) => ({ item, atMs: nowMs + inMs }));
-    const items = {
-      count: this.to - this.from + 1,
-      concurrency: this.concurrency,
-      unstarted: loaded.unfinished,
-      inFlight: [],
-      retrying,
-      windows: null,
-      failed: loaded.failed,
-    };
-    return { items, stopped: false, superseded: false, control: noControl };
+    return restoreWindow(this.world.loadWindow(this.step, this.from, this.to, nowMs), this, nowMs);
   }
 
   private decide(nowMs: number): void {
@@ -83,11 +83,15 @@ export class SimulatedWindow {
     this.state = decision.state;
     this.over = decision.over;
     this.wakeAtMs = decision.wakeAtMs;
-    if (decision.start.length > 50) throw new Error(`a window started ${decision.start.length} items at once`);
+    if (decision.start.length + decision.settle.length > 50) throw new Error(`a window started ${decision.start.length} items at once`);
+    if (decision.markWaiting) this.world.markWaiting();
+    for (const { item, waitId } of decision.settle) this.inFlight.push({ item, doneAtMs: nowMs + this.random.between(1, 200), settles: waitId });
     for (const item of decision.start) {
-      const hangs = this.mayHang && this.random.chance(0.01);
+      const hangs = this.mayHang && this.maxInFlight === undefined && this.random.chance(0.01);
       this.inFlight.push({ item, doneAtMs: hangs ? Number.POSITIVE_INFINITY : nowMs + this.random.between(1, 200) });
     }
-    if (this.inFlight.length > this.concurrency) throw new Error(`a window has ${this.inFlight.length} items in flight, ${this.concurrency} are allowed`);
+    const atMost = this.maxInFlight ?? this.concurrency;
+    if (this.inFlight.filter(({ settles }) => settles === undefined).length > atMost)
+      throw new Error(`a window has ${this.inFlight.length} items in flight, ${atMost} are allowed`);
   }
 }

@@ -1,8 +1,9 @@
 import { type Control, noControl } from '#core/engine/control.ts';
 import type { ItemRange, ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
+import type { StoredWindow } from '#core/engine/decide-window.ts';
 import { windowSize } from '#core/engine/items.ts';
-import { type Behaviour, expectedOutcomes, outcomeOfBehaviour, type SimulatedPlan, type SimulatedStep } from './random-plan.ts';
+import { type Behaviour, expectedOutcomes, outcomeOfBehaviour, type SimulatedPlan, type SimulatedStep, type SimulatedWait } from './random-plan.ts';
 import type { Random } from './random.ts';
 
 /** One try at something: its outcome, or when it is to be tried again. */
@@ -16,6 +17,7 @@ interface Trial {
   /** Failed attempts on record. */
   failures: number;
   retryAtMs: number | null;
+  wait: WaitRow | null;
 }
 
 interface WaitRow {
@@ -27,7 +29,15 @@ interface WaitRow {
 
 interface StepRow extends Trial {
   items: Trial[] | null;
-  wait: WaitRow | null;
+}
+
+/** A wait that somebody may decide. */
+export interface OpenDecision {
+  step: number;
+  item: number | null;
+  waitId: string;
+  answer: 'approve' | 'deny';
+  atMs: number;
 }
 
 /**
@@ -120,7 +130,7 @@ export class World {
     this.complainUnless(this.needsOf(step) === 'ready', `the items of step ${step} were opened before its needs had ended`);
     const simulated = this.simulated(step);
     if (!simulated.when || this.isDenied(step)) return { outcome: this.end(row, 'k').outcome ?? 'k' };
-    row.items ??= (simulated.items ?? []).map(() => ({ outcome: null, failures: 0, retryAtMs: null }));
+    row.items ??= (simulated.items ?? simulated.itemWaits ?? []).map(() => ({ outcome: null, failures: 0, retryAtMs: null, wait: null }));
     return { count: row.items.length };
   }
 
@@ -155,37 +165,70 @@ export class World {
     return { outcomes: 's', closed: true };
   }
 
-  openWait(step: number, alone: boolean, nowMs: number): WaitOpened {
+  openWait(step: number, item: number | undefined, alone: boolean, nowMs: number): WaitOpened {
     this.saysWaiting = false;
-    const row = this.row(step);
-    if (row.outcome !== null) return { outcome: row.outcome };
+    const trial = this.trial(step, item);
+    if (trial.outcome !== null) return { outcome: trial.outcome };
     if (this.control.paused) return { heldAt: this.control.version };
-    if (row.wait === null) {
-      this.complainUnless(this.needsOf(step) === 'ready', `the wait of step ${step} was opened before its needs had ended`);
+    if (trial.wait === null) {
       const simulated = this.simulated(step);
-      if (!simulated.when || this.isDenied(step)) return { outcome: this.end(row, 'k').outcome ?? 'k' };
-      row.wait = { id: `wait-${step}`, openedAtMs: nowMs, endsAtMs: nowMs + simulated.openMs, decided: null };
+      if (item === undefined) {
+        this.complainUnless(this.needsOf(step) === 'ready', `the wait of step ${step} was opened before its needs had ended`);
+        if (!simulated.when || this.isDenied(step)) return { outcome: this.end(trial, 'k').outcome ?? 'k' };
+      }
+      const wait = this.waitOf(step, item);
+      if (wait.early) return { outcome: this.end(trial, 's').outcome ?? 's' };
+      trial.wait = { id: item === undefined ? `wait-${step}` : `wait-${step}-${item}`, openedAtMs: nowMs, endsAtMs: nowMs + wait.openMs, decided: null };
     }
     this.saysWaiting = alone;
-    return { waitId: row.wait.id, endsInMs: row.wait.endsAtMs - nowMs };
+    return { waitId: trial.wait.id, endsInMs: trial.wait.endsAtMs - nowMs };
   }
 
-  settleWait(step: number, waitId: string, nowMs: number): WaitOpened {
-    const row = this.row(step);
-    const { wait } = row;
+  settleWait(step: number, item: number | undefined, waitId: string, nowMs: number): WaitOpened {
+    const trial = this.trial(step, item);
+    const { wait } = trial;
     if (wait === null || wait.id !== waitId) throw new Error(`step ${step} has no wait ${waitId}`);
-    if (row.outcome !== null) return { outcome: row.outcome };
+    if (trial.outcome !== null) return { outcome: trial.outcome };
     if (wait.decided === null && wait.endsAtMs > nowMs) return { waitId, endsInMs: wait.endsAtMs - nowMs };
     this.saysWaiting = false;
     const shape = this.shape(step);
     const good = shape.kind === 'wait' || wait.decided === 'approve' || this.simulated(step).onDenyContinue;
-    return { outcome: this.end(row, good ? 's' : shape.tolerated === true ? 't' : 'f').outcome ?? 's' };
+    return { outcome: this.end(trial, good ? 's' : shape.tolerated === true ? 't' : 'f').outcome ?? 's' };
   }
 
-  /** A person decides, if the wait is still open. */
-  decide(step: number, answer: 'approve' | 'deny', nowMs: number): void {
-    const { wait, outcome } = this.row(step);
+  /** Somebody decides, if the wait is still open. */
+  decide({ step, item, answer }: OpenDecision, nowMs: number): void {
+    const { wait, outcome } = this.trial(step, item ?? undefined);
     if (wait !== null && outcome === null && wait.endsAtMs > nowMs) wait.decided ??= answer;
+  }
+
+  openDecisions(): OpenDecision[] {
+    return this.rows.flatMap((row, step) => {
+      if (this.shape(step).kind === 'wait') return [];
+      const own = this.openDecision(row, step, null);
+      return [...own, ...(row.items ?? []).flatMap((trial, item) => this.openDecision(trial, step, item))];
+    });
+  }
+
+  private openDecision({ wait, outcome }: Trial, step: number, item: number | null): OpenDecision[] {
+    if (wait === null || outcome !== null || wait.decided !== null) return [];
+    const { decision } = this.waitOf(step, item ?? undefined);
+    if (decision.answer === 'silence') return [];
+    return [{ step, item, waitId: wait.id, answer: decision.answer, atMs: wait.openedAtMs + decision.afterMs }];
+  }
+
+  private waitOf(step: number, item: number | undefined): SimulatedWait {
+    const simulated = this.simulated(step);
+    const wait = item === undefined ? simulated : simulated.itemWaits?.[item];
+    if (wait === undefined) throw new Error(`step ${step} has no item ${item}`);
+    return wait;
+  }
+
+  private trial(step: number, item: number | undefined): Trial {
+    const row = this.row(step);
+    const trial = item === undefined ? row : row.items?.[item];
+    if (trial === undefined) throw new Error(`step ${step} has no item ${item}`);
+    return trial;
   }
 
   skip(steps: readonly number[]): void {
@@ -198,7 +241,8 @@ export class World {
   }
 
   markWaiting(): void {
-    if (!this.control.paused && this.rows.some((row) => row.wait !== null && row.outcome === null)) this.saysWaiting = true;
+    const open = ({ wait, outcome }: Trial): boolean => wait !== null && outcome === null;
+    if (!this.control.paused && this.rows.some((row) => open(row) || row.items?.some(open) === true)) this.saysWaiting = true;
   }
 
   close(ending: Ending | null): void {
@@ -220,13 +264,14 @@ export class World {
         ...this.rows.flatMap((row, step) => (row.retryAtMs !== null && row.outcome === null ? [{ step, item: null, inMs: row.retryAtMs - nowMs }] : [])),
         ...open.filter(({ items }) => items.length <= windowSize).flatMap(({ step, items }) => retryingOf(items, nowMs).map((entry) => ({ step, ...entry }))),
       ],
-      waits: this.rows.flatMap(({ wait, outcome }, step) =>
-        wait !== null && outcome === null ? [{ step, waitId: wait.id, endsInMs: wait.decided === null ? wait.endsAtMs - nowMs : 0 }] : [],
-      ),
+      waits: [
+        ...this.rows.flatMap((row, step) => waitingOf([row], nowMs).map(({ waitId, endsInMs }) => ({ step, waitId, endsInMs }))),
+        ...open.filter(({ items }) => items.length <= windowSize).flatMap(({ step, items }) => waitingOf(items, nowMs).map((entry) => ({ step, ...entry }))),
+      ],
       items: open.map(({ step, items }) => ({
         step,
         count: items.length,
-        unfinished: rangesOf(items, (item) => item.outcome === null && (items.length > windowSize || item.retryAtMs === null)),
+        unfinished: rangesOf(items, (item) => item.outcome === null && (items.length > windowSize || isUnstarted(item))),
         failed: items.some(({ outcome }) => outcome === 'f' || outcome === 'u'),
       })),
       cancelRequested: this.cancelRequested,
@@ -236,12 +281,14 @@ export class World {
   }
 
   /** What a window is told when it begins. */
-  loadWindow(step: number, from: number, to: number, nowMs: number): { unfinished: ItemRange[]; retrying: { item: number; inMs: number }[]; failed: boolean } {
+  loadWindow(step: number, from: number, to: number, nowMs: number): StoredWindow {
     const items = this.row(step).items ?? [];
     const inside = (position: number): boolean => position >= from && position <= to;
     return {
-      unfinished: rangesOf(items, (item, position) => inside(position) && item.outcome === null && item.retryAtMs === null),
+      unfinished: rangesOf(items, (item, position) => inside(position) && item.outcome === null && isUnstarted(item)),
       retrying: retryingOf(items, nowMs).filter(({ item }) => inside(item)),
+      waiting: waitingOf(items, nowMs).filter(({ item }) => inside(item)),
+      superseded: false,
       failed: items.some(({ outcome }) => outcome === 'f' || outcome === 'u'),
     };
   }
@@ -284,6 +331,13 @@ export class World {
 
 const retryingOf = (items: readonly Trial[], nowMs: number): { item: number; inMs: number }[] =>
   items.flatMap(({ outcome, retryAtMs }, item) => (outcome === null && retryAtMs !== null ? [{ item, inMs: retryAtMs - nowMs }] : []));
+
+const waitingOf = (items: readonly Trial[], nowMs: number): { item: number; waitId: string; endsInMs: number }[] =>
+  items.flatMap(({ outcome, wait }, item) =>
+    outcome === null && wait !== null ? [{ item, waitId: wait.id, endsInMs: wait.decided === null ? wait.endsAtMs - nowMs : 0 }] : [],
+  );
+
+const isUnstarted = ({ retryAtMs, wait }: Trial): boolean => retryAtMs === null && wait === null;
 
 /** The positions that are open, as inclusive ranges. */
 function rangesOf(items: readonly Trial[], open: (item: Trial, position: number) => boolean): ItemRange[] {

@@ -8,6 +8,7 @@ import pino from 'pino';
 import { projectRoot } from '#config';
 import type { Role } from '#core/policy/permissions.ts';
 import type { PlanEnvironment } from '#core/plan/compiled.ts';
+import { validateJson } from '#core/plan/json-schema.ts';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { createAuthenticator } from '#services/credentials/authenticate.ts';
 import { startEventListener } from '#services/events/listener.ts';
@@ -19,6 +20,7 @@ import { openInstallation } from '#services/installation/installation.ts';
 import type { Owner } from '#services/installation/owner.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
+import { sendSignal } from '#services/signals/send.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
 import { makeApp, makeServer } from '#web/api/app.ts';
 import type { ApiDependencies } from '#web/api/dependencies.ts';
@@ -125,6 +127,7 @@ export async function makeTestApi(): Promise<TestApi> {
         await alsoInTransaction?.(transaction, runId);
         return { runId };
       }),
+    sendSignal: (request) => sendSignal({ database, validateJson: async (schema, value) => validateJson(schema, value) }, request),
     explainRun: async (_transaction, runId) => ({ runId, status: 'queued', reasons: [] }),
     planSchemaUrl: 'https://kos.example/plan.schema.json',
     health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: async () => 1 }, Date.now),

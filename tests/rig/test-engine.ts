@@ -12,7 +12,7 @@ import { projectRoot } from '#config';
 import type { JsonObject } from '#schemas/json.ts';
 import { isFinalRunStatus, type Run, type StepStatus } from '#schemas/run.ts';
 import { startOutbox } from '#services/duties/outbox.ts';
-import { startReconciler } from '#services/duties/reconciler.ts';
+import { reconcile, startReconciler } from '#services/duties/reconciler.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { newId } from '#services/ids.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
@@ -27,6 +27,7 @@ import { describeTool } from '#services/tools/registry.ts';
 import { ensureWorkflowBundle } from '#workers/bundle/workflow-bundle.ts';
 import { type EngineFacts, type EngineWorker, makeModels, makeTools, startEngineWorker } from './engine-worker.ts';
 import { quietRuntime } from './quiet-runtime.ts';
+import { deleteExecutions } from './lost-store.ts';
 import { replayAll } from './replay.ts';
 import type { TestServers } from './servers.ts';
 import { makeTestDatabase } from './test-database.ts';
@@ -170,6 +171,18 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
 
   const cancel = (runId: string, reason: string | null = null): Promise<void> =>
     act(runId, (transaction, change) => requestCancel(transaction, { ...change, reason }));
+  /** The run's executions, its windows' too, are gone from Temporal as with its store; the reconciler (of a round of the test's own) resumes it. */
+  const loseWorkflow = async (runId: string): Promise<void> => {
+    await deleteExecutions({ address, namespace }, runId);
+    // A young run is left alone for some seconds.
+    const generationOf = () => rig.system.sql<{ generation: number }[]>`select generation from kos.runs where id = ${runId}`;
+    const [before] = await generationOf();
+    while ((await generationOf())[0]?.generation === before?.generation) {
+      await reconcile(sending);
+      await sleep(200);
+    }
+    outbox.nudge();
+  };
 
   /** Audit entries of a run, or of what belongs to it. */
   const audit = (subject: string) =>
@@ -211,6 +224,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     untilStep,
     act,
     cancel,
+    loseWorkflow,
     audit,
     stopWorker,
     close,

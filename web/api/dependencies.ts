@@ -7,6 +7,8 @@ import type { EventListener } from '#services/events/listener.ts';
 import type { PlanCompiler } from '#services/plans/compiler.ts';
 import type { AcceptRequest } from '#services/runs/accept.ts';
 import type { ModelService } from '#services/models/model.ts';
+import type { SendRequest } from '#services/signals/send.ts';
+import type { Signal } from '#schemas/signal.ts';
 import type { SecretService } from '#services/secrets/secrets.ts';
 import type { ToolDescription } from '#services/tools/registry.ts';
 import type { HealthProbe } from './health.ts';
@@ -20,6 +22,7 @@ export interface ApiDependencies {
   secrets: SecretService;
   compile: PlanCompiler;
   acceptRun: (request: AcceptRequest) => Promise<{ runId: string }>;
+  sendSignal: (request: SendRequest) => Promise<Signal>;
   /** Why a run does not go on. */
   explainRun: (transaction: Transaction, runId: string) => Promise<Explanation>;
   health: HealthProbe;

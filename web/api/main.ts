@@ -22,6 +22,7 @@ import { acceptRun } from '#services/runs/accept.ts';
 import { explainRun } from '#services/runs/explain.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
+import { sendSignal } from '#services/signals/send.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { makeApp, makeServer } from './app.ts';
@@ -67,6 +68,7 @@ const routes = makeRoutes({
   secrets: createSecretService({ database, sealing: secretSealing }),
   compile,
   acceptRun: (request) => acceptRun({ database, validateInput: evaluator.validateInput }, request),
+  sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
   health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: () => workflows.countPollers() }, Date.now),
   metrics: createMetrics(system, listener.watching),

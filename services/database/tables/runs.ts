@@ -28,6 +28,14 @@ export const runs = kos.table(
     costMicros: bigint('cost_micros', { mode: 'number' }).notNull().default(0),
     currency: text('currency').notNull().default('USD'),
     parentRunId: text('parent_run_id'),
+    /** The run that nobody's step started, above all parents; null: this one. */
+    rootRunId: text('root_run_id'),
+    /** Where it was called, by step paths from the root run on: `each[3]/inner`. */
+    calledFrom: text('called_from'),
+    /** Parents above it. */
+    depth: integer('depth').notNull().default(0),
+    /** Versions of the plans that its steps may run, by name: fixed when the root run was accepted. */
+    planPins: jsonb('plan_pins').$type<Record<string, number>>(),
     pinned: boolean('pinned').notNull().default(false),
     /** Which generation of the run's workflow may work on it; raised when it is resumed from here. */
     generation: integer('generation').notNull().default(1),
@@ -51,6 +59,7 @@ export const runs = kos.table(
   (table) => [
     index('runs_newest').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),
     index('runs_by_plan').on(table.workspaceId, table.planName, table.createdAt.desc()),
+    index('runs_by_parent').on(table.parentRunId).where(sql`parent_run_id is not null`),
     index('runs_open').on(table.status).where(sql`status in ('queued', 'running', 'waiting', 'paused')`),
     index('runs_finished').on(table.workspaceId, table.finishedAt).where(sql`finished_at is not null`),
   ],

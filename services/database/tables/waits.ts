@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
-import { bigserial, boolean, index, integer, json, jsonb, text } from 'drizzle-orm/pg-core';
+import { bigserial, boolean, index, integer, json, jsonb, text, uniqueIndex } from 'drizzle-orm/pg-core';
 import type { ApprovalArgument, ApprovalDecision } from '#schemas/approval.ts';
-import type { JsonObject } from '#schemas/json.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
 import { instant, kos, workspaceId } from './columns.ts';
 
 /** A wait is a row with a deadline; the workflow's timer only reminds of it. */
@@ -12,7 +12,13 @@ export const waits = kos.table(
     workspaceId: workspaceId(),
     runId: text('run_id').notNull(),
     stepPath: text('step_path').notNull(),
-    kind: text('kind').$type<'timer' | 'approval'>().notNull(),
+    kind: text('kind').$type<'timer' | 'approval' | 'signal'>().notNull(),
+    /** Of a signal. */
+    signalName: text('signal_name'),
+    /** The run whose end is waited for. */
+    childRunId: text('child_run_id'),
+    /** The workflow that is to be told of its end; null: the run's own. */
+    toldTo: text('told_to'),
     status: text('status').$type<'open' | 'settled' | 'expired' | 'voided'>().notNull().default('open'),
     version: integer('version').notNull().default(1),
     openedAt: instant('opened_at').notNull().default(sql`now()`),
@@ -20,7 +26,11 @@ export const waits = kos.table(
     expiresAt: instant('expires_at'),
     closedAt: instant('closed_at'),
   },
-  (table) => [index('waits_by_run').on(table.runId, table.stepPath), index('waits_open').on(table.expiresAt).where(sql`status = 'open'`)],
+  (table) => [
+    index('waits_by_run').on(table.runId, table.stepPath),
+    index('waits_open').on(table.expiresAt).where(sql`status = 'open'`),
+    index('waits_for_signals').on(table.runId, table.signalName).where(sql`status = 'open' and signal_name is not null`),
+  ],
 );
 
 export const approvals = kos.table(
@@ -48,6 +58,27 @@ export const approvals = kos.table(
     index('approvals_newest').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),
     index('approvals_open').on(table.workspaceId).where(sql`status = 'open'`),
   ],
+);
+
+/** What was sent to a run under a name. A step takes the oldest that nobody took, whether it came before the step or after. */
+export const signals = kos.table(
+  'signals',
+  {
+    id: text('id').primaryKey(),
+    workspaceId: workspaceId(),
+    runId: text('run_id').notNull(),
+    name: text('name').notNull(),
+    /** Order of arrival within its run, from 1. */
+    position: integer('position').notNull(),
+    payload: json('payload').$type<Json>().notNull(),
+    sentBy: text('sent_by').notNull(),
+    receivedAt: instant('received_at').notNull().default(sql`now()`),
+    /** Path of the step that took it, and the wait it ended (null: it was there before its step). */
+    takenBy: text('taken_by'),
+    takenAt: instant('taken_at'),
+    waitId: text('wait_id'),
+  },
+  (table) => [uniqueIndex('signals_by_run').on(table.runId, table.position), index('signals_untaken').on(table.runId, table.name).where(sql`taken_by is null`)],
 );
 
 /** What must still be told to Temporal; written in the transaction of the change, sent until it is taken. */

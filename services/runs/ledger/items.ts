@@ -15,9 +15,9 @@ export async function insertItems(sql: TransactionSql, claim: Claim, place: { pa
   return items.length;
 }
 
-/** Items that have not ended, as inclusive ranges; those that wait for another attempt only with `retryingToo`. */
-export async function unfinishedItems(sql: TransactionSql, runId: string, step: number, from: number, to: number, retryingToo: boolean): Promise<ItemRange[]> {
-  const statuses = retryingToo ? ['pending', 'running', 'retrying'] : ['pending', 'running'];
+/** Items that have not ended, as inclusive ranges; those that wait (for another attempt, or for what their step waits for) only with `waitingToo`. */
+export async function unfinishedItems(sql: TransactionSql, runId: string, step: number, from: number, to: number, waitingToo: boolean): Promise<ItemRange[]> {
+  const statuses = waitingToo ? ['pending', 'running', 'retrying', 'waiting'] : ['pending', 'running'];
   // Consecutive numbers share the difference between number and rank: one group per range.
   const rows = await sql<{ from: number; to: number }[]>`
     select min(item)::int as "from", max(item)::int as "to" from (

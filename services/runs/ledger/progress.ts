@@ -5,6 +5,7 @@ import type { PlanShape } from '#schemas/shape.ts';
 import type { StepStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { retryingItems, unfinishedItems } from './items.ts';
+import { openWaits } from './waits.ts';
 import { outcomeOf } from './take-step.ts';
 
 interface StepRow {
@@ -29,7 +30,7 @@ export async function readProgress(sql: TransactionSql, runId: string, shape: Pl
       ...rows.filter((row) => row.status === 'retrying').map((row) => ({ step: row.step, item: null, inMs: row.retryInMs ?? 0 })),
       ...items.flatMap((entry) => entry.retrying.map(({ item, inMs }) => ({ step: entry.step, item, inMs }))),
     ],
-    waits: await openWaitsOf(sql, runId),
+    waits: (await openWaits(sql, runId)).filter(({ step, item }) => item === null || isSmall(items, step)),
     items: items.map(({ step, count, unfinished, failed }) => ({ step, count, unfinished, failed })),
     cancelRequested: run?.cancelRequested ?? false,
     control: { version: run?.version ?? 0, paused: run?.paused ?? false },
@@ -64,10 +65,5 @@ export async function hasFailedItem(sql: TransactionSql, runId: string, step: nu
   return row !== undefined;
 }
 
-/** A wait that was decided while no workflow listened is due at once. Of a step that was tried again, the newest counts. */
-async function openWaitsOf(sql: TransactionSql, runId: string): Promise<StoredProgress['waits']> {
-  return await sql<{ step: number; waitId: string; endsInMs: number | null }[]>`
-    select distinct on (w.step_path) s.step, w.id as "waitId", case when w.status = 'open' then (extract(epoch from w.expires_at - clock_timestamp()) * 1000)::float8 else 0 end as "endsInMs"
-    from kos.waits w join kos.steps s on s.run_id = w.run_id and s.path = w.step_path
-    where w.run_id = ${runId} and s.status = 'waiting' order by w.step_path, w.opened_at desc, w.id desc`;
-}
+/** A window looks up its own waits. */
+const isSmall = (items: { step: number; count: number }[], step: number): boolean => items.some((open) => open.step === step && open.count <= windowSize);

@@ -13,14 +13,43 @@ export interface OpenWait {
   endsInMs: number | null;
 }
 
-/** The wait that a repeat of the opening activity finds: of a step that waits. One of an earlier try, before a retry of the run, is over. */
+/** What is left of a wait (ms): one that was decided while no workflow listened is due at once. */
+const endsInMs = (sql: TransactionSql) =>
+  sql`case when w.status = 'open' then (extract(epoch from w.expires_at - clock_timestamp()) * 1000)::float8 else 0 end as "endsInMs"`;
+
+/** The wait that a repeat of the opening activity finds: of a step that waits, the newest. One of an earlier try, before a retry of the run, is over. */
 export async function findOpenWait(sql: TransactionSql, runId: string, stepPath: string): Promise<OpenWait | null> {
   const [row] = await sql<OpenWait[]>`
-    select id as "waitId", (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.waits
-    where run_id = ${runId} and step_path = ${stepPath}
-      and exists (select from kos.steps s where s.run_id = ${runId} and s.path = ${stepPath} and s.status = 'waiting') order by opened_at desc limit 1`;
+    select w.id as "waitId", ${endsInMs(sql)} from kos.waits w join kos.steps s on s.run_id = w.run_id and s.path = w.step_path
+    where w.run_id = ${runId} and w.step_path = ${stepPath} and s.status = 'waiting' order by w.opened_at desc, w.id desc limit 1`;
   return row ?? null;
 }
+
+/** The waits of all steps and items that wait. */
+export async function openWaits(sql: TransactionSql, runId: string): Promise<(OpenWait & { step: number; item: number | null })[]> {
+  return await sql<(OpenWait & { step: number; item: number | null })[]>`
+    select distinct on (s.path) s.step, s.item, w.id as "waitId", ${endsInMs(sql)}
+    from kos.steps s join kos.waits w on w.run_id = s.run_id and w.step_path = s.path
+    where s.run_id = ${runId} and s.status = 'waiting' order by s.path, w.opened_at desc, w.id desc`;
+}
+
+/** The open waits of a window's items. From here on their ends are told to that window. */
+export async function takeOverWaits(
+  sql: TransactionSql,
+  runId: string,
+  window: { step: number; from: number; to: number; toldTo: string },
+): Promise<(OpenWait & { item: number })[]> {
+  const { step, from, to, toldTo } = window;
+  await sql`
+    update kos.waits w set told_to = ${toldTo} from kos.steps s
+    where s.run_id = ${runId} and s.step = ${step} and s.item between ${from} and ${to} and s.status = 'waiting' and w.run_id = s.run_id and w.step_path = s.path`;
+  return await sql<(OpenWait & { item: number })[]>`
+    select distinct on (s.item) s.item, w.id as "waitId", ${endsInMs(sql)}
+    from kos.steps s join kos.waits w on w.run_id = s.run_id and w.step_path = s.path
+    where s.run_id = ${runId} and s.step = ${step} and s.item between ${from} and ${to} and s.status = 'waiting' order by s.item, w.opened_at desc, w.id desc`;
+}
+
+export type WaitKind = 'timer' | 'approval' | 'signal';
 
 /** A deadline: so many milliseconds from now by the database's clock, an instant, or none. */
 export type Deadline = { inMs: number } | { at: Date } | null;
@@ -29,8 +58,9 @@ export async function openWaitRow(
   sql: TransactionSql,
   claim: Claim,
   stepPath: string,
-  kind: 'timer' | 'approval',
+  kind: WaitKind,
   deadline: Deadline,
+  more: { signalName?: string; toldTo: string | null },
 ): Promise<OpenWait & { expiresAt: Date | null }> {
   const expiresAt =
     deadline === null
@@ -40,8 +70,8 @@ export async function openWaitRow(
         : sql`clock_timestamp() + make_interval(secs => ${deadline.inMs / 1000})`;
   const waitId = newId('wait');
   const [row] = await sql<{ expiresAt: Date | null; endsInMs: number | null }[]>`
-    insert into kos.waits (id, workspace_id, run_id, step_path, kind, expires_at)
-    values (${waitId}, ${claim.workspaceId}, ${claim.runId}, ${stepPath}, ${kind}, ${expiresAt}) 
+    insert into kos.waits (id, workspace_id, run_id, step_path, kind, expires_at, signal_name, told_to)
+    values (${waitId}, ${claim.workspaceId}, ${claim.runId}, ${stepPath}, ${kind}, ${expiresAt}, ${more.signalName ?? null}, ${more.toldTo})
     returning expires_at as "expiresAt", (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as "endsInMs"`;
   return { waitId, expiresAt: row?.expiresAt ?? null, endsInMs: row?.endsInMs ?? null };
 }
@@ -75,10 +105,14 @@ export async function markStepWaiting(sql: TransactionSql, claim: Claim, place: 
     insert into kos.steps as s (workspace_id, run_id, path, step, item, kind, status, attempt, fence, started_at, waiting_for)
     values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.kind}, 'waiting', 1, 1, clock_timestamp(), ${sql.json(waitingFor)})
     on conflict (run_id, path) do update set status = 'waiting', waiting_for = excluded.waiting_for, attempt = greatest(s.attempt, 1), fence = s.fence + 1`;
+  // Of an approval its own event tells.
+  if (place.kind === 'approval') return;
+  const { workspaceId, runId } = claim;
+  await recordEvents(sql, [{ workspaceId, runId, type: 'step.waiting', data: { stepPath: place.path, kind: place.kind, waitingFor } }]);
 }
 
 export interface WaitRow {
-  kind: 'timer' | 'approval';
+  kind: WaitKind;
   status: 'open' | 'settled' | 'expired' | 'voided';
   stepPath: string;
   due: boolean;
@@ -125,10 +159,14 @@ export async function expireApproval(sql: TransactionSql, claim: Claim, waitId: 
   await recordAudit(sql, [{ workspaceId, actor: 'kos', action: 'approval.expire', subject: row.id, data: { runId, stepPath } }]);
 }
 
-/** What the run's open waits have in common with its reader: the first that must end. Null when none is open. */
+/** What the run waits for, when it does nothing else: the first open wait, those that people must end before others. Null: something works, or nothing waits. */
 export async function describeOpenWaits(sql: TransactionSql, runId: string): Promise<WaitingFor | null> {
-  const [row] = await sql<{ waitingFor: WaitingFor }[]>`
-    select waiting_for as "waitingFor" from kos.steps where run_id = ${runId} and status in ('waiting', 'retrying') and waiting_for is not null
+  const [row] = await sql<{ waitingFor: WaitingFor; others: number }[]>`
+    select waiting_for as "waitingFor", (count(*) over ())::int - 1 as others from kos.steps
+    where run_id = ${runId} and status in ('waiting', 'retrying') and waiting_for is not null
+      and not exists (select from kos.steps where run_id = ${runId} and status = 'running' and not (item is null and metadata ? 'items'))
     order by (waiting_for->>'kind' = 'approval') desc, started_at limit 1`;
-  return row?.waitingFor ?? null;
+  if (row === undefined) return null;
+  const { waitingFor, others } = row;
+  return others === 0 ? waitingFor : { ...waitingFor, text: `${waitingFor.text} ${others} more ${others === 1 ? 'wait is' : 'waits are'} open.` };
 }

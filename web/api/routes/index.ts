@@ -12,6 +12,7 @@ import { rerunRoutes } from './reruns.ts';
 import { runRecordRoutes } from './run-record.ts';
 import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
+import { signalRoutes } from './signals.ts';
 import { settingsRoutes } from './settings.ts';
 import { workspaceRoutes } from './workspace.ts';
 
@@ -26,6 +27,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...runActionRoutes(dependencies),
     ...rerunRoutes(dependencies),
     ...runRecordRoutes(dependencies),
+    ...signalRoutes(dependencies),
     ...approvalRoutes(dependencies),
     ...artifactRoutes(dependencies),
     ...secretRoutes(dependencies),
