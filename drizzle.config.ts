@@ -5,6 +5,7 @@ export default defineConfig({
   schema: [
     './services/database/tables/columns.ts',
     './services/database/tables/installation.ts',
+    './services/database/tables/people.ts',
     './services/database/tables/plans.ts',
     './services/database/tables/records.ts',
     './services/database/tables/runs.ts',

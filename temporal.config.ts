@@ -11,6 +11,11 @@ export const environment: Record<string, string | undefined> = process.env;
 
 const httpUrl = z.url({ protocol: /^https?$/ });
 
+function isEncryptedOrLocal(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'https:' || ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
+}
+
 const environmentSchema = z.object({
   KOS_HOME: z.string().optional(),
   KOS_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
@@ -21,12 +26,16 @@ const environmentSchema = z.object({
   TEMPORAL_NAMESPACE: z.string().default('default'),
   DATABASE_URL: z.string().optional(),
   DATABASE_URL_DIRECT: z.string().optional(),
+  KOS_OIDC_ISSUER: httpUrl.refine(isEncryptedOrLocal, 'must be https, but for a provider on this machine').optional(),
+  KOS_OIDC_CLIENT_ID: z.string().optional(),
+  KOS_OIDC_CLIENT_SECRET: z.string().optional(),
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_BASE_URL: httpUrl.optional(),
   XDG_CACHE_HOME: z.string().optional(),
   KOS_PART_FACTS: z.string().optional(),
   KOS_URL: httpUrl.optional(),
   KOS_API_KEY: z.string().optional(),
+  KOS_LOCAL: z.enum(['0', '1']).default('0'),
 });
 
 export interface Configuration {
@@ -39,8 +48,15 @@ export interface Configuration {
   /** Configured database; undefined means the embedded one. `direct` bypasses a pooler for LISTEN. */
   database: { url: string | undefined; directUrl: string | undefined };
   openai: { apiKey: string | undefined; baseUrl: string | undefined };
+  /** The OpenID provider that people may sign in at; undefined: none. Without a secret it is a public client, which PKCE alone protects. */
+  oidc: { issuer: string; clientId: string; clientSecret: string | undefined } | undefined;
   /** Which server `kai` talks to, and as whom; undefined means what `$KOS_HOME/cli.json` says. */
-  cli: { url: string | undefined; apiKey: string | undefined };
+  cli: {
+    url: string | undefined;
+    apiKey: string | undefined;
+    /** Leave `kai login` out: the installation of this `$KOS_HOME`. */
+    local: boolean;
+  };
   /** File in which the supervisor tells worker and API what it has started (services/embedded/part.ts); private to them. */
   partFacts: string | undefined;
   /** Per-user folder for what all checkouts share (the Temporal binary). */
@@ -66,11 +82,20 @@ export function readConfiguration(environment: Record<string, string | undefined
     insecure: env.KOS_INSECURE === '1',
     temporal: { address: env.TEMPORAL_ADDRESS, namespace: env.TEMPORAL_NAMESPACE },
     database: { url: env.DATABASE_URL, directUrl: env.DATABASE_URL_DIRECT },
+    oidc: readOidc(env),
     openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
-    cli: { url: env.KOS_URL, apiKey: env.KOS_API_KEY },
+    cli: { url: env.KOS_URL, apiKey: env.KOS_API_KEY, local: env.KOS_LOCAL === '1' },
     partFacts: env.KOS_PART_FACTS,
     cache: join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'kos'),
   };
+}
+
+function readOidc(env: z.infer<typeof environmentSchema>): Configuration['oidc'] {
+  const { KOS_OIDC_ISSUER: issuer, KOS_OIDC_CLIENT_ID: clientId, KOS_OIDC_CLIENT_SECRET: clientSecret } = env;
+  if (issuer === undefined && clientId === undefined) return undefined;
+  if (issuer === undefined || clientId === undefined)
+    throw new EnvironmentError('KOS_OIDC_ISSUER and KOS_OIDC_CLIENT_ID belong together: one of them is missing.');
+  return { issuer, clientId, clientSecret };
 }
 
 /** `KOS_PORT=` means what no KOS_PORT means, not port 0. */

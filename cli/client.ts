@@ -7,6 +7,7 @@ import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
 import type { SecretDescription } from '#schemas/secret.ts';
 import type { SendSignal, Signal } from '#schemas/signal.ts';
 import type { WorkspaceSettings } from '#schemas/settings.ts';
+import type { Invitation, Key, MadeKey, MadeLink, Member, Person, Profile, Workspace } from '#schemas/people.ts';
 import type { Credentials } from './credentials.ts';
 import { createTransport, newIdempotencyKey, type Request, type Transport } from './transport.ts';
 
@@ -37,10 +38,26 @@ export interface Overview {
 
 export interface Me {
   principal: { id: string; name: string };
-  workspace: { id: string; slug: string; name: string };
+  /** Null: a person who belongs to none. A key belongs to one. */
+  workspace: { id: string; slug: string; name: string } | null;
   roles: string[];
   permissions: string[];
+  via: string;
+  scopes: string[] | null;
+  installationRole: string | null;
+  login: string | null;
   version: string;
+}
+
+/** Whether this credential may do something, and if not, why. */
+export interface MayI {
+  action: string;
+  allowed: boolean;
+  obstacle: string | null;
+  message: string;
+  fix: string | null;
+  roles: string[];
+  administrators: string[];
 }
 
 export interface ShownSettings extends WorkspaceSettings {
@@ -69,6 +86,8 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
   const get = <T>(path: string, query: Query = {}): Promise<T> => readJson<T>(transport, { method: 'GET', path, query });
   const act = <T>(path: string, json: unknown, idempotencyKey = newIdempotencyKey()): Promise<T> =>
     readJson<T>(transport, { method: 'POST', path, json, idempotencyKey });
+  const post = <T>(path: string, json: unknown): Promise<T> => readJson<T>(transport, { method: 'POST', path, json });
+  const patch = <T>(path: string, json: unknown): Promise<T> => readJson<T>(transport, { method: 'PATCH', path, json });
   const remove = async (path: string): Promise<void> => void (await transport.send({ method: 'DELETE', path }));
   return {
     transport,
@@ -124,7 +143,35 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
       change: (change: Partial<WorkspaceSettings>, etag: string) =>
         readJson<ShownSettings>(transport, { method: 'PATCH', path: '/v1/settings', json: change, headers: { 'if-match': etag } }),
     },
+    keys: {
+      list: (query: Query) => get<Page<Key>>('/v1/keys', query),
+      /** Not repeated: an answer that is lost has made a key that nobody knows; `kai key list` shows it. */
+      create: (body: { name: string; scopes: string[]; expiresInDays?: number }) => post<MadeKey>('/v1/keys', body),
+      revoke: (id: string) => remove(`/v1/keys/${segment(id)}`),
+    },
+    members: {
+      list: (query: Query) => get<Page<Member>>('/v1/members', query),
+      change: (id: string, body: { roles?: string[]; disabled?: boolean }) => patch<Member>(`/v1/members/${segment(id)}`, body),
+      remove: (id: string) => remove(`/v1/members/${segment(id)}`),
+      invite: (body: { login: string; roles: string[] }) => post<MadeLink>('/v1/invitations', body),
+      invitations: (query: Query) => get<Page<Invitation>>('/v1/invitations', query),
+      uninvite: (id: string) => remove(`/v1/invitations/${segment(id)}`),
+    },
+    people: {
+      list: (query: Query) => get<Page<Person>>('/v1/people', query),
+      change: (id: string, body: { disabled?: boolean; installationRole?: 'owner' | null }) => patch<Person>(`/v1/people/${segment(id)}`, body),
+      reset: (id: string) => post<MadeLink>(`/v1/people/${segment(id)}/reset`, {}),
+    },
+    workspaces: {
+      list: () => get<Page<Workspace>>('/v1/workspaces'),
+      create: (body: { slug: string; name: string }) => post<Workspace>('/v1/workspaces', body),
+      rename: (id: string, name: string) => patch<Workspace>(`/v1/workspaces/${segment(id)}`, { name }),
+    },
     me: () => get<Me>('/v1/me'),
+    mayI: (action: string) => get<MayI>('/v1/me/may', { action }),
+    makeSignInLink: () => post<MadeLink>('/v1/me/links', {}),
+    setPassword: (body: { password: string; currentPassword?: string; login?: string }) =>
+      readJson<Profile>(transport, { method: 'PUT', path: '/v1/me/password', json: body }),
     overview: () => get<Overview>('/v1/overview'),
     /** `/readyz` answers 503, with the same parts, while one of them is down. */
     ready: () => readReadiness(transport),

@@ -7,21 +7,28 @@ import { KosError } from '#core/errors.ts';
 export interface Credentials {
   /** Base URL without a trailing slash. */
   url: string;
-  apiKey: string;
+  /** Null: signed in by `headers`, or not yet. */
+  apiKey: string | null;
+  /** Sent with every request. */
+  headers?: Record<string, string>;
 }
 
-const fileSchema = z.looseObject({ url: z.url(), apiKey: z.string().min(1) });
+const fileSchema = z.looseObject({ url: z.url(), apiKey: z.string().min(1), keyId: z.string().optional() });
 type KeyFile = z.infer<typeof fileSchema>;
 
+/** What `kai login` leaves: another server, and the key it made there. */
+export const loginFilePath = (home: string): string => join(home, 'login.json');
+
 /**
- * Where the server is and who we are: `KOS_URL` and `KOS_API_KEY` first, then `$KOS_HOME/cli.json`, which every start rewrites. The file's key goes to
- * the file's server alone: a `KOS_URL` that names another one must come with a key of its own.
+ * Where the server is and who we are: `KOS_URL` and `KOS_API_KEY` first, then what `kai login` left, then `$KOS_HOME/cli.json`, which every start
+ * rewrites. A file's key goes to the file's server alone: a `KOS_URL` that names another one must come with a key of its own.
  */
 export async function readCredentials(configuration: Pick<Configuration, 'home' | 'cli'>): Promise<Credentials> {
   const path = join(configuration.home, 'cli.json');
   const { cli } = configuration;
   if (cli.url !== undefined && cli.apiKey !== undefined) return { url: trimSlash(cli.url), apiKey: cli.apiKey };
-  const file = await readKeyFile(path);
+  const login = cli.local ? null : await readKeyFile(loginFilePath(configuration.home));
+  const file = login ?? (await readKeyFile(path));
   if (file === null) {
     throw cli.url === undefined ? notStarted(path) : noKey(cli.url);
   }
@@ -31,7 +38,7 @@ export async function readCredentials(configuration: Pick<Configuration, 'home' 
   return { url, apiKey };
 }
 
-async function readKeyFile(path: string): Promise<KeyFile | null> {
+export async function readKeyFile(path: string): Promise<KeyFile | null> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -50,8 +57,8 @@ async function readKeyFile(path: string): Promise<KeyFile | null> {
   if (parsed.success) return parsed.data;
   throw new KosError({
     code: 'key_file_broken',
-    message: `${path} is not the key file that a start writes.`,
-    fix: 'Restart kOS, it rewrites the file: npm start',
+    message: `${path} is not the key file that a start, or kai login, writes.`,
+    fix: path.endsWith('login.json') ? 'Sign in again: kai login' : 'Restart kOS, it rewrites the file: npm start',
   });
 }
 

@@ -12,6 +12,7 @@ interface Group {
 
 const work = 'Work:';
 const installation = 'Installation:';
+const people = 'People and programs:';
 const more = 'More:';
 
 /** Every first word. A group's module is loaded only when it is the one that was called: a command line starts many times a day. */
@@ -54,6 +55,33 @@ const groups: readonly Group[] = [
     heading: installation,
     summary: 'store secrets that tools may use; write-only',
     load: async () => (await import('./commands/secret.ts')).defineSecret,
+  },
+  {
+    name: 'open',
+    heading: people,
+    summary: 'sign in to this installation in a browser, by a one-time link',
+    load: async () => (await import('./commands/sign-in.ts')).defineOpen,
+  },
+  { name: 'login', heading: people, summary: 'sign kai in to another server', load: async () => (await import('./commands/sign-in.ts')).defineLogin },
+  { name: 'logout', heading: people, summary: 'end what login began', load: async () => (await import('./commands/sign-in.ts')).defineLogout },
+  {
+    name: 'whoami',
+    heading: people,
+    summary: 'who kai is here, what it may do, and why not',
+    load: async () => (await import('./commands/sign-in.ts')).defineWhoami,
+  },
+  { name: 'key', heading: people, summary: 'API keys for programs', load: async () => (await import('./commands/key.ts')).defineKey },
+  {
+    name: 'member',
+    heading: people,
+    summary: 'who belongs to this workspace, with which roles; invitations',
+    load: async () => (await import('./commands/member.ts')).defineMember,
+  },
+  {
+    name: 'workspace',
+    heading: people,
+    summary: 'the workspaces you belong to; make one',
+    load: async () => (await import('./commands/workspace.ts')).defineWorkspace,
   },
   { name: 'demo', heading: more, summary: 'see kOS survive', load: async () => (await import('./commands/demo.ts')).defineDemo },
   { name: 'api', heading: more, summary: 'send any request to the API, signed in', load: async () => (await import('./commands/api.ts')).defineApi },

@@ -12,7 +12,17 @@ const shortest = 4;
 /** How commands name the run they are about. */
 export const runArgument = ['<run>', 'its id, a unique part of it, or "last"'] as const;
 
-type Kind = 'run' | 'approval' | 'artifact';
+type Kind = 'run' | 'approval' | 'artifact' | 'credential' | 'link';
+
+/** What people call each, and the command that lists it. */
+const words: Record<Kind, { name: string; list: string }> = {
+  run: { name: 'run', list: 'kai run list' },
+  approval: { name: 'approval', list: 'kai approval list' },
+  artifact: { name: 'artifact', list: 'kai artifact list' },
+  credential: { name: 'key', list: 'kai key list' },
+  link: { name: 'invitation', list: 'kai member invitations' },
+};
+
 type ListPage = (query: { limit: number; cursor?: string | undefined }) => Promise<Page<{ id: string }>>;
 
 export const resolveRunId = (client: Client, given: string): Promise<string> => resolveId('run', given, (query) => client.runs.list(query));
@@ -21,25 +31,32 @@ export const resolveApprovalId = (client: Client, given: string): Promise<string
 
 export const resolveArtifactId = (client: Client, given: string): Promise<string> => resolveId('artifact', given, (query) => client.artifacts.list(query));
 
+export const resolveKeyId = (client: Client, given: string): Promise<string> => resolveId('credential', given, (query) => client.keys.list(query));
+
+export const resolveInvitationId = (client: Client, given: string): Promise<string> => resolveId('link', given, (query) => client.members.invitations(query));
+
 /** A whole id as it is; `last` as the newest; else the one among the newest that begins or ends so. Ids made together begin alike: their ends differ. */
 async function resolveId(kind: Kind, given: string, listPage: ListPage): Promise<string> {
   if (idPattern(kind).test(given)) return given;
   if (given === 'last') {
     const [newest] = (await listPage({ limit: 1 })).items;
-    if (newest === undefined) throw nothingFound(`There is no ${kind} yet.`, kind);
+    if (newest === undefined) throw nothingFound(`There is no ${words[kind].name} yet.`, kind);
     return newest.id;
   }
   if (given.length < shortest || !/^[a-z0-9_-]+$/.test(given)) {
     throw usageFault(
       `"${given}" is not the id of ${article(kind)}: give the whole id, at least ${shortest} characters of its end or beginning, or "last".`,
-      `List them: kai ${kind} list`,
+      `List them: ${words[kind].list}`,
     );
   }
   const matches = await findMatches(given, listPage);
   const [only, ...others] = matches;
-  if (only === undefined) throw nothingFound(`None of the newest ${searched} ${kind}s has an id that begins or ends in "${given}".`, kind);
+  if (only === undefined) throw nothingFound(`None of the newest ${searched} ${words[kind].name}s has an id that begins or ends in "${given}".`, kind);
   if (others.length > 0)
-    throw usageFault(`"${given}" fits ${matches.length} ${kind}s: ${matches.slice(0, 5).join(', ')}${matches.length > 5 ? ' …' : ''}.`, 'Give more of the id.');
+    throw usageFault(
+      `"${given}" fits ${matches.length} ${words[kind].name}s: ${matches.slice(0, 5).join(', ')}${matches.length > 5 ? ' …' : ''}.`,
+      'Give more of the id.',
+    );
   return only;
 }
 
@@ -57,6 +74,7 @@ async function findMatches(given: string, listPage: ListPage): Promise<string[]>
   return matches;
 }
 
-const article = (kind: Kind): string => (kind === 'run' ? 'a run' : `an ${kind}`);
+const article = (kind: Kind): string => (/^[aeiou]/.test(words[kind].name) ? `an ${words[kind].name}` : `a ${words[kind].name}`);
 
-const nothingFound = (message: string, kind: Kind): KosError => new KosError({ code: 'not_found', message, fix: `List them: kai ${kind} list`, status: 404 });
+const nothingFound = (message: string, kind: Kind): KosError =>
+  new KosError({ code: 'not_found', message, fix: `List them: ${words[kind].list}`, status: 404 });

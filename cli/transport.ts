@@ -127,7 +127,8 @@ function targetOf(base: string, request: Request): URL {
 }
 
 function requestInit(credentials: Credentials, request: Request): RequestInit {
-  const headers = new Headers({ authorization: `Bearer ${credentials.apiKey}`, accept: 'application/json', 'user-agent': 'kai', ...request.headers });
+  const headers = new Headers({ accept: 'application/json', 'user-agent': 'kai', ...credentials.headers, ...request.headers });
+  if (credentials.apiKey !== null) headers.set('authorization', `Bearer ${credentials.apiKey}`);
   if (request.idempotencyKey !== undefined) headers.set('idempotency-key', request.idempotencyKey);
   if (request.json !== undefined) headers.set('content-type', 'application/json');
   const body = request.json === undefined ? request.text : JSON.stringify(request.json);

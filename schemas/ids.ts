@@ -16,6 +16,8 @@ export const idPrefixes = {
   output: 'out',
   modelCall: 'mc',
   session: 'ses',
+  link: 'lnk',
+  grant: 'grt',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

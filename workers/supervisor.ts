@@ -48,6 +48,7 @@ try {
       prepareDatabase,
       print,
       end: end.signal,
+      isTerminal: process.stdout.isTTY,
       showExample: true,
     });
     if (end.signal.aborted) print('Stopped.');

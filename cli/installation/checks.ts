@@ -180,7 +180,7 @@ async function checkClock(_configuration: Configuration, client: Client): Promis
 async function checkKey(_configuration: Configuration, client: Client): Promise<Finding> {
   try {
     const me = await client.me();
-    return ok('key', `${me.principal.name}, ${me.roles.join(', ')} of the workspace ${me.workspace.slug}`);
+    return ok('key', `${me.principal.name}, ${me.roles.join(', ')} of the workspace ${me.workspace?.slug ?? '(none)'}`);
   } catch (thrown) {
     const error = asKosError(thrown);
     if (error.code === 'server_unreachable' || error.code === 'never_started') return ok('key', 'not checked: no server answers');

@@ -56,7 +56,7 @@ export async function showStatus(invocation: Invocation): Promise<void> {
   if (!readiness.ready) output.say('What is wrong: kai doctor');
 }
 
-const describeIdentity = (me: Me): string => `${me.principal.name}, ${me.roles.join(', ')} of the workspace ${me.workspace.slug}`;
+const describeIdentity = (me: Me): string => `${me.principal.name}, ${me.roles.join(', ')} of the workspace ${me.workspace?.slug ?? '(none)'}`;
 
 function describeRuns(runs: Overview['runs'], { output }: Invocation): string {
   const counts = runStatuses.map((status) => [status, runs[status] ?? 0] as const).filter(([, count]) => count > 0);

@@ -1,18 +1,22 @@
-import { isRole, type Permission, type Role, rolesIncludedIn } from './permissions.ts';
+import { type InstallationRole, isRole, type Permission, type Role, rolesIncludedIn, type Via } from './permissions.ts';
 
-/** Who makes a request, and what that credential may do. Of one workspace: a key belongs to one. */
+/** Who makes a request, and what that credential may do, in one workspace. */
 export interface Principal {
   principalId: string;
   name: string;
+  /** Empty for a signed-in person who belongs to none; nothing is seen under it. */
   workspaceId: string;
+  /** The key, session or grant that was shown. */
   credentialId: string;
   /** The person who answers for what is done: the key's owner. */
   responsible: string;
   roles: readonly Role[];
   permissions: ReadonlySet<Permission>;
+  via: Via;
+  /** What the credential is narrowed to; null: not narrowed. */
+  scopes: readonly string[] | null;
+  installationRole: InstallationRole | null;
 }
-
-export const can = (principal: Principal, permission: Permission): boolean => principal.permissions.has(permission);
 
 /** Whether these roles satisfy an approval's `from`, e.g. `role:approver`: the role itself or one that includes it. An unknown form is met by nobody. */
 export function meetsFrom(held: readonly Role[], from: string): boolean {

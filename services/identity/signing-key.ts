@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
 import { createKeyFile, listKeyGenerations, prepareKeyFolder, readKeyFile } from '#services/sealing/key-files.ts';
 
 /** An Ed25519 key pair (RFC 8032) whose private half stays inside. */
@@ -22,10 +22,13 @@ export function openSigningIdentity(options: { directory: string }): SigningIden
 
 /** `seed` is the 32-byte private key of RFC 8032. */
 export function signingIdentity(seed: Uint8Array): SigningIdentity {
-  const privateKey = createPrivateKey({ key: Buffer.concat([pkcs8Head, seed]), format: 'der', type: 'pkcs8' });
+  const privateKey = ed25519PrivateKey(seed);
   const { x } = createPublicKey(privateKey).export({ format: 'jwk' });
   return { publicKey: Buffer.from(String(x), 'base64url'), sign: (message) => sign(null, message, privateKey) };
 }
+
+/** `seed` is the 32-byte private key of RFC 8032. */
+export const ed25519PrivateKey = (seed: Uint8Array): KeyObject => createPrivateKey({ key: Buffer.concat([pkcs8Head, seed]), format: 'der', type: 'pkcs8' });
 
 /** RFC 8410 §7: what stands before the seed in a PKCS #8 document of an Ed25519 key. */
 const pkcs8Head = Buffer.from('302e020100300506032b657004220420', 'hex');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '#config';
-import { findPrincipalByKeyHash } from '#services/credentials/authenticate.ts';
+import { findPrincipalByKeyHash } from '#services/credentials/rights.ts';
 import { hashApiKey } from '#services/identity/api-key.ts';
 import { signingIdentity } from '#services/identity/signing-key.ts';
 import { createModelService } from '#services/models/model-service.ts';

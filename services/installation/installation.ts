@@ -8,6 +8,8 @@ import { ensureOwner, type Owner } from './owner.ts';
 const setupLock = 7_205_016_002;
 
 export interface Installation {
+  /** `kos-<uuid>`: this installation among all others. */
+  name: string;
   owner: Owner;
   /** Signs checkpoints of the audit log under the log's own name. */
   signer: NoteSigner;
@@ -22,6 +24,7 @@ export async function openInstallation(system: SystemDatabase, identity: Signing
     await sql`insert into kos.installation_settings (key, value) values ('log.origin', ${sql.json(fresh)}) on conflict (key) do nothing`;
     const [row] = await sql<{ origin: string }[]>`select value #>> '{}' as origin from kos.installation_settings where key = 'log.origin'`;
     const owner = await ensureOwner(sql, identity.publicKey);
-    return { owner, signer: { name: row?.origin ?? fresh, publicKey: identity.publicKey, sign: identity.sign } };
+    const name = row?.origin ?? fresh;
+    return { name, owner, signer: { name, publicKey: identity.publicKey, sign: identity.sign } };
   });
 }

@@ -53,7 +53,7 @@ async function replaceKey(sql: TransactionSql, owner: Owner): Promise<string> {
   return apiKey;
 }
 
-async function readCliFile(home: string): Promise<CliFile | null> {
+export async function readCliFile(home: string): Promise<CliFile | null> {
   try {
     const parsed = cliFileSchema.safeParse(JSON.parse(await readFile(cliFilePath(home), 'utf8')));
     return parsed.success ? parsed.data : null;

@@ -49,6 +49,9 @@ output: "\${steps.last.output}"
           responsible: 'prn_a',
           roles: ['approver' as const],
           permissions: new Set<never>(),
+          via: 'api_key' as const,
+          scopes: null,
+          installationRole: null,
         };
         await decideApproval(transaction, approver, approval.id, { decision: 'approve', argumentsDigest: approval.argumentsDigest });
       });

@@ -9,4 +9,7 @@ export const approverOf = (workspaceId: string): Principal => ({
   responsible: 'prn_approver',
   roles: ['approver'],
   permissions: new Set(),
+  via: 'api_key',
+  scopes: null,
+  installationRole: null,
 });

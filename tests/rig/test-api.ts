@@ -11,6 +11,7 @@ import type { PlanEnvironment } from '#core/plan/compiled.ts';
 import { validateJson } from '#core/plan/json-schema.ts';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { createAuthenticator } from '#services/credentials/authenticate.ts';
+import { watchPresence } from '#services/credentials/presence.ts';
 import { startEventListener } from '#services/events/listener.ts';
 import { startSequencer } from '#services/events/sequencer.ts';
 import { newId } from '#services/ids.ts';
@@ -18,16 +19,22 @@ import { createApiKey } from '#services/identity/api-key.ts';
 import { signingIdentity } from '#services/identity/signing-key.ts';
 import { openInstallation } from '#services/installation/installation.ts';
 import type { Owner } from '#services/installation/owner.ts';
+import { createOidcService, type OidcSettings } from '#services/people/oidc.ts';
+import { hashPassword } from '#services/people/passwords.ts';
+import { openSession } from '#services/people/sessions.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
+import { readRun } from '#services/runs/read.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
 import { sendSignal } from '#services/signals/send.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
+import { accessTokensFrom } from '#services/tokens/access-tokens.ts';
 import { makeApp, makeServer } from '#web/api/app.ts';
 import type { ApiDependencies } from '#web/api/dependencies.ts';
 import { makeHostCheck } from '#web/api/guard.ts';
 import { createHealthProbe } from '#web/api/health.ts';
 import { createMetrics } from '#web/api/metrics.ts';
 import { makeRoutes } from '#web/api/routes/index.ts';
+import { makeSessionCookie } from '#web/api/session-cookie.ts';
 import type { Route } from '#web/api/route.ts';
 import { makeTestDatabase, type TestDatabase } from './test-database.ts';
 import { insertRun } from './test-runs.ts';
@@ -47,9 +54,24 @@ export interface TestApi {
     workspaceId?: string;
     expiresAt?: Date;
   }): Promise<{ apiKey: string; principalId: string; credentialId: string }>;
+  /** A person, member of the workspaces that are named (the owner's when none is), and the headers of their session. */
+  makeSession(person?: { roles?: Role[]; workspaceIds?: string[]; installationRole?: 'owner'; login?: string; password?: string }): Promise<TestSession>;
   makeWorkspace(): Promise<string>;
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   close(): Promise<void>;
+}
+
+export interface TestSession {
+  principalId: string;
+  sessionId: string;
+  /** As a browser on our own page would send them. */
+  headers: { cookie: string; origin: string };
+}
+
+export interface TestApiOptions {
+  publicUrl?: string;
+  /** The OpenID provider, told where this API lives. */
+  oidc?: (publicUrl: string) => OidcSettings;
 }
 
 export interface CallOptions {
@@ -106,14 +128,19 @@ const environment: PlanEnvironment = {
 };
 
 /** The API over a real database; the engine is left out: `acceptRun` writes the run's row and nothing works on it. */
-export async function makeTestApi(): Promise<TestApi> {
+export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi> {
   const rig = await makeTestDatabase();
   const log = pino({ level: 'silent' });
   const { database, system } = rig;
-  const { owner, signer } = await openInstallation(system, signingIdentity(Buffer.alloc(32, 5)));
+  const { name, owner, signer } = await openInstallation(system, signingIdentity(Buffer.alloc(32, 5)));
   const listener = await startEventListener({ address: rig.addresses.app, system, log });
   const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
   const home = await mkdtemp(join(tmpdir(), 'kos-test-api-'));
+  const publicUrl = options.publicUrl ?? 'https://kos.example';
+  const tokens = await accessTokensFrom([Buffer.alloc(32, 6)], publicUrl);
+  const authenticator = createAuthenticator({ system, tokens, now: Date.now });
+  const presence = watchPresence(authenticator, log);
+  const cookie = makeSessionCookie({ installation: name, publicUrl });
   const dependencies: ApiDependencies = {
     database,
     system,
@@ -128,14 +155,19 @@ export async function makeTestApi(): Promise<TestApi> {
         return { runId };
       }),
     sendSignal: (request) => sendSignal({ database, validateJson: async (schema, value) => validateJson(schema, value) }, request),
-    explainRun: async (_transaction, runId) => ({ runId, status: 'queued', reasons: [] }),
+    explainRun: async (transaction, runId) => ({ runId, status: (await readRun(transaction, runId)).status, reasons: [] }),
     planSchemaUrl: 'https://kos.example/plan.schema.json',
     health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: async () => 1 }, Date.now),
     metrics: createMetrics(system, listener.watching),
     listTools: () => [],
     listModels: () => [],
     nudgeOutbox: () => undefined,
-    publicUrl: 'https://kos.example',
+    tokens,
+    authenticateBearer: (credential) => authenticator.authenticateBearer(credential),
+    forget: (principalId) => authenticator.forget(principalId),
+    cookie,
+    oidc: options.oidc === undefined ? null : createOidcService({ system, settings: options.oidc(publicUrl) }),
+    publicUrl,
     version: '0.0.0',
     places: { home, projectRoot },
     log,
@@ -144,7 +176,7 @@ export async function makeTestApi(): Promise<TestApi> {
   const routes = makeRoutes(dependencies);
   let port = 0;
   const checkHost = (host: string | undefined): void => makeHostCheck({ publicUrl: dependencies.publicUrl, port })(host);
-  const server = makeServer(makeApp(routes, { database, system, authenticator: createAuthenticator({ system, now: Date.now }), checkHost, log }));
+  const server = makeServer(makeApp(routes, { database, system, authenticator, presence, cookie, publicUrl, checkHost, log }));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   ({ port } = server.address() as AddressInfo);
@@ -161,8 +193,26 @@ export async function makeTestApi(): Promise<TestApi> {
     return { apiKey, principalId, credentialId };
   };
 
+  const makeSession: TestApi['makeSession'] = async (person = {}) => {
+    const { roles = ['viewer'], workspaceIds = [owner.workspaceId], installationRole = null, login = null, password } = person;
+    const principalId = newId('principal');
+    await system.sql`
+      insert into kos.principals (id, kind, name, public_key, installation_role, login)
+      values (${principalId}, 'user', ${`${roles.join('-')}-person`}, '', ${installationRole}, ${login})`;
+    for (const workspaceId of workspaceIds)
+      await system.sql`insert into kos.memberships (workspace_id, principal_id, roles) values (${workspaceId}, ${principalId}, ${system.sql.json(roles)})`;
+    if (password !== undefined) await system.sql`insert into kos.passwords (principal_id, hash) values (${principalId}, ${await hashPassword(password)})`;
+    return { principalId, ...(await openTestSession(principalId)) };
+  };
+
+  const openTestSession = async (principalId: string): Promise<Omit<TestSession, 'principalId'>> => {
+    const { sessionId, token } = await system.sql.begin((sql) => openSession(sql, { principalId, method: 'link', userAgent: 'test' }));
+    return { sessionId, headers: { cookie: `${cookie.name}=${token}`, origin: new URL(publicUrl).origin } };
+  };
+
   const ownerKey = await makeKey({ roles: ['owner'] });
   await system.sql`update kos.credentials set kind = 'owner_key' where id = ${ownerKey.credentialId}`;
+  await system.sql`update kos.principals set installation_role = 'owner' where id = ${ownerKey.principalId}`;
 
   return {
     rig,
@@ -172,6 +222,7 @@ export async function makeTestApi(): Promise<TestApi> {
     owner: { ...owner, principalId: ownerKey.principalId },
     apiKey: ownerKey.apiKey,
     makeKey,
+    makeSession,
     makeWorkspace: async () => {
       const workspaceId = newId('workspace');
       await system.sql`insert into kos.workspaces (workspace_id, slug, name) values (${workspaceId}, ${randomUUID()}, 'Other')`;
@@ -179,6 +230,7 @@ export async function makeTestApi(): Promise<TestApi> {
     },
     call: (method, path, options = {}) => callApi(url, ownerKey.apiKey, method, path, options),
     close: async () => {
+      presence.close();
       server.closeAllConnections();
       server.close();
       await sequencer.stop();

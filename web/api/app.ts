@@ -23,7 +23,10 @@ export function makeApp(routes: readonly Route[], dependencies: PipelineDependen
   });
   app.use(makeEntrance(dependencies));
   app.use(compression({ filter: (_request, response) => isCompressible(response) }));
-  for (const route of routes) app[route.method](expressPath(route.path), serveRoute(route, dependencies));
+  for (const route of routes) {
+    const serve = serveRoute(route, dependencies);
+    for (const path of [route.path, ...route.aliases]) app[route.method](expressPath(path), serve);
+  }
   refuseOtherMethods(app, routes);
   app.use((request) => {
     throw new KosError({ code: 'not_found', message: `There is nothing at ${request.path}.`, fix: 'GET /v1/openapi.json lists the routes.', status: 404 });
@@ -53,8 +56,9 @@ function isCompressible(response: Response): boolean {
 }
 
 function refuseOtherMethods(app: Express, routes: readonly Route[]): void {
-  for (const path of new Set(routes.map((route) => route.path))) {
-    const methods = routes.filter((route) => route.path === path).map((route) => route.method.toUpperCase());
+  const pathsOf = (route: Route): string[] => [route.path, ...route.aliases];
+  for (const path of new Set(routes.flatMap(pathsOf))) {
+    const methods = routes.filter((route) => pathsOf(route).includes(path)).map((route) => route.method.toUpperCase());
     app.all(expressPath(path), (request, response) => {
       response.set('Allow', methods.join(', '));
       throw new KosError({

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { KosError } from '#core/errors.ts';
-import type { Route } from './route.ts';
+import type { BodyFormat, Route } from './route.ts';
 
 /** Objects and arrays inside each other; deeper bodies exhaust the stack of whoever walks them. */
 const deepestNesting = 200;
@@ -16,6 +16,8 @@ export async function readBody(request: IncomingMessage, route: Pick<Route, 'bod
       return parseJson(text);
     case 'yaml':
       return { source: text, format: 'yaml' };
+    case 'form':
+      return Object.fromEntries(new URLSearchParams(text));
   }
 }
 
@@ -34,11 +36,24 @@ async function readBytes(request: IncomingMessage, cap: number): Promise<Buffer>
   return Buffer.concat(chunks);
 }
 
-function formatOf(request: IncomingMessage, formats: readonly ('json' | 'yaml')[]): 'json' | 'yaml' {
-  const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
-  const format = type === 'application/json' || type.endsWith('+json') ? 'json' : /^(application|text)\/(x-)?yaml$/.test(type) ? 'yaml' : null;
+/** What each format calls itself. */
+export const mediaTypes: Record<BodyFormat, string> = { json: 'application/json', yaml: 'application/yaml', form: 'application/x-www-form-urlencoded' };
+
+export const contentTypeOf = (request: IncomingMessage): string => (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+
+export const isJsonType = (type: string): boolean => type === mediaTypes.json || type.endsWith('+json');
+
+function formatNamed(type: string): BodyFormat | null {
+  if (isJsonType(type)) return 'json';
+  if (/^(application|text)\/(x-)?yaml$/.test(type)) return 'yaml';
+  return type === mediaTypes.form ? 'form' : null;
+}
+
+function formatOf(request: IncomingMessage, formats: readonly BodyFormat[]): BodyFormat {
+  const type = contentTypeOf(request);
+  const format = formatNamed(type);
   if (format !== null && formats.includes(format)) return format;
-  const wanted = formats.map((name) => `application/${name}`).join(' or ');
+  const wanted = formats.map((name) => mediaTypes[name]).join(' or ');
   throw unsupported(`The content type ${type === '' ? '(none)' : JSON.stringify(type)} is not accepted here.`, `Send Content-Type: ${wanted}.`);
 }
 

@@ -11,7 +11,11 @@ import type { SendRequest } from '#services/signals/send.ts';
 import type { Signal } from '#schemas/signal.ts';
 import type { SecretService } from '#services/secrets/secrets.ts';
 import type { ToolDescription } from '#services/tools/registry.ts';
+import type { Authenticator } from '#services/credentials/authenticate.ts';
+import type { OidcService } from '#services/people/oidc.ts';
+import type { AccessTokens } from '#services/tokens/access-tokens.ts';
 import type { HealthProbe } from './health.ts';
+import type { SessionCookie } from './session-cookie.ts';
 
 /** What the routes stand on; `main.ts` constructs it. */
 export interface ApiDependencies {
@@ -31,6 +35,15 @@ export interface ApiDependencies {
   listModels: () => ReturnType<ModelService['list']>;
   /** Something was written to the outbox: look there now rather than at the next round. */
   nudgeOutbox: () => void;
+  /** Signs and verifies access tokens. */
+  tokens: AccessTokens;
+  /** What a bearer's credential is, for who shows it in a body. */
+  authenticateBearer: Authenticator['authenticateBearer'];
+  /** Somebody's rights were changed just now. */
+  forget: Authenticator['forget'];
+  cookie: SessionCookie;
+  /** Null: no OpenID provider is configured. */
+  oidc: OidcService | null;
   publicUrl: string;
   version: string;
   places: { home: string; projectRoot: string };

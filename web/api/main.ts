@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { environment, projectRoot, readConfiguration } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { createAuthenticator } from '#services/credentials/authenticate.ts';
+import { watchPresence } from '#services/credentials/presence.ts';
 import { connectDatabase, connectSystemDatabase } from '#services/database/connect.ts';
 import { startDuties } from '#services/duties/start.ts';
 import { endWithSupervisor, readPartFacts } from '#services/embedded/part.ts';
@@ -17,6 +18,7 @@ import { openInstallation } from '#services/installation/installation.ts';
 import { ensureOwnerKey, writeCliFile } from '#services/installation/owner-key.ts';
 import { createLog } from '#services/logging/log.ts';
 import { createModelService } from '#services/models/model-service.ts';
+import { createOidcService } from '#services/people/oidc.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { acceptRun } from '#services/runs/accept.ts';
 import { explainRun } from '#services/runs/explain.ts';
@@ -24,13 +26,16 @@ import { createSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
 import { sendSignal } from '#services/signals/send.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
+import { openAccessTokens } from '#services/tokens/access-tokens.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { makeApp, makeServer } from './app.ts';
 import { makeHostCheck } from './guard.ts';
 import { createHealthProbe } from './health.ts';
 import { createMetrics } from './metrics.ts';
 import { makeRoutes } from './routes/index.ts';
+import { oidcCallbackPath } from './routes/oidc.ts';
 import { planSchemaPath } from './routes/plan-schema.ts';
+import { makeSessionCookie } from './session-cookie.ts';
 
 /** The API process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
 const configuration = readConfiguration(environment);
@@ -47,7 +52,7 @@ const [payloadSealing, secretSealing] = await Promise.all([
   createSealing({ directory: keys, purpose: 'payload' }),
   createSealing({ directory: keys, purpose: 'secret' }),
 ]);
-const { owner, signer } = await openInstallation(system, openSigningIdentity({ directory: keys }));
+const { name, owner, signer } = await openInstallation(system, openSigningIdentity({ directory: keys }));
 const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
 const workflows = connectRunWorkflows({ ...facts.temporal, sealing: payloadSealing });
 const evaluator = createEvaluator();
@@ -55,6 +60,12 @@ const tools = builtinTools({ home, egress: { forbiddenPorts: () => facts.ownPort
 const models = createModelService({ openai: configuration.openai }).list();
 const compile = createPlanCompiler({ tools, models: models.map(({ name }) => name) });
 await saveExamples({ database, compile, log }, owner, { folder: join(projectRoot, 'examples'), planSchemaUrl });
+
+const tokens = await openAccessTokens({ directory: keys, publicUrl });
+const authenticator = createAuthenticator({ system, tokens, now: Date.now });
+const presence = watchPresence(authenticator, log);
+const cookie = makeSessionCookie({ installation: name, publicUrl });
+const oidc = configuration.oidc && createOidcService({ system, settings: { ...configuration.oidc, redirectUri: `${publicUrl}${oidcCallbackPath}` } });
 
 const listener = await startEventListener({ address: facts.database.listen ?? facts.database.app, system, log });
 const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
@@ -78,6 +89,11 @@ const routes = makeRoutes({
     duties.nudgeOutbox();
     sequencer.nudge();
   },
+  tokens,
+  authenticateBearer: (credential) => authenticator.authenticateBearer(credential),
+  forget: (principalId) => authenticator.forget(principalId),
+  cookie,
+  oidc: oidc ?? null,
   publicUrl,
   version,
   places: { home, projectRoot },
@@ -85,8 +101,8 @@ const routes = makeRoutes({
   log,
   now: () => new Date(),
 });
-const authenticator = createAuthenticator({ system, now: Date.now });
-const server = makeServer(makeApp(routes, { database, system, authenticator, checkHost: makeHostCheck({ publicUrl, port: facts.port }), log }));
+const checkHost = makeHostCheck({ publicUrl, port: facts.port });
+const server = makeServer(makeApp(routes, { database, system, authenticator, presence, cookie, publicUrl, checkHost, log }));
 // Before anybody is told that this server is ready: who is, looks for the key.
 await writeCliFile(home, { url: publicUrl, apiKey: await ensureOwnerKey(system, owner, home) });
 server.listen(facts.port, facts.host);
@@ -96,6 +112,7 @@ settleHeap();
 
 endWithSupervisor(async () => {
   server.close();
+  presence.close();
   // Streams end here and come back to the next process with their position.
   server.closeAllConnections();
   await Promise.all([duties.stop(), sequencer.stop(), listener.close()]);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { problemSchema } from '#schemas/problem.ts';
-import type { Route } from './route.ts';
+import { mediaTypes } from './body.ts';
+import type { BodyFormat, Route } from './route.ts';
 
 /** OpenAPI 3.1 of a route table; its schemas are JSON Schema 2020-12, made from the same zod schemas that requests are held against. */
 export function describeApi(routes: readonly Route[], about: { version: string; publicUrl: string }): object {
@@ -31,7 +32,7 @@ function describeRoute(route: Route): object {
       : {
           requestBody: {
             required: true,
-            content: Object.fromEntries(route.bodyFormats.map((format) => [`application/${format}`, { schema: bodySchema(route, format) }])),
+            content: Object.fromEntries(route.bodyFormats.map((format) => [mediaTypes[format], { schema: bodySchema(route, format) }])),
           },
         }),
     responses: {
@@ -43,8 +44,8 @@ function describeRoute(route: Route): object {
 
 const problemAnswer = { description: 'A problem (RFC 9457)', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } };
 
-function bodySchema(route: Route, format: 'json' | 'yaml'): object {
-  return format === 'json' && route.body !== undefined ? schemaOf(route.body, 'input') : { type: 'string' };
+function bodySchema(route: Route, format: BodyFormat): object {
+  return format !== 'yaml' && route.body !== undefined ? schemaOf(route.body, 'input') : { type: 'string' };
 }
 
 function describeAnswer(status: number, answer: Route['responses'][number]): object {

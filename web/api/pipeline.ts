@@ -3,8 +3,9 @@ import type { Request, RequestHandler, Response } from 'express';
 import type { Logger } from 'pino';
 import { KosError } from '#core/errors.ts';
 import type { Principal } from '#core/policy/principal.ts';
-import type { Authenticator } from '#services/credentials/authenticate.ts';
+import { can } from '#core/policy/can.ts';
 import { findAdministrators } from '#services/credentials/administrators.ts';
+import type { Presence } from '#services/credentials/presence.ts';
 import type { Database, SystemDatabase } from '#services/database/connect.ts';
 import {
   AlreadyTookEffect,
@@ -16,14 +17,14 @@ import {
   recordIdempotent,
 } from '#services/idempotency/idempotency.ts';
 import { readBody } from './body.ts';
-import { assertUrlLength, authenticate, authorise } from './guard.ts';
+import { assertNotFromElsewhere, assertUrlLength, authenticate, authorise, type Door } from './guard.ts';
 import { invalid, toProblem } from './problem.ts';
 import type { Call, Reply, Route } from './route.ts';
 
-export interface PipelineDependencies {
+export interface PipelineDependencies extends Door {
   database: Database;
   system: SystemDatabase;
-  authenticator: Authenticator;
+  presence: Presence;
   checkHost: (host: string | undefined) => void;
   log: Logger;
 }
@@ -41,20 +42,37 @@ export function makeEntrance(dependencies: PipelineDependencies): RequestHandler
 /** The whole way of a request to its route, in the order of checks that every route shares. */
 export function serveRoute(route: Route, dependencies: PipelineDependencies): RequestHandler {
   return async (request, response) => {
-    const principal = await admit(route, request, dependencies);
+    const principal = await admit(route, request, response, dependencies);
     const body = await readBody(request, route);
     const scope = route.replay === undefined || principal === null ? null : idempotencyScope(request, principal, body);
     const call = makeCall(request, response, principal, scope);
-    const before = scope === null ? null : await findIdempotent(dependencies.database, scope);
-    await send(response, before === null ? await act(route, validate(route, call, request, body)) : await replay(route, before, call));
+    const unwatch = endWithRights(route, principal, call, dependencies);
+    try {
+      const before = scope === null ? null : await findIdempotent(dependencies.database, scope);
+      await send(response, before === null ? await act(route, validate(route, call, request, body)) : await replay(route, before, call));
+    } finally {
+      unwatch();
+    }
   };
 }
 
-async function admit(route: Route, request: Request, dependencies: PipelineDependencies): Promise<Principal | null> {
-  if ('public' in route.access) return null;
-  const principal = await authenticate(request, dependencies.authenticator);
-  await authorise(principal, route.access.permission, () => findAdministrators(dependencies.system, principal.workspaceId));
+async function admit(route: Route, request: Request, response: Response, dependencies: PipelineDependencies): Promise<Principal | null> {
+  if ('public' in route.access) {
+    assertNotFromElsewhere(request, dependencies.publicUrl);
+    return null;
+  }
+  const { permission } = route.access;
+  const { principal, newToken } = await authenticate(request, dependencies, route);
+  if (newToken !== null) response.append('Set-Cookie', dependencies.cookie.set(newToken));
+  await authorise(principal, permission, () => findAdministrators(dependencies.system, principal.workspaceId, permission));
   return principal;
+}
+
+/** A stream or a long wait ends soon after its reader's right to it: its signal is aborted. */
+function endWithRights(route: Route, principal: Principal | null, call: OpenCall, { presence }: PipelineDependencies): () => void {
+  if (principal === null || 'public' in route.access) return () => undefined;
+  const { permission } = route.access;
+  return presence.watch(principal, (now) => can(now, permission), call.end);
 }
 
 function idempotencyScope(request: Request, principal: Principal, body: unknown): IdempotencyScope {
@@ -67,7 +85,10 @@ function idempotencyScope(request: Request, principal: Principal, body: unknown)
   };
 }
 
-function makeCall(request: Request, response: Response, principal: Principal | null, scope: IdempotencyScope | null): Call<unknown, unknown, unknown> {
+/** A call whose signal can be aborted from here. */
+type OpenCall = Call<unknown, unknown, unknown> & { end: () => void };
+
+function makeCall(request: Request, response: Response, principal: Principal | null, scope: IdempotencyScope | null): OpenCall {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   return {
@@ -77,6 +98,7 @@ function makeCall(request: Request, response: Response, principal: Principal | n
     body: undefined,
     header: (name) => request.get(name),
     signal: gone.signal,
+    end: () => gone.abort(),
     traceId: response.locals['traceId'] as string,
     recordEffect: async (transaction, effect) => {
       if (scope === null) throw new Error(`${request.method} ${request.path} is not idempotent and cannot record a key.`);
@@ -96,11 +118,18 @@ function validate(route: Route, call: Call<unknown, unknown, unknown>, request: 
       status: 404,
     });
   }
-  const query = route.query?.safeParse(request.query);
+  const query = route.query?.safeParse(withoutWorkspace(request, route));
   if (query?.success === false) throw invalid(query.error, 'query');
   const parsedBody = route.body?.safeParse(body ?? {});
   if (parsedBody?.success === false) throw invalid(parsedBody.error, 'body');
   return { ...call, params: params?.data, query: query?.data, body: parsedBody?.data };
+}
+
+/** The workspace in a stream's address was the guard's; no route knows it. */
+function withoutWorkspace(request: Request, route: Route): object {
+  if (route.method !== 'get' || 'public' in route.access) return request.query;
+  const { workspace: _workspace, ...rest } = request.query;
+  return rest;
 }
 
 async function act(route: Route, call: Call<unknown, unknown, unknown>): Promise<Reply> {
@@ -116,7 +145,7 @@ async function act(route: Route, call: Call<unknown, unknown, unknown>): Promise
 async function replay(route: Route, effect: IdempotentEffect, call: Call<unknown, unknown, unknown>): Promise<Reply> {
   if (route.replay === undefined) throw new Error(`${route.path} cannot be replayed.`);
   const reply = await route.replay(effect.reference, call);
-  return reply.kind === 'stream' ? reply : { ...reply, headers: { ...reply.headers, 'Idempotency-Replayed': 'true' } };
+  return reply.kind === 'stream' || reply.kind === 'redirect' ? reply : { ...reply, headers: { ...reply.headers, 'Idempotency-Replayed': 'true' } };
 }
 
 async function send(response: Response, reply: Reply): Promise<void> {
@@ -132,6 +161,9 @@ async function send(response: Response, reply: Reply): Promise<void> {
         .status(reply.status)
         .set(reply.headers ?? {})
         .end();
+      return;
+    case 'redirect':
+      response.status(reply.status).set(reply.headers).end();
       return;
     case 'stream':
       await reply.send(response);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Route } from './route.ts';
+import type { BodyFormat, Route } from './route.ts';
 
 const introduction = `# The HTTP API
 
@@ -7,8 +7,9 @@ Generated from the route table by \`node scripts/generate-api-reference.ts\`; \`
 
 ## Conventions
 
-- **Sign-in.** \`Authorization: Bearer <key>\`. Every start writes the owner's key to \`$KOS_HOME/cli.json\` (mode 0600) with the address to use. A key belongs to one workspace; what is in
-  another one answers 404. Without the permission that a route names, the answer is 403 and says who can grant it. Only \`/healthz\` and \`/readyz\` answer without a key.
+- **Sign-in.** \`Authorization: Bearer <key or access token>\`, or a session's cookie. Every start writes the owner's key to \`$KOS_HOME/cli.json\` (mode 0600) with the address to use. A key or token belongs to
+  one workspace; a session of somebody in several names one in \`Kos-Workspace\` (\`?workspace=\` on streams). What is in another workspace answers 404. Without the permission that a route names, the answer is 403, and says
+  why and who can grant it. Changes by a session must be JSON with an \`Origin\` equal to the public address. Who may do what: [access.md](access.md).
 - **Host.** Requests are answered for the public address (\`KOS_PUBLIC_URL\`) and for loopback with the port; any other \`Host\` gets 421.
 - **Problems** are RFC 9457 documents (\`application/problem+json\`): \`{ type, title, status, detail, code, traceId, retryable, fix, errors: [{ pointer, message }] }\`. Decide by \`code\`; \`fix\` is for
   people. A \`traceparent\` header (W3C) gives the \`traceId\`.
@@ -36,13 +37,15 @@ function groupOf({ path }: Route): string {
   return first === 'v1' && ['plans', 'runs', 'approvals', 'artifacts', 'secrets', 'settings'].includes(second) ? `/v1/${second}` : 'Installation';
 }
 
+const formatNames: Record<BodyFormat, string> = { json: 'JSON', yaml: 'YAML', form: 'a form' };
+
 function describeRoute(route: Route): string {
   const facts = [
     'public' in route.access ? 'public' : `permission \`${route.access.permission}\``,
     ...(route.replay === undefined ? [] : ['needs `Idempotency-Key`']),
     ...(route.body === undefined
       ? []
-      : [`body ${route.bodyFormats.map((format) => (format === 'json' ? 'JSON' : 'YAML')).join(' or ')}, at most ${route.bodyBytes / 1_000_000} MB`]),
+      : [`body ${route.bodyFormats.map((format) => formatNames[format]).join(' or ')}, at most ${route.bodyBytes / 1_000_000} MB`]),
   ];
   const lines = [`### ${route.method.toUpperCase()} ${route.path}\n`, `${route.summary}. ${capitalised(facts.join('; '))}.\n`];
   const fields = [...fieldsOf(route.query, 'query'), ...fieldsOf(route.body, 'body')];

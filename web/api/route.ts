@@ -10,14 +10,20 @@ export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 /** Who may call a route: whoever holds the permission, or anybody, which the public list must then confirm. */
 export type Access = { permission: Permission } | { public: true };
 
+type ReplyHeaders = Record<string, string | string[]>;
+
 /** What a handler answers. `stream` writes the response itself. */
 export type Reply =
-  | { kind: 'json'; status: number; body: unknown; headers?: Record<string, string> }
-  | { kind: 'empty'; status: 204; headers?: Record<string, string> }
+  | { kind: 'json'; status: number; body: unknown; headers?: ReplyHeaders }
+  | { kind: 'empty'; status: 204; headers?: ReplyHeaders }
+  | { kind: 'redirect'; status: 303; headers: ReplyHeaders & { Location: string } }
   | { kind: 'stream'; send: (response: Response) => Promise<void> };
 
-export const json = (body: unknown, status = 200, headers: Record<string, string> = {}): Reply => ({ kind: 'json', status, body, headers });
-export const empty = (): Reply => ({ kind: 'empty', status: 204 });
+export const json = (body: unknown, status = 200, headers: ReplyHeaders = {}): Reply => ({ kind: 'json', status, body, headers });
+export const empty = (headers: ReplyHeaders = {}): Reply => ({ kind: 'empty', status: 204, headers });
+
+/** JSON and YAML bodies are documents; `form` is what OAuth clients send (RFC 6749 appendix B). */
+export type BodyFormat = 'json' | 'yaml' | 'form';
 
 export interface Call<Params, Query, Body> {
   /** Null on public routes only. */
@@ -50,11 +56,15 @@ export interface RouteDefinition<
   path: string;
   summary: string;
   access: A;
+  /** Paths of earlier kOS documents under which it answers, too. */
+  aliases?: readonly string[];
+  /** `optional`: it is about the person, so a session need not say which workspace it means; needed when absent. */
+  workspace?: 'needed' | 'optional';
   params?: Params;
   query?: Query;
   body?: Body;
-  /** Formats of the body, JSON when absent. A YAML body arrives as `{ source, format: 'yaml' }`. */
-  bodyFormats?: readonly ('json' | 'yaml')[];
+  /** Formats of the body, JSON when absent. A YAML body arrives as `{ source, format: 'yaml' }`, a form as an object of strings. */
+  bodyFormats?: readonly BodyFormat[];
   /** Cap of the body in bytes; 1 MB when absent. */
   bodyBytes?: number;
   /** What it answers, by status; null: no body. Streams name their media type. */
@@ -73,8 +83,10 @@ export interface Route {
   params?: z.ZodType;
   query?: z.ZodType;
   body?: z.ZodType;
-  bodyFormats: readonly ('json' | 'yaml')[];
+  bodyFormats: readonly BodyFormat[];
   bodyBytes: number;
+  aliases: readonly string[];
+  workspace: 'needed' | 'optional';
   responses: Record<number, z.ZodType | null | { mediaType: string }>;
   handler(call: Call<unknown, unknown, unknown>): Promise<Reply>;
   replay?(reference: Json, call: Call<unknown, unknown, unknown>): Promise<Reply>;
@@ -88,11 +100,27 @@ export function defineRoute<
   Query extends z.ZodType | undefined = undefined,
   Body extends z.ZodType | undefined = undefined,
 >(definition: RouteDefinition<A, Params, Query, Body>): Route {
-  return { bodyFormats: ['json'], bodyBytes: defaultBodyBytes, ...definition } as unknown as Route;
+  return { bodyFormats: ['json'], bodyBytes: defaultBodyBytes, aliases: [], workspace: 'needed', ...definition } as unknown as Route;
 }
 
 /** The only routes that answer without a credential. */
-export const publicPaths: readonly string[] = ['/healthz', '/readyz', '/.well-known/kos/plan.schema.json'];
+export const publicRoutes: readonly string[] = [
+  'GET /healthz',
+  'GET /readyz',
+  'GET /.well-known/kos/plan.schema.json',
+  'GET /.well-known/jwks.json',
+  'GET /sign-in',
+  'GET /sign-in/page.js',
+  'GET /sign-in/page.css',
+  'POST /v1/auth/login',
+  'POST /v1/auth/links',
+  'POST /v1/auth/invitations',
+  'POST /v1/auth/resets',
+  'POST /v1/auth/refresh',
+  'POST /v1/auth/oidc/start',
+  'GET /v1/auth/oidc/callback',
+  'POST /v1/oauth/token',
+];
 
 /** Throws, and so stops the start, when a route has no permission and is not on the public list, or is there twice. */
 export function assertRoutesGuarded(routes: readonly Route[]): void {
@@ -101,7 +129,7 @@ export function assertRoutesGuarded(routes: readonly Route[]): void {
     const name = `${method.toUpperCase()} ${path}`;
     if (seen.has(name)) throw new Error(`The route ${name} is defined twice.`);
     seen.add(name);
-    const isListed = publicPaths.includes(path) && method === 'get';
+    const isListed = publicRoutes.includes(name);
     const isPublic = 'public' in access;
     if (isPublic !== isListed || (!isPublic && access.permission === undefined)) {
       throw new Error(`The route ${name} must either name a permission or be on the public list.`);

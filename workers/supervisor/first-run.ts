@@ -29,7 +29,7 @@ export async function runFirstExample(options: FirstRunOptions): Promise<void> {
     args: [launcher, 'run', 'start', 'log-triage', '--input', `path=${join(options.home, 'logs')}`, '--input', 'autoApprove=true', '--wait', '--json'],
     cwd: options.projectRoot,
     // Of this installation, whichever server the person's own kai talks to.
-    env: { ...options.environment, KOS_HOME: options.home, KOS_URL: undefined, KOS_API_KEY: undefined },
+    env: { ...options.environment, KOS_HOME: options.home, KOS_URL: undefined, KOS_API_KEY: undefined, KOS_LOCAL: '1' },
     onLine: (line, stream) => {
       // Its progress is for the log, its result for us.
       if (stream === 'stdout') output.push(line);

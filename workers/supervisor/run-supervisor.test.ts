@@ -27,6 +27,7 @@ test('a stop that comes before anything was started ends the start', async () =>
     },
     print: () => undefined,
     end: AbortSignal.abort(),
+    isTerminal: false,
     showExample: false,
   });
   await expect(stopped).resolves.toBeUndefined();

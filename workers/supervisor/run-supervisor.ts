@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type Configuration, EnvironmentError } from '#config';
 import { KosError } from '#core/errors.ts';
 import { makeKaiCommand, nextSteps, readyLine } from './announcements.ts';
+import { firstSignIn } from './first-sign-in.ts';
 import { runFirstExample } from './first-run.ts';
 import { prepareHome, warnOfLowSpace } from './home-folder.ts';
 import { lockHome } from './home-lock.ts';
@@ -15,6 +16,8 @@ export interface SupervisorOptions extends Pick<StackOptions, 'projectRoot' | 'e
   print: (line: string) => void;
   /** Aborted when kOS is to end; the promise then resolves after all parts have. */
   end: AbortSignal;
+  /** Whether what is printed goes to a person's terminal and nowhere else. */
+  isTerminal: boolean;
   /** False leaves out the example of the first start. */
   showExample: boolean;
 }
@@ -54,6 +57,8 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
         return null;
       });
       for (const line of nextSteps({ address, insecure: configuration.insecure, kaiFolder })) print(line);
+      // Into the terminal alone: whoever reads a log must not find a way in.
+      if (options.isTerminal) for (const line of await firstSignIn(home, address.localUrl, say)) print(line);
       if (options.showExample) {
         await runFirstExample({ home, projectRoot, environment, url: address.publicUrl, onLine: logs.of('supervisor').line, print: say, signal: end }).catch(
           (error: unknown) => say(`The first example could not be started: ${(error as Error).message}`),

@@ -1,33 +1,53 @@
 import { sql } from 'drizzle-orm';
-import { bigint, boolean, integer, jsonb, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
-import type { Json } from '#schemas/json.ts';
+import { bigint, boolean, index, integer, jsonb, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import type { Json, JsonObject } from '#schemas/json.ts';
 import { bytea, instant, kos } from './columns.ts';
 
 /** People, agents and services. The installation's own: a person may belong to several workspaces. */
-export const principals = kos.table('principals', {
-  id: text('id').primaryKey(),
-  kind: text('kind').notNull().$type<'user' | 'agent' | 'service' | 'peer'>(),
-  name: text('name').notNull(),
-  publicKey: text('public_key').notNull(),
-  disabledAt: instant('disabled_at'),
-  createdAt: instant('created_at').notNull().default(sql`now()`),
-});
+export const principals = kos.table(
+  'principals',
+  {
+    id: text('id').primaryKey(),
+    kind: text('kind').notNull().$type<'user' | 'agent' | 'service' | 'peer'>(),
+    name: text('name').notNull(),
+    publicKey: text('public_key').notNull(),
+    disabledAt: instant('disabled_at'),
+    createdAt: instant('created_at').notNull().default(sql`now()`),
+    /** What a person types to sign in, in lower case, usually an e-mail address; null: none was chosen yet. */
+    login: text('login'),
+    /** What reaches beyond workspaces; null: nothing. */
+    installationRole: text('installation_role').$type<'owner'>(),
+    /** The person's own, of their clients: kOS reads nothing from it. */
+    preferences: jsonb('preferences').notNull().$type<JsonObject>().default({}),
+  },
+  (table) => [uniqueIndex('principals_login').on(table.login)],
+);
 
 /** API keys; only the SHA-256 of the secret is kept. */
-export const credentials = kos.table('credentials', {
-  id: text('id').primaryKey(),
-  principalId: text('principal_id')
-    .notNull()
-    .references(() => principals.id),
-  workspaceId: text('workspace_id').notNull(),
-  kind: text('kind').notNull().$type<'api_key' | 'owner_key'>(),
-  secretHash: bytea('secret_hash').notNull(),
-  /** Permissions of this key; null: all that its owner has. */
-  scopes: jsonb('scopes').$type<string[]>(),
-  createdAt: instant('created_at').notNull().default(sql`now()`),
-  expiresAt: instant('expires_at'),
-  revokedAt: instant('revoked_at'),
-});
+export const credentials = kos.table(
+  'credentials',
+  {
+    id: text('id').primaryKey(),
+    principalId: text('principal_id')
+      .notNull()
+      .references(() => principals.id),
+    workspaceId: text('workspace_id').notNull(),
+    kind: text('kind').notNull().$type<'api_key' | 'owner_key'>(),
+    secretHash: bytea('secret_hash').notNull(),
+    /** Permissions of this key; null: all that its owner has. */
+    scopes: jsonb('scopes').$type<string[]>(),
+    createdAt: instant('created_at').notNull().default(sql`now()`),
+    expiresAt: instant('expires_at'),
+    revokedAt: instant('revoked_at'),
+    /** What its owner calls it. */
+    name: text('name').notNull().default(''),
+    /** The part of the key that is no secret; null: made before it was kept. */
+    publicId: text('public_id'),
+    /** To the minute. */
+    lastUsedAt: instant('last_used_at'),
+  },
+  (table) => [uniqueIndex('credentials_secret').on(table.secretHash), index('credentials_by_principal').on(table.principalId)],
+);
 
 export const installationSettings = kos.table('installation_settings', {
   key: text('key').primaryKey(),

@@ -23,6 +23,7 @@ try {
     prepareDatabase,
     print: (line) => console.log(line),
     end: end.signal,
+    isTerminal: false,
     showExample: false,
   });
   process.exit(0);

@@ -4,7 +4,12 @@ import { describeApi } from '../openapi.ts';
 import { defineRoute, json, type Reply, type Route } from '../route.ts';
 import { approvalRoutes } from './approvals.ts';
 import { artifactRoutes } from './artifacts.ts';
+import { authRoutes } from './auth.ts';
 import { healthRoutes } from './health.ts';
+import { meRoutes } from './me.ts';
+import { keyRoutes, memberRoutes, peopleRoutes, workspacesRoutes } from './members.ts';
+import { oauthRoutes } from './oauth.ts';
+import { oidcRoutes } from './oidc.ts';
 import { planSchemaRoutes } from './plan-schema.ts';
 import { planRoutes } from './plans.ts';
 import { runActionRoutes } from './run-actions.ts';
@@ -14,6 +19,7 @@ import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
 import { signalRoutes } from './signals.ts';
 import { settingsRoutes } from './settings.ts';
+import { signInPageRoutes } from './sign-in-page.ts';
 import { workspaceRoutes } from './workspace.ts';
 
 /** Every route of the API: the one table from which requests are served, checked and described. */
@@ -32,6 +38,15 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...artifactRoutes(dependencies),
     ...secretRoutes(dependencies),
     ...settingsRoutes(dependencies),
+    ...meRoutes(dependencies),
+    ...keyRoutes(dependencies),
+    ...memberRoutes(dependencies),
+    ...workspacesRoutes(dependencies),
+    ...peopleRoutes(dependencies),
+    ...authRoutes(dependencies),
+    ...oauthRoutes(dependencies),
+    ...oidcRoutes(dependencies),
+    ...signInPageRoutes(dependencies),
   ];
   const description: Route = defineRoute({
     method: 'get',

@@ -1,19 +1,10 @@
 import { z } from 'zod';
-import { permissions, roles } from '#core/policy/permissions.ts';
 import { runStatuses } from '#schemas/run.ts';
 import { countOpenApprovals } from '#services/approvals/read.ts';
 import { countRuns } from '#services/runs/read.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
 import { defineRoute, json, type Route } from '../route.ts';
 import { listOf } from '../shapes.ts';
-
-const meSchema = z.object({
-  principal: z.object({ id: z.string(), name: z.string() }),
-  workspace: z.object({ id: z.string(), slug: z.string(), name: z.string() }),
-  roles: z.array(z.enum(roles)),
-  permissions: z.array(z.enum(permissions)),
-  version: z.string(),
-});
 
 const overviewSchema = z.object({
   runs: z.record(z.enum(runStatuses), z.int()),
@@ -25,27 +16,6 @@ const toolSchema = z.looseObject({ name: z.string(), version: z.int(), descripti
 const modelSchema = z.looseObject({ name: z.string(), resolvesTo: z.string(), label: z.string().nullable() });
 
 export const workspaceRoutes = (dependencies: ApiDependencies): Route[] => [
-  defineRoute({
-    method: 'get',
-    path: '/v1/me',
-    summary: 'Who this credential is, and what it may do',
-    access: { permission: 'self:read' },
-    responses: { 200: meSchema },
-    handler: async ({ principal }) => {
-      const [workspace] = await inWorkspaceOf(
-        dependencies,
-        principal,
-        ({ sql }) => sql<{ slug: string; name: string }[]>`select slug, name from kos.workspaces where workspace_id = ${principal.workspaceId}`,
-      );
-      return json({
-        principal: { id: principal.principalId, name: principal.name },
-        workspace: { id: principal.workspaceId, slug: workspace?.slug ?? '', name: workspace?.name ?? '' },
-        roles: principal.roles,
-        permissions: [...principal.permissions].toSorted(),
-        version: dependencies.version,
-      });
-    },
-  }),
   defineRoute({
     method: 'get',
     path: '/v1/overview',
