@@ -3,12 +3,15 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { projectRoot } from '#config';
+import { compile } from './figures/compile.ts';
 import { cpu } from './figures/cpu.ts';
 import { fanOut } from './figures/fan-out.ts';
 import type { Figure, InstallationFigure, Measured } from './figures/figure.ts';
 import { firstStep } from './figures/first-step.ts';
 import { forEach } from './figures/for-each.ts';
+import { fused } from './figures/fused.ts';
 import { memory } from './figures/memory.ts';
+import { parked } from './figures/parked.ts';
 import { secondStart } from './figures/second-start.ts';
 import { silence } from './figures/silence.ts';
 import { steps } from './figures/steps.ts';
@@ -16,7 +19,7 @@ import { describeMachine, formatRecord, formatTable } from './report.ts';
 import { makeDriver } from './rig/driver.ts';
 import { startStack } from './rig/stack.ts';
 
-const onStack: Figure[] = [steps, fanOut, cpu, firstStep, silence, forEach];
+const onStack: Figure[] = [steps, fanOut, fused, cpu, firstStep, silence, forEach, compile, parked];
 const onInstallation: InstallationFigure[] = [secondStart, memory];
 const names = [...onStack, ...onInstallation].map((figure) => figure.name);
 const usage = `npm run bench -- [options]

@@ -174,7 +174,12 @@ export const planHeaderSchema = z.strictObject({
     .optional()
     .describe('What holds for every step that does not say otherwise.'),
   output: jsonSchema.optional().describe("The run's output; may hold expressions."),
-  fuse: z.enum(['none', 'pure']).optional().describe('pure: chains of pure steps run in one activity. none: every step in its own.'),
+  fuse: z
+    .enum(['none', 'pure', 'effects'])
+    .optional()
+    .describe(
+      'pure: chains of pure steps run in one activity. effects: idempotent tools, artifacts and short model calls join them. none: every step in its own.',
+    ),
   maxInFlight: z.int().min(1).max(planLimits.maxInFlight).optional().describe('Steps and items in flight at once.'),
   timeoutMs: z.int().min(1).max(planLimits.longestWaitMs).optional().describe('Bound of the whole run, in milliseconds.'),
   labels: z

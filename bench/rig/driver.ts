@@ -50,6 +50,8 @@ export function makeDriver(stack: Stack) {
     read,
     query: <Row extends object>(ask: (sql: TransactionSql) => PromiseLike<readonly Row[]>): Promise<readonly Row[]> =>
       database.inWorkspace(workspaceId, async ({ sql }) => await ask(sql)),
+    /** Compiled and checked, not saved. */
+    check: (source: string): void => void checkPlan(compile, source, 'yaml'),
     async save(source: string): Promise<string> {
       const plan = checkPlan(compile, source, 'yaml');
       await database.inWorkspace(workspaceId, (transaction) => savePlan(transaction, { workspaceId, actor: principalId, source, plan }));

@@ -13,6 +13,38 @@ export function linearPlan(count: number): string {
   return `plan: linear-${count}\nfuse: none\ninput: { type: object, required: [payload], properties: { payload: { type: string } } }\nsteps:\n${steps.join('\n')}\noutput: "\${steps.s${count - 1}.output.payload}"\n`;
 }
 
+/** Pure steps in a row: one fused chain, 1 kB in and out of each. */
+export function purePlan(count: number): string {
+  const steps = stepNames(count).map((name, index) => `  ${name}: { transform: "\${${index === 0 ? 'input.payload' : `steps.s${index - 1}.output`}}" }`);
+  return `plan: pure-${count}\ninput: { type: object, required: [payload], properties: { payload: { type: string } } }\nsteps:\n${steps.join('\n')}\noutput: "\${steps.s${count - 1}.output}"\n`;
+}
+
+/** Calls of an idempotent tool in a row, each in the plan's order: intent, call and outcome of each on the record. */
+export function effectsPlan(count: number): string {
+  const steps = stepNames(count).map((name, index) => `  ${name}: { tool: fs.list, with: { path: "." }${index === 0 ? '' : `, needs: [s${index - 1}]`} }`);
+  return `plan: effects-${count}\nfuse: effects\ninput: { type: object, required: [payload], properties: { payload: { type: string } } }\nsteps:\n${steps.join('\n')}\n`;
+}
+
+/** As many steps as a plan may have, of what most plans are made of: texts with expressions, tools, needs by mention. */
+export function largePlan(count: number): string {
+  const steps = stepNames(count).map((name, index) => {
+    const [one, two] = [Math.max(0, index - 1), Math.max(0, index - 7)];
+    if (index < 8) return `  ${name}: { transform: { text: "\${input.payload}", number: ${index} } }`;
+    return index % 2 === 0
+      ? `  ${name}: { transform: { text: "\${steps.s${two}.output.text}", number: "\${steps.s${one === two ? one : two}.output.number + 1}" } }`
+      : `  ${name}: { transform: { text: "step \${steps.s${one}.output.text}", number: "\${steps.s${one}.output.number}" }, when: "\${steps.s${one}.output.number >= 0}" }`;
+  });
+  return `plan: large-${count}\ninput: { type: object, required: [payload], properties: { payload: { type: string } } }\nsteps:\n${steps.join('\n')}\noutput: "\${steps.s${count - 2}.output.text}"\n`;
+}
+
+/** Parked until somebody decides. */
+export const parkedPlan = `plan: parked
+input: { type: object, required: [payload], properties: { payload: { type: string } } }
+steps:
+  signOff: { approval: { for: [after] } }
+  after: { transform: "\${input.payload}" }
+`;
+
 /** No-op tool steps at once, and their join. */
 export const fanOutPlan = (count: number): string => `plan: fan-out-${count}
 fuse: none

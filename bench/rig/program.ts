@@ -4,6 +4,7 @@ import { startChild } from '#services/embedded/child-process.ts';
 /** One of our own Node programs, started as the supervisor would. */
 export interface Program {
   pid: number;
+  send(message: object): void;
   stop(): Promise<void>;
   /** SIGKILL. */
   kill(): Promise<void>;
@@ -16,6 +17,7 @@ export interface ProgramOptions {
   env: Record<string, string | undefined>;
   /** It has started when a line of its holds this. */
   ready: string;
+  onMessage?: (message: unknown) => void;
 }
 
 const readyTimeoutMs = 60_000;
@@ -35,7 +37,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
       if (line.includes(options.ready)) ready.resolve();
     },
     // It ends when this process does.
-    channel: () => undefined,
+    channel: options.onMessage ?? ((): void => undefined),
   });
   const failed = (why: string): Error => new Error(`The ${options.name} ${why}:\n${lines.join('\n')}`);
   const timer = setTimeout(() => ready.reject(failed('did not start in time')), readyTimeoutMs);
@@ -43,6 +45,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   await ready.promise.finally(() => clearTimeout(timer));
   return {
     pid: child.identity.pid,
+    send: (message) => child.send(message),
     stop: async () => {
       await child.stop([{ signal: 'SIGTERM', graceMs: 8_000 }]);
     },

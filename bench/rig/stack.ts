@@ -18,6 +18,7 @@ import { createSealing } from '#services/sealing/sealing.ts';
 import { createDataConverter } from '#services/temporal/data-converter.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
 import { makeServersFolder } from '#tests/rig/servers.ts';
+import { type Dbos, startDbos } from './dbos.ts';
 import { startProgram, type Program } from './program.ts';
 
 export const floorTaskQueue = 'floor';
@@ -77,6 +78,8 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
     ready: 'floor: polling',
   });
   let worker = await startWorker();
+  // Only the figures that are held against it pay for it.
+  let dbos: Promise<Dbos> | null = null;
 
   const workflows = connectRunWorkflows({ address, namespace, sealing });
   const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
@@ -99,6 +102,7 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
     floorClient,
     pids: { postgres: postgres.identity.pid, temporal: temporal.identity.pid, floor: floorWorker.pid },
     workerPid: (): number => worker.pid,
+    dbos: (): Promise<Dbos> => (dbos ??= startDbos(postgres.facts, workerFlags)),
     /** SIGKILL, and a new one after as long as the supervisor takes to start one. Answers the instant of the kill (ms since 1970). */
     killWorker: async (): Promise<number> => {
       const killedAt = Date.now();
@@ -108,7 +112,7 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
       return killedAt;
     },
     stop: async (): Promise<void> => {
-      await Promise.all([worker.stop(), floorWorker.stop(), duties.stop(), sequencer.stop()]);
+      await Promise.all([worker.stop(), floorWorker.stop(), duties.stop(), sequencer.stop(), dbos?.then((running) => running.stop())]);
       await Promise.all([workflows.close(), connection.close(), database.close(), system.close()]);
       await Promise.all([postgres.stop(), temporal.stop()]);
       await rm(home, { recursive: true, force: true });

@@ -48,3 +48,25 @@ async function oursFirst(ours: () => Promise<number>, floor: () => Promise<numbe
   const first = await ours();
   return { ours: first, floor: await floor() };
 }
+
+/** Measures several sides in turn, each time beginning with another one, after some rounds that do not count. Answers each side's values, round by round. */
+export async function measureRounds<Side extends string>(options: {
+  rounds: number;
+  warmUp: number;
+  sides: Record<Side, () => Promise<number>>;
+}): Promise<Record<Side, number[]>> {
+  const names = Object.keys(options.sides) as Side[];
+  const measured = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Side, number[]>;
+  for (let round = -options.warmUp; round < options.rounds; round += 1) {
+    for (let place = 0; place < names.length; place += 1) {
+      const name = names[(place + round + options.warmUp) % names.length] as Side;
+      const value = await options.sides[name]();
+      if (round >= 0) measured[name].push(value);
+    }
+  }
+  return measured;
+}
+
+/** Median of the rounds' ratios. */
+export const ratioOf = (ours: readonly number[], reference: readonly number[]): number =>
+  median(ours.map((value, round) => value / (reference[round] ?? Number.NaN)));

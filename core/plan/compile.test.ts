@@ -324,7 +324,7 @@ describe('any plan', () => {
       plan: fc.constant('any'),
       steps: fc.dictionary(fc.constantFrom(...ids), step, { minKeys: 1, maxKeys: 6 }),
       output: expression,
-      fuse: fc.constantFrom('none', 'pure'),
+      fuse: fc.constantFrom('none', 'pure', 'effects'),
     },
     { requiredKeys: ['plan', 'steps'] },
   );

@@ -9,7 +9,7 @@ import { type ParsedPlan, parsePlan } from './parse.ts';
 import { checkReferences } from './references.ts';
 import { read, type StepTemplates } from './templates.ts';
 import { checkTypes } from './types.ts';
-import { divideIntoUnits } from './units.ts';
+import { divideIntoUnits, fusionOf } from './units.ts';
 
 export type CompileResult = { ok: true; compiled: CompiledPlan } | { ok: false; faults: FaultDetail[] };
 
@@ -27,7 +27,7 @@ export function compilePlan({ plan, document, locate }: ParsedPlan, environment:
   if (faults.faults.length > 0 || order === null) return { ok: false, faults: faults.faults };
 
   const loaded = assemble(plan, document, templates, output);
-  const shape = shapeOf(plan, loaded.steps, graph, unitsOf(plan, templates, graph, order, environment));
+  const shape = shapeOf(plan, loaded.steps, graph, unitsOf(plan, loaded.steps, graph, order, environment));
   const bytes = Buffer.byteLength(JSON.stringify(shape));
   if (bytes > planLimits.shapeBytes) {
     faults.add('/steps', `the steps need each other in too many ways: the plan's shape has ${bytes} bytes, ${planLimits.shapeBytes} are allowed`, {
@@ -44,13 +44,13 @@ export function compilePlanText(text: string, environment: PlanEnvironment, form
   return parsed.ok ? compilePlan(parsed.parsed, environment) : parsed;
 }
 
-function unitsOf(plan: Plan, templates: StepTemplates[], graph: PlanGraph, order: number[], environment: PlanEnvironment): number[][] {
-  const pureTools = new Set(environment.tools.filter((tool) => tool.effect === 'pure').map((tool) => tool.name));
-  const steps = templates.map(({ kind, forEach, definition }) => ({
-    kind,
-    fusable: forEach === null && (kind === 'transform' || ('tool' in definition && pureTools.has(definition.tool))),
-  }));
-  return divideIntoUnits(steps, graph, order, (plan.fuse ?? 'pure') === 'pure');
+function unitsOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, order: number[], environment: PlanEnvironment): number[][] {
+  const effects = new Map(environment.tools.map((tool) => [tool.name, tool.effect]));
+  const fusable = steps.map(({ kind, forEach, definition, timeoutMs }) => {
+    const toolEffect = 'tool' in definition ? (effects.get(definition.tool) ?? null) : null;
+    return { kind, fusable: fusionOf(plan.fuse ?? 'pure', { kind, toolEffect, manifold: forEach !== null, timeoutMs }) };
+  });
+  return divideIntoUnits(fusable, graph, order);
 }
 
 function shapeOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, units: number[][]): PlanShape {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PlanGraph } from './graph.ts';
-import { divideIntoUnits, type FusableStep } from './units.ts';
+import { divideIntoUnits, type FusableStep, fusionOf, longestFusedMs } from './units.ts';
 
 /** `needs[i]` lists who step i needs; steps are given in an order in which needs come first. */
 function divide(needs: number[][], fusable: boolean[] = needs.map(() => true), gates: (number | undefined)[] = needs.map(() => undefined)): number[][] {
@@ -11,7 +11,6 @@ function divide(needs: number[][], fusable: boolean[] = needs.map(() => true), g
     steps,
     graph,
     needs.map((_, number) => number),
-    true,
   );
 }
 
@@ -63,5 +62,27 @@ describe('units', () => {
         }
       }),
     );
+  });
+});
+
+describe('what may be a member of a chain', () => {
+  const candidate = { kind: 'tool' as const, toolEffect: null, manifold: false, timeoutMs: 60_000 };
+  const fuses = (more: Partial<Parameters<typeof fusionOf>[1]>): string =>
+    (['none', 'pure', 'effects'] as const).filter((fuse) => fusionOf(fuse, { ...candidate, ...more })).join(' ');
+
+  it.each([
+    { what: 'a transform', more: { kind: 'transform' as const }, by: 'pure effects' },
+    { what: 'a pure tool', more: { toolEffect: 'pure' as const }, by: 'pure effects' },
+    { what: 'an idempotent tool', more: { toolEffect: 'idempotent' as const }, by: 'effects' },
+    { what: 'a model call', more: { kind: 'llm' as const }, by: 'effects' },
+    { what: 'an artifact', more: { kind: 'artifact' as const }, by: 'effects' },
+    { what: 'an effectful tool', more: { toolEffect: 'effectful' as const }, by: '' },
+    { what: 'a tool that is not installed', more: {}, by: '' },
+    { what: 'a wait', more: { kind: 'wait' as const }, by: '' },
+    { what: 'an approval', more: { kind: 'approval' as const }, by: '' },
+    { what: 'items', more: { kind: 'transform' as const, manifold: true }, by: '' },
+    { what: 'a model call that may take long', more: { kind: 'llm' as const, timeoutMs: longestFusedMs + 1 }, by: '' },
+  ])('$what: $by', ({ more, by }) => {
+    expect(fuses(more)).toBe(by);
   });
 });

@@ -6,16 +6,38 @@ const longestChain = 200;
 
 export interface FusableStep {
   kind: StepKind;
-  /** A transform, or a tool declared pure; neither with forEach. */
+  /** What it may share an activity with: see `fusionOf`. */
   fusable: boolean;
 }
 
+export type Fuse = 'none' | 'pure' | 'effects';
+
+/** A longer attempt would keep its chain's worker for itself, and the chain's next steps from being seen: it has an activity of its own, ms. */
+export const longestFusedMs = 60_000;
+
+/** What decides whether a step may be a member of a chain. */
+export interface FusionCandidate {
+  kind: StepKind;
+  /** Of its tool; null: it has none, or one that is not installed. */
+  toolEffect: 'pure' | 'idempotent' | 'effectful' | null;
+  /** It is worked on item by item. */
+  manifold: boolean;
+  timeoutMs: number;
+}
+
+/** `pure`: what changes nothing outside. `effects`: also what may be asked again under its key, when it is short. */
+export function fusionOf(fuse: Fuse, { kind, toolEffect, manifold, timeoutMs }: FusionCandidate): boolean {
+  if (manifold || fuse === 'none') return false;
+  if (kind === 'transform' || toolEffect === 'pure') return true;
+  if (fuse !== 'effects' || timeoutMs > longestFusedMs) return false;
+  return kind === 'llm' || kind === 'artifact' || toolEffect === 'idempotent';
+}
+
 /**
- * Partition of the steps into units. A chain grows by a pure step that needs nothing outside the chain, as long as nobody else has to wait
+ * Partition of the steps into units. A chain grows by a fusable step that needs nothing outside the chain, as long as nobody else has to wait
  * longer for it: whoever needs a step of the chain must be in it or need the new step, too.
  */
-export function divideIntoUnits(steps: FusableStep[], graph: PlanGraph, order: number[], fuse: boolean): number[][] {
-  if (!fuse) return order.map((number) => [number]);
+export function divideIntoUnits(steps: FusableStep[], graph: PlanGraph, order: number[]): number[][] {
   const dependants = dependantsOf(graph);
   const taken = new Set<number>();
   const units: number[][] = [];

@@ -1,5 +1,5 @@
 import type { PlanShape, StepKind, StepShape } from '#schemas/shape.ts';
-import { divideIntoUnits } from '#core/plan/units.ts';
+import { divideIntoUnits, fusionOf } from '#core/plan/units.ts';
 import type { Outcome } from '#core/engine/outcome.ts';
 import { waits } from '#core/engine/waiting-items.ts';
 import { Random } from './random.ts';
@@ -51,9 +51,13 @@ export function randomPlan(seed: number): SimulatedPlan {
   const steps = chosen.map((kind): SimulatedStep => randomStep(random, kind, failing));
   const gates = chooseGates(random, chosen, steps, needs);
   const whenMentions = needs.map((own, step) => new Set(steps[step]?.when === false || random.chance(0.3) ? [...own].filter(() => random.chance(0.5)) : []));
-  const fusable = chosen.map((kind, step) => ({ kind, fusable: kind === 'transform' && steps[step]?.items === null }));
+  const fuse = random.chance(0.2) ? 'none' : random.chance(0.5) ? 'pure' : 'effects';
+  const fusable = chosen.map((kind, step) => {
+    const manifold = steps[step]?.items !== null;
+    return { kind, fusable: fusionOf(fuse, { kind, toolEffect: kind === 'tool' ? 'idempotent' : null, manifold, timeoutMs: 1 }) };
+  });
   const order = needs.map((_, step) => step);
-  const units = divideIntoUnits(fusable, { needs, gates, whenMentions }, order, random.chance(0.8));
+  const units = divideIntoUnits(fusable, { needs, gates, whenMentions }, order);
   const shape: PlanShape = {
     steps: chosen.map((kind, step) => shapeOf(random, kind, step, { needs, gates, whenMentions }, steps[step] as SimulatedStep)),
     units,

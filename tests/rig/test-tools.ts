@@ -1,4 +1,5 @@
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { defineTool } from '#services/tools/define.ts';
@@ -49,6 +50,25 @@ export const testTools: Tool[] = [
     limits,
     execute: (input, { effectKey, signal }) => leaveTrace(input, effectKey, signal),
     reconcile: async ({ file }, { effectKey }) => ((await readFile(file, 'utf8')).includes(effectKey) ? { at: 0 } : null),
+  }),
+  defineTool({
+    name: 'test.unanswered',
+    version: 1,
+    description: 'Idempotent: counts its call, makes its effect unless it is there already, and answers only when it was.',
+    effect: 'idempotent',
+    input: z.object({ folder: z.string() }),
+    output: z.object({ applied: z.number() }),
+    limits,
+    execute: async ({ folder }, { effectKey, attempt, signal }) => {
+      const name = join(folder, effectKey.replaceAll('/', '.'));
+      await appendFile(`${name}.calls`, `${effectKey} ${attempt}\n`);
+      const first = await writeFile(`${name}.effect`, effectKey, { flag: 'wx' }).then(
+        () => true,
+        () => false,
+      );
+      if (first) await sleep(600_000, undefined, { signal });
+      return { applied: 1 };
+    },
   }),
   defineTool({
     name: 'test.hang',

@@ -1,0 +1,142 @@
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
+import { historiesOf } from '#tests/rig/replay.ts';
+import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
+
+let engine: TestEngine;
+beforeAll(async () => {
+  engine = await makeTestEngine();
+});
+afterAll(() => engine.close());
+
+const chain = (name: string, steps: string[]): string =>
+  `plan: ${name}\nfuse: effects\nsteps:\n${steps.map((step, index) => `  s${index}: { ${step}${index === 0 ? '' : `, needs: [s${index - 1}]`} }`).join('\n')}\n`;
+
+const linesOf = async (name: string): Promise<string[]> =>
+  (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
+
+/** Activities that Temporal was asked for. */
+async function activitiesOf(runId: string): Promise<number> {
+  let count = 0;
+  for await (const { history } of historiesOf(engine, [runId]))
+    count += (history.events ?? []).filter(({ activityTaskScheduledEventAttributes: scheduled }) => scheduled !== null && scheduled !== undefined).length;
+  return count;
+}
+
+describe('a chain of idempotent steps, model calls, artifacts and pure steps (fuse: effects)', () => {
+  it('is one activity, and each step has its row, events, audit entry and effect', async () => {
+    const file = join(engine.home, 'chain.txt');
+    const runId = await engine.start(
+      await engine.save(
+        chain('one-activity', [
+          `tool: test.repeat, with: { file: "${file}" }`,
+          `llm: { model: builtin/summary, prompt: "Summarise: kOS runs plans." }`,
+          `artifact: { name: note.txt, content: "\${steps.s1.output}" }`,
+          `transform: "\${steps.s2.output.name}"`,
+          `tool: test.repeat, with: { file: "${file}" }`,
+        ]),
+      ),
+    );
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', error: null });
+    expect((await engine.steps(runId)).map(({ path, status, attempt }) => `${path} ${status} ${attempt}`)).toEqual(
+      [0, 1, 2, 3, 4].map((index) => `s${index} succeeded 1`),
+    );
+    expect(await linesOf('chain.txt')).toEqual([`${runId}/s0 1`, `${runId}/s4 1`]);
+    const events = await engine.rig.system.sql<{ type: string; path: string }[]>`
+      select type, data->>'stepPath' as path from kos.events where run_id = ${runId} and type like 'step.%' order by at, id`;
+    expect(events.map(({ type }) => type).toSorted()).toEqual([...Array<string>(5).fill('step.started'), ...Array<string>(5).fill('step.succeeded')]);
+    const audited = (await engine.audit(runId)).map(({ action }) => action);
+    expect(audited.filter((action) => action === 'step.succeeded')).toHaveLength(5);
+    expect(audited.filter((action) => action === 'effect.intended')).toHaveLength(3);
+    const effects = await engine.rig.system.sql<{ status: string }[]>`select status from kos.effects where run_id = ${runId}`;
+    expect(effects.map(({ status }) => status)).toEqual(['happened', 'happened', 'happened']);
+    expect(await activitiesOf(runId)).toBe(1);
+  });
+
+  it('goes on behind its last checkpoint after a failed attempt, and spends only that step’s attempts', async () => {
+    const file = join(engine.home, 'retried.txt');
+    const retry = 'retry: { maxAttempts: 3, initialDelayMs: 20 }';
+    const run = await engine.run(
+      chain('retried', [
+        `tool: test.repeat, with: { file: "${file}" }`,
+        `tool: test.fail, with: { times: 2 }, ${retry}`,
+        `tool: test.repeat, with: { file: "${file}" }`,
+      ]),
+    );
+    expect(run.status).toBe('succeeded');
+    expect((await engine.steps(run.id)).map(({ path, attempt }) => `${path} ${attempt}`)).toEqual(['s0 1', 's1 3', 's2 1']);
+    expect(await linesOf('retried.txt')).toEqual([`${run.id}/s0 1`, `${run.id}/s2 1`]);
+  });
+
+  it('holds each step to its own time-out', async () => {
+    const run = await engine.run(
+      chain('timed', [`tool: test.rest, with: { waitMs: 10 }`, `tool: test.rest, with: { waitMs: 60000 }, timeoutMs: 100, retry: { maxAttempts: 1 }`]),
+    );
+    expect(run).toMatchObject({ status: 'failed', error: { code: 'step_timeout', stepPath: 's1' } });
+  });
+
+  it('begins nothing more once the run is paused, and goes on from there', async () => {
+    const file = join(engine.home, 'paused.txt');
+    const step = `tool: test.repeat, with: { file: "${file}", waitMs: 700 }`;
+    const runId = await engine.start(await engine.save(chain('paused', [step, step, step])));
+    await expect.poll(() => linesOf('paused.txt'), { timeout: 20_000, interval: 10 }).toHaveLength(1);
+    await engine.act(runId, (transaction, change) => pauseRun(transaction, { ...change, reason: null }));
+    await engine.untilStep(runId, 's0', 'succeeded');
+    await sleep(1_000);
+    expect(await linesOf('paused.txt')).toHaveLength(1);
+    await engine.act(runId, (transaction, change) => resumeRun(transaction, { ...change, reason: null }));
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect(await linesOf('paused.txt')).toHaveLength(3);
+  });
+
+  it('ends what it is at when the run is cancelled', async () => {
+    const file = join(engine.home, 'cancelled.txt');
+    const step = `tool: test.repeat, with: { file: "${file}", waitMs: 50000 }`;
+    const runId = await engine.start(await engine.save(chain('cancelled', [`tool: test.rest, with: { waitMs: 1 }`, step, step])));
+    await expect.poll(() => linesOf('cancelled.txt'), { timeout: 20_000, interval: 10 }).toHaveLength(1);
+    await engine.cancel(runId, 'enough');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'cancelled' });
+    expect(await linesOf('cancelled.txt')).toHaveLength(1);
+  });
+
+  it('gives its worker back after 5 s: the rest is another activity', async () => {
+    const runId = await engine.start(await engine.save(chain('long', Array<string>(6).fill('tool: test.rest, with: { waitMs: 1500 }'))));
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect(await activitiesOf(runId)).toBe(2);
+  });
+});
+
+describe('200 workers’ deaths (SIGKILL) after an effect and before its answer is known, in chains', () => {
+  const runs = 20;
+  const steps = 10;
+
+  it('leave one effect each, asked for twice under the same key in the same attempt, none doubled', { timeout: 600_000 }, async () => {
+    await engine.stopWorker();
+    const folder = join(engine.home, 'unanswered');
+    await mkdir(folder);
+    const plan = await engine.save(chain('killed', Array<string>(steps).fill(`tool: test.unanswered, with: { folder: "${folder}" }`)));
+    const ids: string[] = [];
+    for (let run = 0; run < runs; run += 1) ids.push(await engine.start(plan));
+    const effects = async (): Promise<number> => (await readdir(folder)).filter((name) => name.endsWith('.effect')).length;
+    for (let life = 1; life <= steps; life += 1) {
+      const worker = await engine.startWorkerProcess();
+      // Each run is in the midst of its next effect: it has happened, and its answer never comes.
+      await expect.poll(effects, { timeout: 60_000, interval: 50 }).toBe(life * runs);
+      await worker.kill();
+    }
+    await engine.startWorkerProcess();
+    for (const runId of ids) expect(await engine.ended(runId, 120_000)).toMatchObject({ status: 'succeeded', error: null });
+    for (const runId of ids) {
+      const rows = await engine.rig.system.sql<{ key: string; status: string; calls: number }[]>`
+        select key, status, calls from kos.effects where run_id = ${runId} order by key`;
+      expect(rows).toEqual(Array.from({ length: steps }, (_, step) => ({ key: `${runId}/s${step}`, status: 'happened', calls: 2 })));
+      for (let step = 0; step < steps; step += 1)
+        expect(await linesOf(join('unanswered', `${runId}.s${step}.calls`))).toEqual([`${runId}/s${step} 1`, `${runId}/s${step} 1`]);
+    }
+    expect(await effects()).toBe(runs * steps);
+    expect(await engine.rig.system.sql`select path from kos.steps where attempt > 1 and run_id in ${engine.rig.system.sql(ids)}`).toHaveLength(0);
+  });
+});
