@@ -84,6 +84,9 @@ async function decideMs({ driver, stack }: BenchContext, runId: string): Promise
     responsible: principalId,
     roles,
     permissions: permissionsOfRoles(roles),
+    via: 'owner_key',
+    scopes: null,
+    installationRole: null,
   };
   const [open] = await driver.query<{ id: string; digest: string }>(
     (sql) => sql`select id, arguments_digest as digest from kos.approvals where run_id = ${runId} and status = 'open'`,
