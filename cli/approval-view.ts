@@ -18,7 +18,7 @@ export function summarizeApproval(approval: Approval, now: number): string {
   const fields = describeFields([
     ['approval', approval.id],
     ['run', approval.runId],
-    ['step', approval.stepPath],
+    ['step', approval.path],
     ['for', approval.arguments.map((argument) => `${visibleLine(argument.stepPath)} (${visibleLine(argument.tool ?? argument.kind)})`).join(', ')],
     ['status', approval.status],
     ['decided', describeDecisions(approval, now)],

@@ -143,7 +143,7 @@ describe('lists', () => {
         },
       }),
     });
-    expect(server.received[0]?.query.toString()).toBe('limit=1&plan=triage&status=failed&status=waiting&label=team%3Da');
+    expect(server.received[0]?.query.toString()).toBe('limit=1&plan=triage&status=failed&status=waiting&label=team%3Da&parent=none');
     expect(stdout).toContain(runId);
     expect(stdout).toContain('went \\u{1b}[31mred ⏎ and on');
     expect(stdout.trimEnd().split('\n')).toHaveLength(2);

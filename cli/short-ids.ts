@@ -25,7 +25,8 @@ const words: Record<Kind, { name: string; list: string }> = {
 
 type ListPage = (query: { limit: number; cursor?: string | undefined }) => Promise<Page<{ id: string }>>;
 
-export const resolveRunId = (client: Client, given: string): Promise<string> => resolveId('run', given, (query) => client.runs.list(query));
+export const resolveRunId = (client: Client, given: string): Promise<string> =>
+  resolveId('run', given, (query) => client.runs.list(given === 'last' ? { ...query, parent: 'none' } : query));
 
 export const resolveApprovalId = (client: Client, given: string): Promise<string> => resolveId('approval', given, (query) => client.approvals.list(query));
 

@@ -23,6 +23,8 @@ export const approvalSchema = z.object({
   id: z.string(),
   runId: z.string(),
   stepPath: z.string(),
+  /** The same from the outermost run on, through the steps that called this one: `each[3]/ask`. */
+  path: z.string(),
   status: z.enum(approvalStatuses),
   message: z.string().nullable(),
   arguments: z.array(approvalArgumentSchema),

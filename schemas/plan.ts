@@ -13,6 +13,8 @@ export const planLimits = {
   shapeBytes: 256_000,
   maxInFlight: 500,
   concurrency: 500,
+  /** Sub-plans below one another. */
+  depth: 8,
   /** One week, in milliseconds: a longer attempt, wait between attempts or run is a mistake in the unit. */
   longestMs: 604_800_000,
   /** 366 days, in milliseconds: the longest timer or approval. */
@@ -138,6 +140,16 @@ export const approvalStepSchema = z.strictObject({
   ...waitingStep,
 });
 
+/** `name` (the newest version when the run is accepted), or `name@version`. */
+export const planReferencePattern = /^[a-z][a-z0-9-]{0,63}(@[1-9][0-9]{0,8})?$/;
+
+export const planCallStepSchema = z.strictObject({
+  plan: z.string().regex(planReferencePattern, 'must be a plan name or name@version').describe('The plan that is run: NAME, or NAME@VERSION.'),
+  with: z.record(z.string(), jsonSchema).optional().describe("The other run's input; may hold expressions."),
+  retry: retrySchema.optional().describe('How often another run is started when one fails; once when it is not said.'),
+  ...waitingStep,
+});
+
 export const stepSchemas = {
   transform: transformStepSchema,
   llm: llmStepSchema,
@@ -146,6 +158,7 @@ export const stepSchemas = {
   wait: waitStepSchema,
   approval: approvalStepSchema,
   signal: signalStepSchema,
+  plan: planCallStepSchema,
 } as const;
 
 export const planStepSchema = z.union([
@@ -156,6 +169,7 @@ export const planStepSchema = z.union([
   waitStepSchema,
   approvalStepSchema,
   signalStepSchema,
+  planCallStepSchema,
 ]);
 
 export const planNameSchema = z

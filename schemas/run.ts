@@ -11,7 +11,7 @@ export type FinalRunStatus = (typeof finalRunStatuses)[number];
 export const isFinalRunStatus = (status: string): status is FinalRunStatus => (finalRunStatuses as readonly string[]).includes(status);
 
 export const waitingForSchema = z.object({
-  kind: z.enum(['engine', 'worker', 'timer', 'approval', 'vote', 'signal', 'concurrency', 'budget', 'retry', 'paused']),
+  kind: z.enum(['engine', 'worker', 'timer', 'approval', 'vote', 'signal', 'run', 'concurrency', 'budget', 'retry', 'paused']),
   /** The id of what is waited for, where it has one. */
   ref: z.string().nullable(),
   /** ISO 8601 instant at which the wait ends by itself; null: never. */
@@ -52,7 +52,10 @@ export const runSchema = z.object({
   /** Integer micros of `currency`. */
   costMicros: z.int(),
   currency: z.string(),
+  /** The run whose step started this one. */
   parentRunId: idSchema('run').nullable(),
+  /** That step, by paths from the outermost run on: `each[3]/inner`. */
+  calledFrom: z.string().nullable(),
   pinned: z.boolean(),
   cancelRequestedAt: z.string().nullable(),
   /** 1 is served first, 5 last. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
  * What a workflow knows of a plan: structure and bounds, no data and no names. Steps are numbered by their position in the plan;
  * the plan document itself (expressions, inputs, names) is read by activities. At most 256 kB as JSON.
  */
-export const stepKindSchema = z.enum(['transform', 'llm', 'tool', 'artifact', 'wait', 'approval', 'signal']);
+export const stepKindSchema = z.enum(['transform', 'llm', 'tool', 'artifact', 'wait', 'approval', 'signal', 'plan']);
 export type StepKind = z.infer<typeof stepKindSchema>;
 
 export const stepShapeSchema = z.object({

@@ -4,6 +4,7 @@ import type { OutcomeError } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { closeRunRow, closeWhatIsOpen, firstFailure, type RunEnding } from '#services/runs/ledger/close-run.ts';
 import { assertClaim, type RunFacts, readHeader } from '#services/runs/ledger/header.ts';
+import { tellCaller } from '#services/runs/ledger/sub-runs.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
@@ -21,6 +22,7 @@ export interface RunWork {
 export function closeWithLastStep(dependencies: RunActivityDependencies, work: RunWork, closed: () => void): (sql: TransactionSql) => Promise<void> {
   return async (sql) => {
     await closeRunRow(sql, work.claim, await endingByOutput(dependencies, sql, work));
+    if (work.facts.parentRunId !== null) await tellCaller(sql, work.claim);
     closed();
   };
 }
@@ -31,6 +33,7 @@ export async function closeRun(dependencies: RunActivityDependencies, work: RunW
     const end = await endingOf(dependencies, sql, work, ending);
     if (end.status !== 'succeeded') await closeWhatIsOpen(sql, work.claim.workspaceId, work.claim.runId);
     await closeRunRow(sql, work.claim, end);
+    if (work.facts.parentRunId !== null) await tellCaller(sql, work.claim);
   });
 }
 

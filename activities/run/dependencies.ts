@@ -1,3 +1,4 @@
+import type { InputResult } from '#core/plan/validate-input.ts';
 import type { Scope } from '#core/expression/scope.ts';
 import type { Template } from '#core/expression/template.ts';
 import type { Json } from '#schemas/json.ts';
@@ -13,6 +14,8 @@ export interface ExpressionEvaluator {
   evaluate(template: Template, scope: Scope): Promise<Json>;
   /** Renders a Jinja prompt over its variables. */
   renderPrompt(template: string, variables: Record<string, Json>): Promise<string>;
+  /** Fills in a schema's defaults and holds an input against it. */
+  validateInput(schema: Json | null, input: Json | undefined): Promise<InputResult>;
 }
 
 /** A sign of life of a long activity, and what ends it early. */

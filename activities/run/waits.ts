@@ -34,6 +34,7 @@ import { asObject, resolveInput } from './resolve-input.ts';
 import type { EndedAtOnce, Opened, Opening } from './opening.ts';
 import { endSignal, openSignal } from './signal-wait.ts';
 import { placeOf } from './step-place.ts';
+import { endSubRun, openSubRun } from './sub-run.ts';
 
 /** A step that waits, or one item of it. */
 export interface WaitPlace {
@@ -91,6 +92,7 @@ async function open(opening: Opening, gated: CompiledStep[]): Promise<Opened | E
   const { definition } = opening.compiled;
   if ('approval' in definition) return await openApproval(opening, gated);
   if ('signal' in definition) return await openSignal(opening, definition.signal);
+  if ('plan' in definition) return await openSubRun(opening, definition.plan);
   return await openTimer(opening);
 }
 
@@ -178,6 +180,8 @@ export async function settleWait(dependencies: RunActivityDependencies, work: Ru
         return await endTimer(sql, work, step, waitId, wait.expiresAt);
       case 'signal':
         return await endSignal(sql, work, compiled, step, waitId);
+      case 'run':
+        return await endSubRun(sql, work, compiled, step, waitId);
       case 'approval':
         if (wait.status === 'open') await expireApproval(sql, claim, waitId, step.path);
         return await endApproval(sql, work, compiled, step);

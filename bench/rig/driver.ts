@@ -6,7 +6,7 @@ import type { PlanShape } from '#schemas/shape.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
-import { checkPlan, savePlan } from '#services/plans/save.ts';
+import { assertValid, savePlan } from '#services/plans/save.ts';
 import { acceptRun } from '#services/runs/accept.ts';
 import { readRun } from '#services/runs/read.ts';
 import { builtinTools, createToolRegistry, describeTool } from '#services/tools/registry.ts';
@@ -51,9 +51,9 @@ export function makeDriver(stack: Stack) {
     query: <Row extends object>(ask: (sql: TransactionSql) => PromiseLike<readonly Row[]>): Promise<readonly Row[]> =>
       database.inWorkspace(workspaceId, async ({ sql }) => await ask(sql)),
     /** Compiled and checked, not saved. */
-    check: (source: string): void => void checkPlan(compile, source, 'yaml'),
+    check: (source: string): void => void assertValid(compile(source, 'yaml')),
     async save(source: string): Promise<string> {
-      const plan = checkPlan(compile, source, 'yaml');
+      const plan = assertValid(compile(source, 'yaml'));
       await database.inWorkspace(workspaceId, (transaction) => savePlan(transaction, { workspaceId, actor: principalId, source, plan }));
       shapes.set(plan.name, plan.shape);
       return plan.name;

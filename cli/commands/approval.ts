@@ -60,7 +60,7 @@ async function list(invocation: Invocation, options: ListOptions & { all?: boole
       item.id,
       { text: item.status, paint: paintOfStatus(item.status, output.dataColours) },
       item.runId,
-      item.stepPath,
+      item.path,
       item.from,
       describeInstant(item.createdAt, now),
       item.expiresAt === null ? 'never' : describeInstant(item.expiresAt, now),

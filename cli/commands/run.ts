@@ -19,6 +19,8 @@ export function defineRun(run: Command, invocation: Invocation): void {
   addListOptions(run.command('list').summary('runs, the newest first'))
     .option('--status <status>', `${runStatuses.join(', ')} (repeat for several)`, collectStatus)
     .option('--plan <name>', 'of this plan')
+    .option('--parent <run>', 'those that the steps of this run have started')
+    .option('--all', 'those too that steps of other runs have started')
     .option('--label <name=value>', 'with this label (repeat for several)', collect)
     .action(async (options: ListRunsOptions) => {
       await listRuns(invocation, options);
@@ -139,15 +141,18 @@ interface ListRunsOptions extends ListOptions {
   status?: string[];
   plan?: string;
   label?: string[];
+  parent?: string;
+  all?: boolean;
 }
 
 async function listRuns(invocation: Invocation, options: ListRunsOptions): Promise<void> {
   const { client, output } = invocation;
-  const { status, label, ...query } = options;
+  const { status, label, parent, all, ...query } = options;
+  const below = parent === undefined ? (all === true ? undefined : 'none') : await resolveRunId(client, parent);
   const now = Date.now();
   const labels = Object.entries(readPairs(label ?? [], '--label')).map(([name, value]) => `${name}=${value}`);
   const filtered = status !== undefined || label !== undefined || options.plan !== undefined;
-  showPage(invocation, await client.runs.list({ ...query, status, label: labels }), {
+  showPage(invocation, await client.runs.list({ ...query, status, label: labels, parent: below }), {
     headings: ['ID', 'PLAN', 'STATUS', 'STARTED', 'TOOK', 'DETAIL'],
     row: (item) => [
       item.id,

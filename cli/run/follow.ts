@@ -127,7 +127,8 @@ async function outcomeOfState(invocation: Invocation, following: Following): Pro
     following.tree.status = run.status;
     following.tree.waitingFor = run.waitingFor;
     if (isFinalRunStatus(run.status)) return { kind: 'ended', run };
-    return run.waitingFor?.kind === 'approval' ? await meetPeople(invocation, following) : null;
+    // Of approvals in sub-runs no event of this run tells.
+    return run.waitingFor?.kind === 'approval' || following.tree.hasSubRuns ? await meetPeople(invocation, following) : null;
   } catch (error) {
     if (error instanceof KosError && error.status >= 500) return null;
     throw error;

@@ -9,7 +9,8 @@ import { readTree } from './follow.ts';
 import { renderSteps } from './tree-view.ts';
 
 /** `run get`: the run's facts, then its steps. */
-export async function showRun({ client, output }: Invocation, run: Run): Promise<void> {
+export async function showRun(invocation: Invocation, run: Run): Promise<void> {
+  const { client, output } = invocation;
   if (output.json) {
     output.document(run);
     return;
@@ -20,7 +21,25 @@ export async function showRun({ client, output }: Invocation, run: Run): Promise
   output.data(describeFields(fieldsOfRun(run, now, paintOfStatus(run.status, colours))));
   output.data('');
   output.data(renderSteps(tree, { colours, columns: output.terminal.data ? process.stdout.columns : 200, rows: null, now }));
+  if (tree.hasSubRuns) await showSubRuns(invocation, run);
   if (run.output !== null) output.say(colours.dim(`\nIts result: kai run result ${run.id}`));
+}
+
+const subRunsShown = 20;
+
+/** The runs that its steps have started, the newest first. */
+async function showSubRuns({ client, output }: Invocation, run: Run): Promise<void> {
+  const { items, nextCursor } = await client.runs.list({ parent: run.id, limit: subRunsShown });
+  if (items.length === 0) return;
+  const colours = output.dataColours;
+  output.data('');
+  for (const { id, calledFrom, plan, status, waitingFor, error } of items) {
+    const detail = error?.message ?? waitingFor?.text ?? '';
+    output.data(
+      `  ${visibleLine(calledFrom ?? '')}  ${id}  ${plan.name}@${plan.version}  ${paintOfStatus(status, colours)(status)}  ${visibleLine(detail)}`.trimEnd(),
+    );
+  }
+  if (nextCursor !== null) output.say(colours.dim(`More of them: kai run list --parent ${run.id}`));
 }
 
 function fieldsOfRun(run: Run, now: number, paint: (text: string) => string): (readonly [string, string | null])[] {
@@ -49,7 +68,7 @@ function fieldsOfRun(run: Run, now: number, paint: (text: string) => string): (r
     ['created', describeInstant(run.createdAt, now)],
     [run.finishedAt === null ? 'runs for' : 'took', run.startedAt === null ? null : describeDuration(end - Date.parse(run.startedAt))],
     ['cost', describeCost(run.costMicros, run.currency)],
-    ['parent', run.parentRunId],
+    ['called from', run.parentRunId === null ? null : `${run.calledFrom ?? ''} (${run.parentRunId})`],
     ['cancel asked', run.cancelRequestedAt === null || run.finishedAt !== null ? null : describeInstant(run.cancelRequestedAt, now)],
     ['pinned', run.pinned ? 'yes: it is never pruned' : null],
   ];

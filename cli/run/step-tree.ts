@@ -11,6 +11,8 @@ export interface StepTree {
   waitingFor: WaitingFor | null;
   /** In the plan's order; steps the plan does not name (of a newer kOS) come after. */
   steps: Map<string, StepLine>;
+  /** Steps of it run other plans, in runs of their own. */
+  hasSubRuns: boolean;
 }
 
 export interface StepLine {
@@ -24,6 +26,8 @@ export interface StepLine {
   text: string | null;
   /** A `forEach`, by its plan. */
   repeats: boolean;
+  /** Each try at it is a run. */
+  runsPlan: boolean;
   items: ItemCounts | null;
 }
 
@@ -41,18 +45,19 @@ export function createStepTree(plan: JsonObject, status: RunStatus): StepTree {
   const steps = new Map<string, StepLine>();
   for (const [path, definition] of Object.entries(plan['steps'] ?? {})) {
     if (typeof definition === 'object' && definition !== null && !Array.isArray(definition))
-      steps.set(path, newLine(path, kindOf(definition), 'forEach' in definition));
+      steps.set(path, newLine(path, kindOf(definition), { repeats: 'forEach' in definition, runsPlan: 'plan' in definition }));
   }
-  return { status, waitingFor: null, steps };
+  return { status, waitingFor: null, steps, hasSubRuns: [...steps.values()].some(({ runsPlan }) => runsPlan) };
 }
 
 function kindOf(definition: JsonObject): string {
   const tool = definition['tool'];
   if (typeof tool === 'string') return tool;
+  if (typeof definition['plan'] === 'string') return definition['plan'];
   return ['transform', 'llm', 'artifact', 'wait', 'approval', 'signal'].find((kind) => kind in definition) ?? 'step';
 }
 
-const newLine = (path: string, kind: string, repeats = false): StepLine => ({
+const newLine = (path: string, kind: string, is = { repeats: false, runsPlan: false }): StepLine => ({
   path,
   kind,
   status: 'pending',
@@ -60,7 +65,7 @@ const newLine = (path: string, kind: string, repeats = false): StepLine => ({
   startedAt: null,
   finishedAt: null,
   text: null,
-  repeats,
+  ...is,
   items: null,
 });
 
@@ -147,7 +152,7 @@ export function applyStep(tree: StepTree, step: Step): void {
   line.attempt = step.attempt;
   line.startedAt = step.startedAt;
   line.finishedAt = step.finishedAt;
-  line.text = step.error?.message ?? step.waitingFor?.text ?? null;
+  line.text = step.error?.message ?? step.waitingFor?.text ?? (line.runsPlan ? textOf(step.metadata['runId']) : null);
   applyItemTotal(tree, step);
 }
 

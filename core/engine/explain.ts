@@ -42,7 +42,7 @@ export interface RunFactsForExplain {
   pendingStart: { since: string; lastError: string | null } | null;
 }
 
-export type BlockKind = 'engine' | 'worker' | 'timer' | 'approval' | 'signal' | 'retry' | 'needs' | 'work' | 'items' | 'limit' | 'ending';
+export type BlockKind = 'engine' | 'worker' | 'timer' | 'approval' | 'signal' | 'run' | 'retry' | 'needs' | 'work' | 'items' | 'limit' | 'ending';
 
 /** Why something does not go on, since when, what ends that, and the command that helps (null: none is needed). */
 export interface Reason {
@@ -123,6 +123,8 @@ function explainWait(runId: string, row: Pick<StepFacts, 'startedAt'>, wait: Non
         unblocks: 'A decision by somebody who may take it.',
         command: `kai approval approve ${ref ?? ''}`,
       };
+    case 'run':
+      return { blockedBy: { kind: 'run', ref, text }, since, until, unblocks: 'That run ends.', command: `kai run why ${ref ?? ''}` };
     case 'signal':
       return {
         blockedBy: { kind: 'signal', ref, text },

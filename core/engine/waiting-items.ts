@@ -2,7 +2,7 @@ import type { StepKind } from '#schemas/shape.ts';
 import type { ItemsState, WaitingItem } from './items.ts';
 
 /** Steps of these kinds open a wait and do no work until it is over. */
-export const waits = (kind: StepKind): boolean => kind === 'approval' || kind === 'wait' || kind === 'signal';
+export const waits = (kind: StepKind): boolean => kind === 'approval' || kind === 'wait' || kind === 'signal' || kind === 'plan';
 
 /** Takes up to `limit` waiting items that are due or decided, to be looked at now. */
 export function takeDueItems(

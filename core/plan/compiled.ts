@@ -2,6 +2,7 @@ import type { Template } from '#core/expression/template.ts';
 import type { PlanStep } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { PlanShape, StepKind } from '#schemas/shape.ts';
+import type { CalledPlans } from './called-plans.ts';
 
 /** What the compiler must know of a tool. */
 export interface ToolDescriptor {
@@ -18,6 +19,8 @@ export interface PlanEnvironment {
   tools: ToolDescriptor[];
   /** Names that resolve to a model, aliases included. */
   models: string[];
+  /** Plans that its steps run, and those that these run, by their reference; absent where there is no place to look them up. */
+  plans?: CalledPlans;
 }
 
 export interface RetryPolicy {
@@ -37,7 +40,7 @@ export interface CompiledStep {
   forEach: Template | null;
   /**
    * What the step works on, by kind. transform: the value itself. llm: `{ model, with }`. tool: its `with`. artifact: `{ name, content, mediaType? }`.
-   * wait: `{ forMs }` or `{ until }`. approval: `{ message? }`. signal: `{ name }`.
+   * wait: `{ forMs }` or `{ until }`. approval: `{ message? }`. signal: `{ name }`. plan: the other run's input.
    */
   input: Template;
   /** Ids of the steps each part mentions: what must be loaded before it is evaluated. */

@@ -89,7 +89,8 @@ function assembleStep(plan: Plan, templates: StepTemplates, number: number, gate
     forEach,
     input,
     reads: { when: [...(when?.steps ?? [])], forEach: [...(forEach?.steps ?? [])], input: [...input.steps] },
-    retry: retryOf(plan.defaults?.retry, own.retry),
+    // The steps of the other run have been tried as often as its own plan says: a whole run is not, unless the step says so.
+    retry: retryOf('plan' in definition ? { maxAttempts: 1 } : plan.defaults?.retry, own.retry),
     timeoutMs: own.timeoutMs ?? plan.defaults?.timeoutMs ?? stepDefaults.timeoutMs,
     concurrency: own.concurrency ?? plan.defaults?.concurrency ?? stepDefaults.concurrency,
     tolerated: (definition.onError ?? plan.defaults?.onError ?? stepDefaults.onError) === 'continue',

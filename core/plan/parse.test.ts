@@ -115,11 +115,11 @@ describe('the form of a plan', () => {
     ['  one: { transform: 1, concurency: 2 }', 'unknown key "concurency"', 'did you mean "concurrency"?'],
     [
       '  one: { toool: x }',
-      'step "one" does not say what it does: it needs one of transform, llm, tool, artifact, wait, approval, signal',
+      'step "one" does not say what it does: it needs one of transform, llm, tool, artifact, wait, approval, signal, plan',
       'did you mean "tool"?',
     ],
     ['  one: { tool: x, llm: { model: fast, prompt: x } }', 'step "one" is both llm and tool; a step does one thing', undefined],
-    ['  one: 5', 'step "one" is a number; it must be an object with one of transform, llm, tool, artifact, wait, approval, signal', undefined],
+    ['  one: 5', 'step "one" is a number; it must be an object with one of transform, llm, tool, artifact, wait, approval, signal, plan', undefined],
     ['  One: { transform: 1 }', '"One": a step id starts with a lower-case letter and has only letters, digits and underscores', undefined],
     ['  one: { transform: 1, retry: { maxAtempts: 2 } }', 'unknown key "maxAtempts"', 'did you mean "maxAttempts"?'],
     ['  one: { transform: 1, retry: { maxAttempts: 0 } }', 'too small: expected number to be >=1', undefined],

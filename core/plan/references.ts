@@ -1,5 +1,6 @@
 import { checkPrompt } from '#core/prompt/check.ts';
-import { type Plan, signalNamePattern, type SignalStep } from '#schemas/plan.ts';
+import { type Plan, planLimits, signalNamePattern, type SignalStep } from '#schemas/plan.ts';
+import { type CalledPlans, faultOfCall } from './called-plans.ts';
 import type { PlanEnvironment } from './compiled.ts';
 import { didYouMean } from '#core/expression/closest-name.ts';
 import type { FaultList } from './fault-list.ts';
@@ -20,6 +21,7 @@ export function checkReferences(plan: Plan, steps: StepTemplates[], environment:
     }
     if ('llm' in definition) checkModelCall(step, definition.llm, models, faults);
     if ('wait' in definition) checkWait(step, faults);
+    if ('plan' in definition && environment.plans !== undefined) checkCall(plan.plan, step, definition.plan, environment.plans, faults);
     if ('signal' in definition) checkSignal(step, definition, faults);
     if ('approval' in definition && definition.approval.for === undefined && definition.approval.message === undefined) {
       faults.add(`/steps/${step.id}/approval`, 'an approval needs `for` or a `message`: otherwise nobody can tell what is to be decided');
@@ -62,6 +64,26 @@ const instantPattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
 
 export function isInstant(text: string): boolean {
   return instantPattern.test(text) && !Number.isNaN(Date.parse(text));
+}
+
+function checkCall(name: string, step: StepTemplates, reference: string, plans: CalledPlans, faults: FaultList): void {
+  const found = faultOfCall(name, reference, plans);
+  if (found === null) return;
+  const pointer = `/steps/${step.id}/plan`;
+  switch (found.fault) {
+    case 'unknown': {
+      const place = found.reference === reference ? '' : `, which "${reference}" runs`;
+      faults.add(pointer, `there is no plan "${found.reference}"${place}`, {
+        suggestion: 'save it first: kai plan save FILE; see what there is: kai plan list',
+      });
+      return;
+    }
+    case 'recursion':
+      faults.add(pointer, `plans would run each other without end: ${found.path.join(' → ')}`, { suggestion: 'let one of them be without that step' });
+      return;
+    case 'depth':
+      faults.add(pointer, `plans would run more than ${planLimits.depth} deep below one another: ${found.path.join(' → ')}`);
+  }
 }
 
 function checkSignal(step: StepTemplates, { signal }: SignalStep, faults: FaultList): void {

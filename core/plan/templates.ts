@@ -35,7 +35,7 @@ export function readStepTemplates(id: string, definition: PlanStep, faults: Faul
 function inputOf(step: PlanStep): { value: Json; pointer: string } {
   if ('transform' in step) return { value: step.transform, pointer: '/transform' };
   if ('llm' in step) return { value: { model: step.llm.model, with: step.llm.with ?? {} }, pointer: '/llm' };
-  if ('tool' in step) return { value: step.with ?? {}, pointer: '/with' };
+  if ('tool' in step || 'plan' in step) return { value: step.with ?? {}, pointer: '/with' };
   if ('artifact' in step) return { value: step.artifact as Json, pointer: '/artifact' };
   if ('wait' in step) return { value: step.wait, pointer: '/wait' };
   if ('signal' in step) return { value: { name: step.signal.name }, pointer: '/signal' };

@@ -13,7 +13,9 @@ import {
   typeFromSchema,
 } from '#core/expression/static-type.ts';
 import type { Template } from '#core/expression/template.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
 import type { Plan, SignalStep } from '#schemas/plan.ts';
+import type { CalledPlans } from './called-plans.ts';
 import type { PlanEnvironment, ToolDescriptor } from './compiled.ts';
 import { checkConformance } from './conformance.ts';
 import type { FaultList } from './fault-list.ts';
@@ -34,6 +36,7 @@ interface Checker {
   faults: FaultList;
   tools: Map<string, ToolDescriptor>;
   toolTypes: Map<string, StaticType>;
+  plans: CalledPlans;
   /** Grows while the steps are checked in order: a step sees the types of those before it. */
   stepTypes: Map<string, StaticType>;
   input: StaticType;
@@ -48,6 +51,7 @@ export function checkTypes(
     faults,
     tools: new Map(environment.tools.map((tool) => [tool.name, tool])),
     toolTypes: new Map(),
+    plans: environment.plans ?? new Map(),
     stepTypes: new Map(),
     input: plan.input === undefined ? objectOf({}) : typeFromSchema(plan.input),
   };
@@ -111,6 +115,7 @@ const formTypes: Record<string, Record<string, StaticType>> = {
   transform: {},
   approval: {},
   signal: { name: stringType },
+  plan: {},
 };
 
 function checkInput(step: StepTemplates, typed: TypedTemplate, checker: Checker): void {
@@ -119,6 +124,17 @@ function checkInput(step: StepTemplates, typed: TypedTemplate, checker: Checker)
     if (tool === undefined) return;
     for (const fault of checkConformance(step.input.root, tool.inputSchema, typed.typeOf)) {
       checker.faults.add(`${step.inputPointer}${fault.pointer}`, `${tool.name}: ${fault.message}`, { suggestion: fault.suggestion, part: fault.part });
+    }
+    return;
+  }
+  if ('plan' in step.definition) {
+    const called = checker.plans.get(step.definition.plan);
+    if (called === undefined) return;
+    for (const fault of checkConformance(step.input.root, withoutDefaulted(called.inputSchema), typed.typeOf)) {
+      checker.faults.add(`${step.inputPointer}${fault.pointer}`, `${step.definition.plan}: ${fault.message}`, {
+        suggestion: fault.suggestion,
+        part: fault.part,
+      });
     }
     return;
   }
@@ -137,7 +153,20 @@ function outputTypeOf(step: StepTemplates, typed: TypedTemplate, checker: Checke
   if ('tool' in definition) return toolOutputType(definition.tool, checker);
   if ('artifact' in definition) return artifactType;
   if ('signal' in definition) return signalType(definition);
+  if ('plan' in definition) return dyn;
   return 'approval' in definition ? approvalType : waitType;
+}
+
+/** What a plan takes from who runs it: a property with a default may be left out. */
+function withoutDefaulted(schema: Json): Json {
+  if (schema === null) return { type: 'object', properties: {}, additionalProperties: false };
+  if (typeof schema !== 'object' || Array.isArray(schema) || !Array.isArray(schema['required'])) return schema;
+  const properties = (schema['properties'] ?? {}) as JsonObject;
+  const hasDefault = (name: Json): boolean => {
+    const property = typeof name === 'string' ? properties[name] : undefined;
+    return typeof property === 'object' && property !== null && 'default' in property;
+  };
+  return { ...schema, required: schema['required'].filter((name) => !hasDefault(name)) };
 }
 
 /** Of a signal that may not have come, nothing is known. */

@@ -7,6 +7,7 @@ interface ApprovalRow {
   id: string;
   run_id: string;
   step_path: string;
+  path: string;
   status: Approval['status'];
   message: string | null;
   arguments: ApprovalArgument[];
@@ -22,13 +23,14 @@ interface ApprovalRow {
 }
 
 const columns = (sql: TransactionSql) => sql`
-  id, run_id, step_path, status, message, arguments, arguments_digest, "from", required, four_eyes, decisions, created_at, expires_at,
+  id, run_id, step_path, coalesce((select r.called_from || '/' from kos.runs r where r.id = approvals.run_id), '') || step_path as path, status, message, arguments, arguments_digest, "from", required, four_eyes, decisions, created_at, expires_at,
   coalesce(expires_at <= clock_timestamp(), false) as past_expiry`;
 
 const showApproval = (row: ApprovalRow): Approval => ({
   id: row.id,
   runId: row.run_id,
   stepPath: row.step_path,
+  path: row.path,
   // Expired is expired, whether or not the engine has recorded it yet.
   status: row.status === 'open' && row.past_expiry ? 'expired' : row.status,
   message: row.message,
@@ -66,7 +68,7 @@ export async function listApprovals({ sql }: Transaction, filter: ApprovalFilter
     with page as materialized (
       select ${columns(sql)} from kos.approvals
       where ${filter.status === null ? sql`true` : hasStatus(sql, filter.status)}
-        and ${filter.runId === null ? sql`true` : sql`run_id = ${filter.runId}`}
+        and ${filter.runId === null ? sql`true` : ofRunAndBelow(sql, filter.runId)}
         and ${before === null ? sql`true` : sql`(created_at, id) < (${before.createdAt}, ${before.id})`}
       order by created_at desc, id desc limit ${filter.limit + 1}
     ), sized as (
@@ -76,6 +78,10 @@ export async function listApprovals({ sql }: Transaction, filter: ApprovalFilter
     select page.*, sized.found from page join sized using (id) where sized.bytes_before < ${pageBytes} order by created_at desc, id desc`;
   return pageOf(rows, filter.limit, showApproval, (row) => newestFirstKey({ createdAt: row.created_at, id: row.id }), rows[0]?.found);
 }
+
+/** Of the run, and of those that its steps have started. */
+const ofRunAndBelow = (sql: TransactionSql, runId: string) => sql`
+  run_id in (with recursive below as (select ${runId}::text as id union all select r.id from kos.runs r join below on r.parent_run_id = below.id) select id from below)`;
 
 /** Says of a row what `showApproval` shows. */
 function hasStatus(sql: TransactionSql, status: Approval['status']) {

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { withLanguageServerLine } from '#core/plan/language-server.ts';
 import type { Database } from '#services/database/connect.ts';
 import type { PlanCompiler } from '#services/plans/compiler.ts';
+import { checkText } from '#services/plans/called-plans.ts';
 import { savePlan } from '#services/plans/save.ts';
 import type { Owner } from './owner.ts';
 
@@ -19,7 +20,7 @@ export async function saveExamples(
   const saved: string[] = [];
   for (const file of files) {
     const source = await readFile(join(places.folder, file), 'utf8');
-    const verdict = dependencies.compile(source, 'yaml');
+    const verdict = await checkText(dependencies.database, dependencies.compile, { workspaceId: owner.workspaceId, source, format: 'yaml' });
     if (!verdict.ok) {
       dependencies.log.error({ file, faults: verdict.faults }, 'an example is not a valid plan and was not saved');
       continue;

@@ -1,12 +1,11 @@
 import { KosError } from '#core/errors.ts';
 import { jsonParameter, type Transaction } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
-import type { CheckedPlan, PlanCompiler, PlanFormat } from './compiler.ts';
+import type { CheckedPlan, PlanVerdict } from './compiler.ts';
 import { type PlanVersion, readPlanVersion } from './read.ts';
 
 /** Throws KosError `plan_invalid` (422) with every fault, each with its line and column where there is a text. */
-export function checkPlan(compile: PlanCompiler, source: string, format: PlanFormat): CheckedPlan {
-  const verdict = compile(source, format);
+export function assertValid(verdict: PlanVerdict): CheckedPlan {
   if (verdict.ok) return verdict.plan;
   const count = verdict.faults.length;
   throw new KosError({

@@ -6,6 +6,7 @@ import type { Origin, StartRun } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { type Database, jsonParameter, type Transaction, type TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
+import { pinCalledPlans } from '#services/plans/called-plans.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 
 export interface AcceptDependencies {
@@ -25,7 +26,9 @@ export interface AcceptRequest {
   alsoInTransaction?: (transaction: Transaction, runId: string) => Promise<void>;
 }
 
-interface PlanRow {
+type InsertRequest = Pick<AcceptRequest, 'workspaceId' | 'actor' | 'responsible' | 'origin' | 'carried'> & { request: Pick<StartRun, 'labels'> };
+
+export interface PlanRow {
   name: string;
   version: number;
   digest: string;
@@ -41,14 +44,16 @@ export async function acceptRun(dependencies: AcceptDependencies, accept: Accept
   const plan = await dependencies.database.inWorkspace(accept.workspaceId, ({ sql }) => findPlan(sql, accept.request.plan));
   const input = await checkedInput(dependencies, plan, accept.request.input);
   const runId = newId('run');
+  const callsPlans = plan.shape.steps.some(({ kind }) => kind === 'plan');
   await dependencies.database.inWorkspace(accept.workspaceId, async (transaction) => {
-    await insertRun(transaction.sql, accept, plan, runId, input);
+    const planPins = callsPlans ? await pinCalledPlans(transaction.sql, plan) : null;
+    await insertRun(transaction.sql, accept, plan, { runId, input, planPins });
     await accept.alsoInTransaction?.(transaction, runId);
   });
   return { runId };
 }
 
-async function findPlan(sql: TransactionSql, reference: string): Promise<PlanRow> {
+export async function findPlan(sql: TransactionSql, reference: string): Promise<PlanRow> {
   const [name = '', version] = reference.split('@');
   const [row] = await sql<PlanRow[]>`
     select v.name, v.version, v.digest, v.document, v.shape from kos.plans p join kos.plan_versions v on v.workspace_id = p.workspace_id and v.name = p.name
@@ -62,7 +67,7 @@ async function findPlan(sql: TransactionSql, reference: string): Promise<PlanRow
   });
 }
 
-async function checkedInput(dependencies: AcceptDependencies, plan: PlanRow, given: JsonObject): Promise<JsonObject> {
+export async function checkedInput(dependencies: Pick<AcceptDependencies, 'validateInput'>, plan: PlanRow, given: JsonObject): Promise<JsonObject> {
   const result = await dependencies.validateInput(plan.document.input ?? null, given);
   if (result.ok) return result.input;
   const first = result.faults[0];
@@ -75,17 +80,44 @@ async function checkedInput(dependencies: AcceptDependencies, plan: PlanRow, giv
   });
 }
 
-async function insertRun(sql: TransactionSql, accept: AcceptRequest, plan: PlanRow, runId: string, input: JsonObject): Promise<void> {
+/** Where a run stands below the one whose step starts it. */
+export interface RunParent {
+  runId: string;
+  rootRunId: string;
+  calledFrom: string;
+  depth: number;
+  /** It ends when its parent must, at the latest. */
+  deadlineAt: Date | null;
+}
+
+export interface NewRun {
+  runId: string;
+  input: JsonObject;
+  planPins: Record<string, number> | null;
+  parent?: RunParent;
+}
+
+/** The run's row, event, audit entry and the order to start it. */
+export async function insertRun(sql: TransactionSql, accept: InsertRequest, plan: PlanRow, run: NewRun): Promise<void> {
   const { workspaceId, actor, responsible, origin, request } = accept;
+  const { runId, input, planPins, parent } = run;
   const labels = { ...(plan.document.labels as Record<string, string> | undefined), ...request.labels };
-  const deadline = plan.shape.timeoutMs === null ? sql`null::timestamptz` : sql`clock_timestamp() + make_interval(secs => ${plan.shape.timeoutMs / 1000})`;
+  const own = plan.shape.timeoutMs === null ? sql`null::timestamptz` : sql`clock_timestamp() + make_interval(secs => ${plan.shape.timeoutMs / 1000})`;
+  const deadline = sql`least(${own}, ${parent?.deadlineAt ?? null}::timestamptz)`;
   await sql`
-    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, deadline_at)
+    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, deadline_at,
+      plan_pins, parent_run_id, root_run_id, called_from, depth)
     values (${runId}, ${workspaceId}, ${plan.name}, ${plan.version}, ${plan.digest}, 'queued', ${jsonParameter(sql, input)}, ${sql.json(labels)}, ${actor}, ${responsible},
-      ${sql.json(origin)}, ${currentRules}, ${deadline})`;
+      ${sql.json(origin)}, ${currentRules}, ${deadline}, ${planPins === null ? null : sql.json(planPins)}, ${parent?.runId ?? null}, ${parent?.rootRunId ?? null},
+      ${parent?.calledFrom ?? null}, ${parent?.depth ?? 0})`;
   await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json({ resume: false, carried: accept.carried === true })})`;
   await referToArtifacts(sql, workspaceId, runId, input);
-  const data = { plan: plan.name, version: plan.version, digest: plan.digest };
+  const data = {
+    plan: plan.name,
+    version: plan.version,
+    digest: plan.digest,
+    ...(parent === undefined ? {} : { parentRunId: parent.runId, calledFrom: parent.calledFrom }),
+  };
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.accepted', data }]);
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.accept', subject: runId, data: { ...data, origin } }]);
 }

@@ -24,6 +24,7 @@ interface RunRow {
   cost_micros: number;
   currency: string;
   parent_run_id: string | null;
+  called_from: string | null;
   pinned: boolean;
   cancel_requested_at: Date | null;
   priority: number;
@@ -31,7 +32,7 @@ interface RunRow {
 
 const columns = (sql: TransactionSql) => sql`
   id, plan_name, plan_version, plan_digest, status, waiting_for, input, output, error, labels, started_by, responsible, origin, created_at, started_at,
-  finished_at, cost_micros, currency, parent_run_id, pinned, cancel_requested_at, priority`;
+  finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, priority`;
 
 const showRun = (row: RunRow): Run => ({
   id: row.id,
@@ -51,6 +52,7 @@ const showRun = (row: RunRow): Run => ({
   costMicros: row.cost_micros,
   currency: row.currency,
   parentRunId: row.parent_run_id,
+  calledFrom: row.called_from,
   pinned: row.pinned,
   cancelRequestedAt: row.cancel_requested_at?.toISOString() ?? null,
   priority: row.priority,
@@ -70,6 +72,8 @@ export interface RunFilter {
   /** Any of these; null: all. */
   statuses: RunStatus[] | null;
   plan: string | null;
+  /** Those that this run's steps have started, or (`none`) those that no step has; null: all. */
+  parent: string | null;
   /** All of these. */
   labels: Record<string, string>;
   cursor: string | null;
@@ -84,6 +88,7 @@ export async function listRuns({ sql }: Transaction, filter: RunFilter): Promise
       select ${columns(sql)} from kos.runs
       where ${filter.statuses === null ? sql`true` : sql`status in ${sql(filter.statuses)}`}
         and ${filter.plan === null ? sql`true` : sql`plan_name = ${filter.plan}`}
+        and ${filter.parent === null ? sql`true` : filter.parent === 'none' ? sql`parent_run_id is null` : sql`parent_run_id = ${filter.parent}`}
         and ${Object.keys(filter.labels).length === 0 ? sql`true` : sql`labels @> ${sql.json(filter.labels)}`}
         and ${before === null ? sql`true` : sql`(created_at, id) < (${before.createdAt}, ${before.id})`}
       order by created_at desc, id desc limit ${filter.limit + 1}

@@ -19,6 +19,8 @@ export interface SimulatedWait {
   early: boolean;
   /** How long it is open. */
   openMs: number;
+  /** Of a sub-plan: runs that fail before the one that ends as its decision says. */
+  failures: number;
 }
 
 export interface SimulatedStep extends SimulatedWait {
@@ -39,7 +41,7 @@ export interface SimulatedPlan {
   cancelAtMs: number | null;
 }
 
-const kinds: StepKind[] = ['transform', 'transform', 'transform', 'tool', 'tool', 'llm', 'wait', 'approval', 'signal'];
+const kinds: StepKind[] = ['transform', 'transform', 'transform', 'tool', 'tool', 'llm', 'wait', 'approval', 'signal', 'plan'];
 
 /** A plan that the compiler could have made, and what its steps will do. */
 export function randomPlan(seed: number): SimulatedPlan {
@@ -94,7 +96,8 @@ function randomStep(random: Random, kind: StepKind, failing: number): SimulatedS
     last: random.chance(failing) ? (kind === 'tool' && random.chance(0.2) ? 'uncertain' : 'bad') : 'good',
   });
   const fansOut = random.chance(0.2);
-  const size = random.chance(0.03) ? random.between(501, 1_300) : random.between(0, 12);
+  // Every decision of every item is simulated: enough of them for two windows and more.
+  const size = random.chance(0.03) ? random.between(501, waits(kind) ? 620 : 1_300) : random.between(0, 12);
   return {
     when: !random.chance(0.15),
     behaviour: behaviour(),
@@ -110,11 +113,12 @@ function randomStep(random: Random, kind: StepKind, failing: number): SimulatedS
 }
 
 function randomWait(random: Random, kind: StepKind, failing: number): SimulatedWait {
-  const answer = !random.chance(failing) ? 'approve' : kind !== 'signal' && random.chance(0.5) ? 'deny' : 'silence';
+  const answer = !random.chance(failing) ? 'approve' : kind !== 'signal' && (kind === 'plan' || random.chance(0.5)) ? 'deny' : 'silence';
   return {
     decision: { answer, afterMs: random.between(0, 3_000) },
     early: kind === 'signal' && answer === 'approve' && random.chance(0.3),
-    openMs: kind === 'wait' || answer === 'silence' ? random.between(0, 2_000) : 100_000,
+    openMs: kind === 'plan' ? Number.POSITIVE_INFINITY : kind === 'wait' || answer === 'silence' ? random.between(0, 2_000) : 100_000,
+    failures: kind === 'plan' && random.chance(0.2) ? random.between(1, 2) : 0,
   };
 }
 
@@ -167,7 +171,7 @@ function ownOutcome(shape: StepShape, simulated: SimulatedStep): Outcome {
 }
 
 const outcomeOfWait = (kind: StepKind, wait: SimulatedWait, onDenyContinue: boolean, failed: Outcome): Outcome =>
-  kind === 'wait' || wait.decision.answer === 'approve' || onDenyContinue ? 's' : failed;
+  kind === 'wait' || wait.decision.answer === 'approve' || (onDenyContinue && kind !== 'plan') ? 's' : failed;
 
 export const outcomeOfBehaviour = (behaviour: Behaviour, failed: Outcome): Outcome =>
   behaviour.last === 'good' ? 's' : behaviour.last === 'uncertain' ? 'u' : failed;

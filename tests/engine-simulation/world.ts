@@ -178,10 +178,13 @@ export class World {
       }
       const wait = this.waitOf(step, item);
       if (wait.early) return { outcome: this.end(trial, 's').outcome ?? 's' };
-      trial.wait = { id: item === undefined ? `wait-${step}` : `wait-${step}-${item}`, openedAtMs: nowMs, endsAtMs: nowMs + wait.openMs, decided: null };
+      this.complainUnless(trial.retryAtMs === null || trial.retryAtMs <= nowMs, 'another run was started before its time');
+      trial.retryAtMs = null;
+      const name = item === undefined ? `wait-${step}` : `wait-${step}-${item}`;
+      trial.wait = { id: trial.failures === 0 ? name : `${name}#${trial.failures}`, openedAtMs: nowMs, endsAtMs: nowMs + wait.openMs, decided: null };
     }
     this.saysWaiting = alone;
-    return { waitId: trial.wait.id, endsInMs: trial.wait.endsAtMs - nowMs };
+    return { waitId: trial.wait.id, endsInMs: leftOf(trial.wait, nowMs) };
   }
 
   settleWait(step: number, item: number | undefined, waitId: string, nowMs: number): WaitOpened {
@@ -189,11 +192,20 @@ export class World {
     const { wait } = trial;
     if (wait === null || wait.id !== waitId) throw new Error(`step ${step} has no wait ${waitId}`);
     if (trial.outcome !== null) return { outcome: trial.outcome };
-    if (wait.decided === null && wait.endsAtMs > nowMs) return { waitId, endsInMs: wait.endsAtMs - nowMs };
+    if (wait.decided === null && wait.endsAtMs > nowMs) return { waitId, endsInMs: leftOf(wait, nowMs) };
     this.saysWaiting = false;
     const shape = this.shape(step);
-    const good = shape.kind === 'wait' || wait.decided === 'approve' || this.simulated(step).onDenyContinue;
+    if (trial.failures < this.waitOf(step, item).failures) return this.failSubRun(trial, nowMs);
+    const good = shape.kind === 'wait' || wait.decided === 'approve' || (shape.kind !== 'plan' && this.simulated(step).onDenyContinue);
     return { outcome: this.end(trial, good ? 's' : shape.tolerated === true ? 't' : 'f').outcome ?? 's' };
+  }
+
+  private failSubRun(trial: Trial, nowMs: number): WaitOpened {
+    trial.failures += 1;
+    trial.wait = null;
+    const retryInMs = this.random.chance(0.3) ? 0 : this.random.between(1, 800);
+    trial.retryAtMs = nowMs + retryInMs;
+    return { retryInMs };
   }
 
   /** Somebody decides, if the wait is still open. */
@@ -332,10 +344,12 @@ export class World {
 const retryingOf = (items: readonly Trial[], nowMs: number): { item: number; inMs: number }[] =>
   items.flatMap(({ outcome, retryAtMs }, item) => (outcome === null && retryAtMs !== null ? [{ item, inMs: retryAtMs - nowMs }] : []));
 
-const waitingOf = (items: readonly Trial[], nowMs: number): { item: number; waitId: string; endsInMs: number }[] =>
+const waitingOf = (items: readonly Trial[], nowMs: number): { item: number; waitId: string; endsInMs: number | null }[] =>
   items.flatMap(({ outcome, wait }, item) =>
-    outcome === null && wait !== null ? [{ item, waitId: wait.id, endsInMs: wait.decided === null ? wait.endsAtMs - nowMs : 0 }] : [],
+    outcome === null && wait !== null ? [{ item, waitId: wait.id, endsInMs: wait.decided === null ? leftOf(wait, nowMs) : 0 }] : [],
   );
+
+const leftOf = (wait: WaitRow, nowMs: number): number | null => (wait.endsAtMs === Number.POSITIVE_INFINITY ? null : wait.endsAtMs - nowMs);
 
 const isUnstarted = ({ retryAtMs, wait }: Trial): boolean => retryAtMs === null && wait === null;
 

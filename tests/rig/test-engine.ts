@@ -16,7 +16,8 @@ import { reconcile, startReconciler } from '#services/duties/reconciler.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { newId } from '#services/ids.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
-import { checkPlan, savePlan } from '#services/plans/save.ts';
+import { checkText } from '#services/plans/called-plans.ts';
+import { assertValid, savePlan } from '#services/plans/save.ts';
 import { acceptRun } from '#services/runs/accept.ts';
 import type { Transaction } from '#services/database/connect.ts';
 import type { RunChange } from '#services/runs/actions/locked-run.ts';
@@ -108,7 +109,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   const reconciler = options.reconciler === false ? null : startReconciler(sending);
 
   const save = async (source: string): Promise<string> => {
-    const plan = checkPlan(compile, source, 'yaml');
+    const plan = assertValid(await checkText(rig.database, compile, { workspaceId, source, format: 'yaml' }));
     await rig.database.inWorkspace(workspaceId, (transaction) => savePlan(transaction, { workspaceId, actor: 'prn_test', source, plan }));
     return plan.name;
   };

@@ -12,7 +12,7 @@ export const waits = kos.table(
     workspaceId: workspaceId(),
     runId: text('run_id').notNull(),
     stepPath: text('step_path').notNull(),
-    kind: text('kind').$type<'timer' | 'approval' | 'signal'>().notNull(),
+    kind: text('kind').$type<'timer' | 'approval' | 'signal' | 'run'>().notNull(),
     /** Of a signal. */
     signalName: text('signal_name'),
     /** The run whose end is waited for. */
@@ -29,6 +29,7 @@ export const waits = kos.table(
   (table) => [
     index('waits_by_run').on(table.runId, table.stepPath),
     index('waits_open').on(table.expiresAt).where(sql`status = 'open'`),
+    index('waits_for_runs').on(table.childRunId).where(sql`status = 'open' and child_run_id is not null`),
     index('waits_for_signals').on(table.runId, table.signalName).where(sql`status = 'open' and signal_name is not null`),
   ],
 );

@@ -2,6 +2,7 @@ import type { OutcomeError } from '#schemas/run.ts';
 import type { Transaction } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { closeWhatIsOpen } from '../ledger/close-run.ts';
+import { tellCaller } from '../ledger/sub-runs.ts';
 import { lockRunFor, type RunChange } from './locked-run.ts';
 
 /**
@@ -18,6 +19,7 @@ export async function terminateRun({ sql }: Transaction, change: RunChange & { r
   await sql`update kos.runs set status = 'terminated', error = ${sql.json(error)}, waiting_for = null, finished_at = clock_timestamp() where id = ${runId}`;
   const order = { reason: reason ?? `terminated by ${actor}`, generation: run.generation, chain: run.claimedBy };
   await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'terminate', ${sql.json(order)})`;
+  await tellCaller(sql, { workspaceId, runId });
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.terminated', data: { by: actor, reason, error } }]);
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.terminate', subject: runId, data: { reason } }]);
 }

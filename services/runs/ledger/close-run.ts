@@ -4,6 +4,7 @@ import type { FinalRunStatus, OutcomeError } from '#schemas/run.ts';
 import { jsonParameter, type TransactionSql } from '#services/database/connect.ts';
 import { type AuditRecord, type EventRecord, recordAudit, recordedWithChange, recordEvents } from '#services/records/record.ts';
 import { Superseded } from './header.ts';
+import { cancelSubRuns, tellCaller } from './sub-runs.ts';
 
 export interface RunEnding {
   status: FinalRunStatus;
@@ -26,6 +27,7 @@ export async function closeRunRow(sql: TransactionSql, claim: Claim, ending: Run
 
 /** Event and audit entry of an end that the engine did not bring about. */
 export async function recordClosed(sql: TransactionSql, workspaceId: string, runId: string, ending: RunEnding): Promise<void> {
+  await tellCaller(sql, { workspaceId, runId });
   await Promise.all([recordEvents(sql, [endEvent(workspaceId, runId, ending)]), recordAudit(sql, [endAudit(workspaceId, runId, ending)])]);
 }
 
@@ -44,8 +46,9 @@ const endAudit = (workspaceId: string, runId: string, { status, error }: RunEndi
   data: error === null ? {} : { code: error.code },
 });
 
-/** Ends what is still open in a run that ends otherwise than by success: steps are cancelled, waits and approvals voided, fences raised. */
+/** Ends what is still open in a run that ends otherwise than by success: sub-runs are asked to end, steps are cancelled, waits and approvals voided, fences raised. */
 export async function closeWhatIsOpen(sql: TransactionSql, workspaceId: string, runId: string): Promise<void> {
+  await cancelSubRuns(sql, { workspaceId, runId });
   await sql`
     update kos.steps set status = 'cancelled', fence = fence + 1, waiting_for = null, retry_at = null, finished_at = clock_timestamp()
     where run_id = ${runId} and status in ('pending', 'running', 'waiting', 'retrying')`;

@@ -49,7 +49,7 @@ export async function takeOverWaits(
     where s.run_id = ${runId} and s.step = ${step} and s.item between ${from} and ${to} and s.status = 'waiting' order by s.item, w.opened_at desc, w.id desc`;
 }
 
-export type WaitKind = 'timer' | 'approval' | 'signal';
+export type WaitKind = 'timer' | 'approval' | 'signal' | 'run';
 
 /** A deadline: so many milliseconds from now by the database's clock, an instant, or none. */
 export type Deadline = { inMs: number } | { at: Date } | null;
@@ -60,7 +60,7 @@ export async function openWaitRow(
   stepPath: string,
   kind: WaitKind,
   deadline: Deadline,
-  more: { signalName?: string; toldTo: string | null },
+  more: { signalName?: string; childRunId?: string; toldTo: string | null },
 ): Promise<OpenWait & { expiresAt: Date | null }> {
   const expiresAt =
     deadline === null
@@ -70,8 +70,8 @@ export async function openWaitRow(
         : sql`clock_timestamp() + make_interval(secs => ${deadline.inMs / 1000})`;
   const waitId = newId('wait');
   const [row] = await sql<{ expiresAt: Date | null; endsInMs: number | null }[]>`
-    insert into kos.waits (id, workspace_id, run_id, step_path, kind, expires_at, signal_name, told_to)
-    values (${waitId}, ${claim.workspaceId}, ${claim.runId}, ${stepPath}, ${kind}, ${expiresAt}, ${more.signalName ?? null}, ${more.toldTo})
+    insert into kos.waits (id, workspace_id, run_id, step_path, kind, expires_at, signal_name, child_run_id, told_to)
+    values (${waitId}, ${claim.workspaceId}, ${claim.runId}, ${stepPath}, ${kind}, ${expiresAt}, ${more.signalName ?? null}, ${more.childRunId ?? null}, ${more.toldTo})
     returning expires_at as "expiresAt", (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as "endsInMs"`;
   return { waitId, expiresAt: row?.expiresAt ?? null, endsInMs: row?.endsInMs ?? null };
 }

@@ -3,7 +3,8 @@ import { withLanguageServerLine } from '#core/plan/language-server.ts';
 import { faultDetailSchema } from '#schemas/fault.ts';
 import { planSummarySchema, planVersionSchema } from '#schemas/plan-version.ts';
 import { listPlans, listPlanVersions, readPlanVersion } from '#services/plans/read.ts';
-import { checkPlan, savePlan } from '#services/plans/save.ts';
+import { checkText } from '#services/plans/called-plans.ts';
+import { assertValid, savePlan } from '#services/plans/save.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
 import { defineRoute, json, type Route } from '../route.ts';
 import { listOf, pageQuery, planNameParams } from '../shapes.ts';
@@ -24,7 +25,7 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     ...planBody,
     responses: { 201: planVersionSchema, 200: planVersionSchema },
     handler: async ({ principal, body }) => {
-      const plan = checkPlan(dependencies.compile, body.source, body.format);
+      const plan = assertValid(await checkText(dependencies.database, dependencies.compile, { workspaceId: principal.workspaceId, ...body }));
       const source = body.format === 'yaml' ? withLanguageServerLine(body.source, dependencies.planSchemaUrl) : body.source;
       const saved = await inWorkspaceOf(dependencies, principal, (transaction) =>
         savePlan(transaction, { workspaceId: principal.workspaceId, actor: principal.principalId, source, plan }),
@@ -39,8 +40,8 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     access: { permission: 'plans:read' },
     ...planBody,
     responses: { 200: z.object({ valid: z.boolean(), errors: z.array(faultDetailSchema), name: z.string().nullable(), digest: z.string().nullable() }) },
-    handler: async ({ body }) => {
-      const verdict = dependencies.compile(body.source, body.format);
+    handler: async ({ principal, body }) => {
+      const verdict = await checkText(dependencies.database, dependencies.compile, { workspaceId: principal.workspaceId, ...body });
       if (!verdict.ok) return json({ valid: false, errors: verdict.faults, name: null, digest: null });
       return json({ valid: true, errors: [], name: verdict.plan.name, digest: verdict.plan.digest });
     },

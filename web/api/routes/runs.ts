@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Principal } from '#core/policy/principal.ts';
 import type { Json } from '#schemas/json.ts';
+import { idSchema } from '#schemas/ids.ts';
 import { isFinalRunStatus, runSchema, runStatuses, startRunSchema } from '#schemas/run.ts';
 import { setPinned } from '#services/runs/change.ts';
 import { listRuns, readRun } from '#services/runs/read.ts';
@@ -45,10 +46,23 @@ export const runRoutes = (dependencies: ApiDependencies): Route[] => [
     path: '/v1/runs',
     summary: 'Runs, newest first',
     access: { permission: 'runs:read' },
-    query: z.strictObject({ ...pageQuery, status: anyOf(runStatuses), plan: z.string().max(64).optional(), label: labelsQuery }),
+    query: z.strictObject({
+      ...pageQuery,
+      status: anyOf(runStatuses),
+      plan: z.string().max(64).optional(),
+      label: labelsQuery,
+      parent: z.union([idSchema('run'), z.literal('none')]).optional(),
+    }),
     responses: { 200: listOf(runSchema) },
     handler: async ({ principal, query }) => {
-      const filter = { statuses: query.status ?? null, plan: query.plan ?? null, labels: query.label ?? {}, cursor: query.cursor ?? null, limit: query.limit };
+      const filter = {
+        statuses: query.status ?? null,
+        plan: query.plan ?? null,
+        labels: query.label ?? {},
+        parent: query.parent ?? null,
+        cursor: query.cursor ?? null,
+        limit: query.limit,
+      };
       return json(await inWorkspaceOf(dependencies, principal, (transaction) => listRuns(transaction, filter)));
     },
   }),

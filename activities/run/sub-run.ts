@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { KosError } from '#core/errors.ts';
+import type { WaitOpened } from '#core/engine/outcome.ts';
+import type { CompiledStep } from '#core/plan/compiled.ts';
+import { planLimits } from '#schemas/plan.ts';
+import type { OutcomeError } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { checkedInput, findPlan, insertRun } from '#services/runs/accept.ts';
+import { endStep, recordRetry } from '#services/runs/ledger/record-outcome.ts';
+import { addCosts, type CallingRun, readCallingRun, readSubRun, type SubRun } from '#services/runs/ledger/sub-runs.ts';
+import type { TakenStep } from '#services/runs/ledger/take-step.ts';
+import { openWaitRow } from '#services/runs/ledger/waits.ts';
+import type { RunWork } from './close-run.ts';
+import { retryDelayMs } from './failure.ts';
+import type { Opened, Opening } from './opening.ts';
+import { asObject } from './resolve-input.ts';
+
+/** Accepts the run that the step calls for, in the transaction that begins to wait for it. */
+export async function openSubRun({ dependencies, sql, work, compiled, step, toldTo, scope }: Opening, reference: string): Promise<Opened> {
+  const { workspaceId, runId } = work.claim;
+  const calling = await readCallingRun(sql, runId);
+  if (calling.depth >= planLimits.depth) throw tooDeep(step.path);
+  const plan = await findPlan(sql, pinned(reference, calling));
+  const input = await checkedInput(dependencies.evaluator, plan, asObject(await dependencies.evaluator.evaluate(compiled.input, scope)));
+  const childRunId = subRunId(runId, step);
+  const { startedBy, responsible, origin, deadlineAt, planPins } = calling;
+  const parent = {
+    runId,
+    rootRunId: calling.rootRunId ?? runId,
+    calledFrom: calling.calledFrom === null ? step.path : `${calling.calledFrom}/${step.path}`,
+    depth: calling.depth + 1,
+    deadlineAt,
+  };
+  await insertRun(sql, { workspaceId, actor: startedBy, responsible, origin, request: {} }, plan, { runId: childRunId, input, planPins, parent });
+  const { waitId, endsInMs } = await openWaitRow(sql, work.claim, step.path, 'run', null, { childRunId, toldTo });
+  const text = `${step.path} waits for ${childRunId}, a run of ${plan.name}@${plan.version}.`;
+  return { waitId, endsInMs, waitingFor: { kind: 'run', ref: childRunId, until: null, text } };
+}
+
+function pinned(reference: string, { planPins }: CallingRun): string {
+  const version = planPins?.[reference];
+  return version === undefined ? reference : `${reference}@${version}`;
+}
+
+/**
+ * The same for the same try at the step, and for no other: a try is known by its fence. As a UUIDv7 (RFC 9562) with the time of the run that calls, so that it
+ * sorts near it.
+ */
+function subRunId(runId: string, step: TakenStep): string {
+  const digest = createHash('sha256').update(`${runId}/${step.path}#${step.fence}`).digest('hex');
+  const time = runId.slice('run_'.length, 'run_'.length + 13);
+  const variant = ((Number.parseInt(digest.slice(3, 4), 16) & 0x3) | 0x8).toString(16);
+  return `run_${time}-7${digest.slice(0, 3)}-${variant}${digest.slice(4, 7)}-${digest.slice(7, 19)}`;
+}
+
+const tooDeep = (stepPath: string): KosError =>
+  new KosError({
+    code: 'sub_plan_too_deep',
+    message: `${stepPath} would start a run more than ${planLimits.depth} deep below the first one.`,
+    fix: 'Let fewer plans run each other.',
+    status: 409,
+  });
+
+/** The sub-run has ended: its output is the step's, its failure the step's, too, when no further try is left. */
+export async function endSubRun(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, waitId: string): Promise<WaitOpened> {
+  const child = await readSubRun(sql, waitId);
+  const costMicros = child?.costMicros ?? 0;
+  const facts = child === null ? {} : { runId: child.id, plan: `${child.planName}@${child.planVersion}` };
+  if (child?.status === 'succeeded') {
+    await endStep(sql, work.claim, step, { status: 'succeeded', output: child.output, error: null, costMicros, metadata: facts });
+    return { outcome: 's' };
+  }
+  const error = errorOf(step, child);
+  if (child?.status === 'failed' && step.attempt < compiled.retry.maxAttempts) {
+    const retryInMs = retryDelayMs(compiled.retry, step.attempt, null);
+    await addCosts(sql, { runId: work.claim.runId, path: step.path }, costMicros);
+    await recordRetry(sql, work.claim, step, error, retryInMs, false);
+    return { retryInMs };
+  }
+  const metadata = compiled.tolerated ? { ...facts, tolerated: true } : facts;
+  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros, metadata });
+  return { outcome: compiled.tolerated ? 't' : 'f' };
+}
+
+function errorOf(step: TakenStep, child: SubRun | null): OutcomeError {
+  if (child === null) return { code: 'sub_run_deleted', message: `The run that ${step.path} waited for was deleted.`, fix: null, stepPath: step.path };
+  const { id, planName, planVersion, status, error } = child;
+  const place = error === null || error.stepPath === null ? '' : `, at ${error.stepPath}`;
+  const happened = status === 'failed' ? 'has failed' : `was ${status}`;
+  const because = error === null ? '' : `: ${error.message} (${error.code}${place})`;
+  return {
+    code: `sub_run_${status}`,
+    message: `The run ${id} of ${planName}@${planVersion} ${happened}${because}`,
+    fix: `kai run get ${id}`,
+    stepPath: step.path,
+  };
+}

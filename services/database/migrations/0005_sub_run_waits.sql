@@ -1,0 +1,1 @@
+CREATE INDEX "waits_for_runs" ON "kos"."waits" USING btree ("child_run_id") WHERE status = 'open' and child_run_id is not null;

@@ -1,0 +1,71 @@
+import type { Json } from '#schemas/json.ts';
+import type { OutcomeError, Origin, RunStatus } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+
+/** What a run hands on to those that its steps start. */
+export interface CallingRun {
+  startedBy: string;
+  responsible: string;
+  origin: Origin;
+  rootRunId: string | null;
+  calledFrom: string | null;
+  depth: number;
+  planPins: Record<string, number> | null;
+  deadlineAt: Date | null;
+}
+
+export async function readCallingRun(sql: TransactionSql, runId: string): Promise<CallingRun> {
+  const [row] = await sql<CallingRun[]>`
+    select started_by as "startedBy", responsible, origin, root_run_id as "rootRunId", called_from as "calledFrom", depth, plan_pins as "planPins", deadline_at as "deadlineAt"
+    from kos.runs where id = ${runId}`;
+  if (row === undefined) throw new Error(`The run ${runId} is gone.`);
+  return row;
+}
+
+export interface SubRun {
+  id: string;
+  planName: string;
+  planVersion: number;
+  status: RunStatus;
+  output: Json;
+  error: OutcomeError | null;
+  costMicros: number;
+}
+
+/** The run whose end a wait stands for; null: it was deleted. */
+export async function readSubRun(sql: TransactionSql, waitId: string): Promise<SubRun | null> {
+  const [row] = await sql<SubRun[]>`
+    select r.id, r.plan_name as "planName", r.plan_version as "planVersion", r.status, r.output, r.error, r.cost_micros as "costMicros"
+    from kos.waits w join kos.runs r on r.id = w.child_run_id where w.id = ${waitId}`;
+  return row ?? null;
+}
+
+/** Costs of a sub-run that is to be followed by another: they stay with the step that started it. */
+export async function addCosts(sql: TransactionSql, place: { runId: string; path: string }, costMicros: number): Promise<void> {
+  if (costMicros === 0) return;
+  await sql`update kos.steps set cost_micros = cost_micros + ${costMicros} where run_id = ${place.runId} and path = ${place.path}`;
+  await sql`update kos.runs set cost_micros = cost_micros + ${costMicros} where id = ${place.runId}`;
+}
+
+/** A run has ended, in this transaction: the step that waits for it is to go on. Nothing happens where none waits any more. */
+export async function tellCaller(sql: TransactionSql, run: { workspaceId: string; runId: string }): Promise<void> {
+  await sql`
+    with told as (
+      update kos.waits set status = 'settled', version = version + 1, closed_at = clock_timestamp()
+      where child_run_id = ${run.runId} and status = 'open' returning id, run_id, version
+    )
+    insert into kos.outbox (workspace_id, run_id, kind, payload)
+    select ${run.workspaceId}, run_id, 'decision', jsonb_build_object('waitId', id, 'version', version) from told`;
+}
+
+/** A run ends otherwise than by success, in this transaction: those that its steps started are asked to end, too. Before its waits are closed, in the order of their own end. */
+export async function cancelSubRuns(sql: TransactionSql, run: { workspaceId: string; runId: string }): Promise<void> {
+  const reason = `the run that started it, ${run.runId}, has ended`;
+  await sql`
+    with asked as (
+      update kos.runs set cancel_requested_at = clock_timestamp(), cancel_requested_by = 'kos', cancel_reason = ${reason}
+      where parent_run_id = ${run.runId} and status in ('queued', 'running', 'waiting', 'paused') and cancel_requested_at is null returning id
+    )
+    insert into kos.outbox (workspace_id, run_id, kind, payload)
+    select ${run.workspaceId}, id, 'cancel', jsonb_build_object('requestedBy', 'kos', 'reason', ${reason}::text) from asked`;
+}
