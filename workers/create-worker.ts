@@ -50,8 +50,11 @@ export const workerTuning = {
   shutdownForceTime: '4 s',
 } as const;
 
+/** Sealed payloads do not get smaller, and what remains is small: compressing every request costs both sides more than it saves. */
+export const connectionTuning = { grpcCompression: { codec: 'none' } } as const;
+
 export async function createRunWorker(options: WorkerOptions): Promise<RunWorker> {
-  const connection = await NativeConnection.connect({ address: options.address });
+  const connection = await NativeConnection.connect({ address: options.address, ...connectionTuning });
   const worker = await Worker.create({
     connection,
     namespace: options.namespace,

@@ -10,7 +10,7 @@ import { createModelService } from '#services/models/model-service.ts';
 import { createExecutablePlans, createRunFactsReader } from '#services/runs/executable-plans.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
-import { createSettingsReader, toolSettings } from '#services/settings/settings.ts';
+import { builtInRoots, createSettingsReader, toolSettings } from '#services/settings/settings.ts';
 import { builtinTools, createToolRegistry } from '#services/tools/registry.ts';
 import { ensureWorkflowBundle } from './bundle/workflow-bundle.ts';
 import { createRunWorker, installRuntime } from './create-worker.ts';
@@ -29,6 +29,7 @@ const [payloadSealing, secretSealing, bundle] = await Promise.all([
 ]);
 const database = connectDatabase(facts.database.app, { max: 12, applicationName: 'kos-worker' });
 const settings = createSettingsReader({ database, now: Date.now });
+const builtIn = builtInRoots({ home: facts.home, projectRoot });
 const evaluator = createEvaluator();
 const egress = { forbiddenPorts: () => facts.ownPorts };
 const tools = createToolRegistry(builtinTools({ home: facts.home, egress, checkJson: evaluator.validateJson }));
@@ -49,7 +50,7 @@ const worker = await createRunWorker({
     }),
     artifacts: createArtifactStore({ directory: join(facts.home, 'artifacts') }),
     secrets: createSecretService({ database, sealing: secretSealing }),
-    toolSettings: async (workspaceId) => toolSettings(await settings.settingsFor(workspaceId), { home: facts.home, projectRoot }),
+    toolSettings: async (workspaceId) => toolSettings(await settings.settingsFor(workspaceId), builtIn),
   },
 });
 

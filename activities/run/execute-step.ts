@@ -21,6 +21,7 @@ import { type Attempted, recordAtOnce } from './pure-step.ts';
 import { resolveInput } from './resolve-input.ts';
 import { placeOf } from './step-place.ts';
 import type { StepWork } from './step-work.ts';
+import { withinTime } from '#services/time-limit.ts';
 import { ToolFailure, type ToolSettings } from '#services/tools/tool.ts';
 
 /** Taken and ready to be performed outside a transaction. */
@@ -135,15 +136,8 @@ async function begin(
     if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');
     const input = approved === null ? await resolveInput(dependencies.evaluator, compiled, scope) : approved.input;
     if (effect !== 'pure') return await beginEffect(transaction, work, step, input, effect);
-    const performed = await performStep(dependencies, {
-      claim,
-      step,
-      compiled,
-      input,
-      signal: AbortSignal.any([work.signal, AbortSignal.timeout(compiled.timeoutMs)]),
-      repeated: false,
-      settings,
-    });
+    const performance = { claim, step, compiled, input, repeated: false, settings };
+    const performed = await withinTime(work.signal, compiled.timeoutMs, ({ signal }) => performStep(dependencies, { ...performance, signal }));
     return await endInSuccess(ending, performed);
   } catch (thrown) {
     if (work.signal.reason instanceof AttemptLost) throw work.signal.reason;
@@ -198,27 +192,26 @@ async function perform(
   stop: AbortSignal,
 ): Promise<Performed | StepFailure> {
   const { claim, compiled } = work;
-  const timeout = AbortSignal.timeout(compiled.timeoutMs);
-  const signal = AbortSignal.any([stop, timeout]);
-  const performance = { claim, step: begun.step, compiled, input: begun.input, signal, repeated: begun.intent?.repeated === true };
-  try {
-    const doing = begun.intent?.verdict === 'uncertain' ? reconcile(dependencies, performance) : performStep(dependencies, performance);
-    return await raceAbort(signal, doing);
-  } catch (thrown) {
-    if (stop.reason instanceof AttemptLost) throw stop.reason;
-    const unknown = effect === 'pure' ? 'none' : 'unknown';
-    const timedOut = timeout.aborted && !stop.aborted;
-    const failure = classifyFailure(timedOut ? stepTimedOut(begun.step.path, compiled.timeoutMs, unknown) : thrown, begun.step.path);
-    if (failure !== null) return failure;
-    if (stop.aborted)
-      return {
-        error: { code: 'cancelled', message: 'The run was cancelled.', fix: null, stepPath: begun.step.path },
-        retryable: false,
-        effect: unknown,
-        retryAfterMs: null,
-      };
-    throw thrown;
-  }
+  return await withinTime(stop, compiled.timeoutMs, async (limit) => {
+    const performance = { claim, step: begun.step, compiled, input: begun.input, signal: limit.signal, repeated: begun.intent?.repeated === true };
+    try {
+      const doing = begun.intent?.verdict === 'uncertain' ? reconcile(dependencies, performance) : performStep(dependencies, performance);
+      return await raceAbort(limit.signal, doing);
+    } catch (thrown) {
+      return failureOf(thrown, { work, effect, begun, stop, timedOut: limit.passed && !stop.aborted });
+    }
+  });
+}
+
+function failureOf(thrown: unknown, of: { work: StepWork; effect: Effect; begun: Begun; stop: AbortSignal; timedOut: boolean }): StepFailure {
+  const { stop } = of;
+  const { path } = of.begun.step;
+  if (stop.reason instanceof AttemptLost) throw stop.reason;
+  const unknown = of.effect === 'pure' ? 'none' : 'unknown';
+  const failure = classifyFailure(of.timedOut ? stepTimedOut(path, of.work.compiled.timeoutMs, unknown) : thrown, path);
+  if (failure !== null) return failure;
+  if (!stop.aborted) throw thrown;
+  return { error: { code: 'cancelled', message: 'The run was cancelled.', fix: null, stepPath: path }, retryable: false, effect: unknown, retryAfterMs: null };
 }
 
 /** A late answer of work that does not listen to its signal is dropped; its fence would refuse it anyway. */

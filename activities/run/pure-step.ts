@@ -3,6 +3,7 @@ import { makeScope } from '#services/runs/ledger/load-scope.ts';
 import { outputIsInline } from '#services/runs/ledger/record-outcome.ts';
 import { recordPureStep } from '#services/runs/ledger/record-pure-step.ts';
 import type { StepPlace } from '#services/runs/ledger/take-step.ts';
+import { withinTime } from '#services/time-limit.ts';
 import type { ToolSettings } from '#services/tools/tool.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Worker } from '@temporalio/worker';
 import pino from 'pino';
 import { endWithSupervisor } from '#services/embedded/part.ts';
-import { installRuntime, workerTuning } from '#workers/create-worker.ts';
+import { connectionTuning, installRuntime, workerTuning } from '#workers/create-worker.ts';
 
 /** `node worker.ts ADDRESS NAMESPACE QUEUE`: hand-written workflows under the very options of the product's worker. */
 const [, , address = '', namespace = '', taskQueue = ''] = process.argv;
@@ -12,7 +12,7 @@ const workflowBundle = await bundleWorkflowCode({
   workflowsPath: fileURLToPath(new URL('./workflows.ts', import.meta.url)),
   logger: new DefaultLogger('WARN'),
 });
-const connection = await NativeConnection.connect({ address });
+const connection = await NativeConnection.connect({ address, ...connectionTuning });
 const worker = await Worker.create({
   ...workerTuning,
   connection,

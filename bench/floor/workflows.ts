@@ -19,3 +19,16 @@ export async function fanOut(count: number, payload: string): Promise<number> {
   const results = await Promise.all(Array.from({ length: count }, () => noop(payload)));
   return results.length;
 }
+
+const beating = proxyActivities<Activities>({
+  startToCloseTimeout: '90 s',
+  heartbeatTimeout: '2 s',
+  retry: { initialInterval: '200 ms', maximumInterval: '5 s' },
+});
+
+/** As `linear`, each activity with the options of the product's: a heartbeat time-out, by which a lost worker is noticed. */
+export async function linearWithHeartbeat(count: number, payload: string): Promise<string> {
+  let result = payload;
+  for (let step = 0; step < count; step += 1) result = await beating.noop(result);
+  return result;
+}

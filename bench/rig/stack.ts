@@ -73,7 +73,7 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
     });
   const floorWorker = await startProgram({
     name: 'floor worker',
-    args: [...workerFlags, join(projectRoot, 'bench', 'floor', 'worker.ts'), address, namespace, floorTaskQueue],
+    args: [...workerFlags, ...options.workerFlags, join(projectRoot, 'bench', 'floor', 'worker.ts'), address, namespace, floorTaskQueue],
     env: environment,
     ready: 'floor: polling',
   });

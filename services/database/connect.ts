@@ -90,7 +90,7 @@ export function connectDatabase(address: DatabaseAddress, options: ConnectOption
       if (!workspacePattern.test(workspaceId))
         throw new KosError({ code: 'workspace_invalid', message: `"${workspaceId}" is not a workspace id`, status: 400 });
       // Of the pattern's characters none needs quoting. Bound for this transaction only.
-      return await lanes.transact(`begin; select set_config('kos.workspace_id', '${workspaceId}', true)`, (sql, commit) => work({ sql, commit }));
+      return await lanes.transact(`begin; set local kos.workspace_id = '${workspaceId}'`, (sql, commit) => work({ sql, commit }));
     },
     ping: () => lanes.ping(),
     close: () => lanes.close(3),

@@ -26,8 +26,18 @@ export function createAeadKey(generation: number, bytes: Uint8Array): AeadKey {
   return { id: `${generation}-${fingerprint}`, generation, secret: createSecretKey(bytes) };
 }
 
+/** Random bytes come by the kilobyte: asking for twelve at a time costs more than sealing a small text. Each is used once. */
+let nonces = Buffer.alloc(0);
+
+function takeNonce(): Uint8Array {
+  if (nonces.length < nonceBytes) nonces = randomBytes(nonceBytes * 512);
+  const nonce = nonces.subarray(0, nonceBytes);
+  nonces = nonces.subarray(nonceBytes);
+  return nonce;
+}
+
 export function sealWithKey(key: AeadKey, plain: Uint8Array, associatedData: string): SealedParts {
-  const nonce = randomBytes(nonceBytes);
+  const nonce = takeNonce();
   const cipher = createCipheriv(cipherName, key.secret, nonce, { authTagLength: tagBytes });
   cipher.setAAD(Buffer.from(associatedData));
   const ciphertext = Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);

@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
 import type { Database } from '#services/database/connect.ts';
-import { createSettingsReader, toolSettings } from './settings.ts';
+import { builtInRoots, createSettingsReader, toolSettings } from './settings.ts';
 
 it('gives tools the built-in folders first, then what admins added', () => {
   const settings = { roots: [{ path: '/srv/data', write: true }], egress: ['api.example.com:443'], retention: { runsDays: 90, eventsDays: 30 } };
-  expect(toolSettings(settings, { home: '/home/kos', projectRoot: '/opt/kos' })).toEqual({
+  expect(toolSettings(settings, builtInRoots({ home: '/home/kos', projectRoot: '/opt/kos' }))).toEqual({
     roots: [
       { path: '/home/kos/logs', write: false },
       { path: '/home/kos/workspace', write: true },

@@ -63,8 +63,8 @@ export const builtInRoots = (places: { home: string; projectRoot: string }): All
 ];
 
 /** What tools may reach: the built-in roots and what the workspace's admins added. */
-export const toolSettings = (settings: WorkspaceSettings, places: { home: string; projectRoot: string }): ToolSettings => ({
-  roots: [...builtInRoots(places), ...settings.roots],
+export const toolSettings = (settings: WorkspaceSettings, builtIn: readonly AllowedRoot[]): ToolSettings => ({
+  roots: [...builtIn, ...settings.roots],
   egress: settings.egress,
 });
 

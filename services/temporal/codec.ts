@@ -7,6 +7,7 @@ import type { Sealing } from '#services/sealing/sealing.ts';
 
 /** Metadata keys and the encoding's name as Temporal stores them. */
 export const sealedEncoding = 'binary/kos-v1';
+const sealedEncodingBytes = Buffer.from(sealedEncoding);
 const keyIdField = 'kos-key-id';
 const nonceField = 'kos-nonce';
 
@@ -44,7 +45,7 @@ function associatedData(namespace: string, context: SerializationContext | undef
 function seal(sealing: Sealing, payload: Payload, bound: string): Payload {
   const { keyId, nonce, ciphertext } = sealing.sealParts(PayloadMessage.encode(payload).finish(), bound);
   return {
-    metadata: { encoding: Buffer.from(sealedEncoding), [keyIdField]: Buffer.from(keyId), [nonceField]: nonce },
+    metadata: { encoding: sealedEncodingBytes, [keyIdField]: Buffer.from(keyId), [nonceField]: nonce },
     data: ciphertext,
   };
 }

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { type FaultDetail, KosError } from '#core/errors.ts';
 import type { Json } from '#schemas/json.ts';
+import { withinTime } from '#services/time-limit.ts';
 import { type Tool, type ToolContext, ToolFailure } from '#services/tools/tool.ts';
 
 /** RFC 6901 pointer of a path. */
@@ -124,11 +125,12 @@ export async function executeTool(tool: Tool, rawInput: unknown, context: ToolCo
   const input = parseInput(tool, rawInput);
   if (context.signal.aborted)
     throw new ToolFailure({ code: 'tool_cancelled', message: `${tool.name} was stopped before it began`, status: 499, effect: 'none' });
-  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(tool.limits.timeoutMs)]);
-  try {
-    return parseOutput(tool, await raceAgainst(signal, () => tool.execute(input, { ...context, signal })));
-  } catch (error) {
-    if (signal.aborted && !(error instanceof ToolFailure && error.effect === 'none')) throw stoppedFailure(tool, context);
-    throw unexpectedFailure(tool, error);
-  }
+  return await withinTime(context.signal, tool.limits.timeoutMs, async ({ signal }) => {
+    try {
+      return parseOutput(tool, await raceAgainst(signal, () => tool.execute(input, { ...context, signal })));
+    } catch (error) {
+      if (signal.aborted && !(error instanceof ToolFailure && error.effect === 'none')) throw stoppedFailure(tool, context);
+      throw unexpectedFailure(tool, error);
+    }
+  });
 }

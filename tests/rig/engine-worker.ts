@@ -8,7 +8,7 @@ import { createModelService } from '#services/models/model-service.ts';
 import { createExecutablePlans, createRunFactsReader } from '#services/runs/executable-plans.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
-import { toolSettings } from '#services/settings/settings.ts';
+import { builtInRoots, toolSettings } from '#services/settings/settings.ts';
 import { builtinTools, createToolRegistry } from '#services/tools/registry.ts';
 import type { ToolRegistry } from '#services/tools/tool.ts';
 import { ensureWorkflowBundle } from '#workers/bundle/workflow-bundle.ts';
@@ -47,7 +47,7 @@ export async function startEngineWorker(facts: EngineFacts): Promise<EngineWorke
   const database = connectDatabase(facts.database, { max: 12, applicationName: 'kos-test-worker' });
   const evaluator = createEvaluator();
   const tools = makeTools(facts.home);
-  const settings = toolSettings({ roots: [], egress: facts.egress, retention: { runsDays: 90, eventsDays: 30 } }, { home: facts.home, projectRoot });
+  const settings = toolSettings({ roots: [], egress: facts.egress, retention: { runsDays: 90, eventsDays: 30 } }, builtInRoots({ home: facts.home, projectRoot }));
   const worker = await createRunWorker({
     ...facts.temporal,
     taskQueue: facts.taskQueue,

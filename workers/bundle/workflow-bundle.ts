@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 
 const buildProgram = fileURLToPath(new URL('./build-workflow-bundle.ts', import.meta.url));
 
-/** What the bundle is made of: our own modules and the exact versions of everything else. */
-const sources = ['workflows', 'core/engine', 'services/temporal/data-converter-failure.ts', 'package-lock.json'];
+/** What the bundle is made of: our own modules, how they are put together, and the exact versions of everything else. */
+const sources = ['workflows', 'core/engine', 'services/temporal/data-converter-failure.ts', 'workers/bundle/build-workflow-bundle.ts', 'package-lock.json'];
 
 /**
  * The path of the bundle of today's workflow code. Built once per version of the sources, in a process of its own: a bundler in the worker

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { guardedRequest, type GuardedResponse } from '#services/egress/fetch.ts';
 import { endpointText } from '#services/egress/allow-list.ts';
 import { checkUrl, createGuardedDispatcher, type EgressPolicy } from '#services/egress/guard.ts';
+import { withinTime } from '#services/time-limit.ts';
 import { defineTool, maximumOutputBytes } from '#services/tools/define.ts';
 import { answerFailure, requestFailure, type Sent } from '#services/tools/http/failures.ts';
 import { openHeaders, scrubValue } from '#services/tools/http/secrets.ts';
@@ -200,27 +201,28 @@ async function callHttp(call: HttpCall, context: ToolContext, egress: HttpToolOp
     sent.connected = true;
   };
   const dispatcher = createGuardedDispatcher(policy, { onConnected, headersTimeoutMs: call.timeoutMs, bodyTimeoutMs: call.timeoutMs, connections: 1 });
-  const timeout = AbortSignal.timeout(call.timeoutMs);
-  try {
-    const opened = await openHeaders(call.headers, endpointText(checkUrl(url, policy)), context);
-    scrub = opened.scrub;
-    const request = {
-      method: call.method,
-      headers: { 'user-agent': 'kOS', ...opened.headers },
-      signal: AbortSignal.any([context.signal, timeout]),
-      originBoundHeaders: opened.secretHeaders,
-      onRedirect: () => {
-        sent.redirected = true;
-      },
-      ...(call.body === undefined ? {} : { body: call.body }),
-    };
-    return await present(await guardedRequest(url, request, policy, dispatcher), call, sent, scrub);
-  } catch (error) {
-    if (timeout.aborted && !context.signal.aborted && !(error instanceof ToolFailure)) throw timedOut(call, sent);
-    throw requestFailure(error, sent, scrub);
-  } finally {
-    await dispatcher.destroy();
-  }
+  return await withinTime(context.signal, call.timeoutMs, async (limit) => {
+    try {
+      const opened = await openHeaders(call.headers, endpointText(checkUrl(url, policy)), context);
+      scrub = opened.scrub;
+      const request = {
+        method: call.method,
+        headers: { 'user-agent': 'kOS', ...opened.headers },
+        signal: limit.signal,
+        originBoundHeaders: opened.secretHeaders,
+        onRedirect: () => {
+          sent.redirected = true;
+        },
+        ...(call.body === undefined ? {} : { body: call.body }),
+      };
+      return await present(await guardedRequest(url, request, policy, dispatcher), call, sent, scrub);
+    } catch (error) {
+      if (limit.passed && !context.signal.aborted && !(error instanceof ToolFailure)) throw timedOut(call, sent);
+      throw requestFailure(error, sent, scrub);
+    } finally {
+      await dispatcher.destroy();
+    }
+  });
 }
 
 function timedOut(call: HttpCall, sent: Sent): ToolFailure {
