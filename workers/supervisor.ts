@@ -1,8 +1,8 @@
 /** Started by scripts/start.mjs under Node 24: brings up Postgres, Temporal, worker and API, and keeps them running. */
-import { join } from 'node:path';
 import { environment, projectRoot, readConfiguration } from '#config';
 import { prepareDatabase } from '#services/database/prepare.ts';
 import { readArguments, usage } from './supervisor/arguments.ts';
+import { apiProgram, workerProgram } from './supervisor/programs.ts';
 import { explainFailure, runSupervisor } from './supervisor/run-supervisor.ts';
 
 const end = new AbortController();
@@ -43,8 +43,8 @@ try {
       configuration: { ...configuration, port: words.port ?? configuration.port },
       projectRoot,
       environment,
-      worker: { name: 'worker', file: join(projectRoot, 'workers', 'worker.ts'), nodeOptions: ['--max-semi-space-size=4', '--expose-gc'], graceMs: 4_000 },
-      api: { name: 'api', file: join(projectRoot, 'web', 'api', 'main.ts'), nodeOptions: ['--max-semi-space-size=4', '--expose-gc'], graceMs: 1_500 },
+      worker: workerProgram,
+      api: apiProgram,
       prepareDatabase,
       print,
       end: end.signal,

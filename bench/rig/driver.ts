@@ -85,7 +85,7 @@ export function makeDriver(stack: Stack) {
       if (run.status !== 'succeeded') throw new Error(`The run ${runId} of ${plan} has ${run.status}: ${run.error?.message ?? ''}`);
       return spanMs;
     },
-    async floorSpanMs(workflow: 'linear' | 'fanOut', count: number): Promise<number> {
+    async floorSpanMs(workflow: 'linear' | 'linearWithHeartbeat' | 'fanOut', count: number): Promise<number> {
       floorRuns += 1;
       const since = performance.now();
       const handle = await floorClient.workflow.start(workflow, {

@@ -18,13 +18,14 @@ import { createSealing } from '#services/sealing/sealing.ts';
 import { createDataConverter } from '#services/temporal/data-converter.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
 import { makeServersFolder } from '#tests/rig/servers.ts';
+import { workerProgram } from '#workers/supervisor/programs.ts';
 import { type Dbos, startDbos } from './dbos.ts';
 import { startProgram, type Program } from './program.ts';
 
 export const floorTaskQueue = 'floor';
 
-/** Flags of the worker's Node, as the supervisor gives them. Both workers get the same. */
-const workerFlags = ['--max-semi-space-size=8'];
+/** Flags of the worker's Node, as the supervisor gives them. All workers get the same. */
+const workerFlags = workerProgram.nodeOptions;
 
 export type Stack = Awaited<ReturnType<typeof startStack>>;
 
@@ -67,8 +68,9 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
   const startWorker = (): Promise<Program> =>
     startProgram({
       name: 'worker',
-      args: [...workerFlags, ...options.workerFlags, join(projectRoot, 'workers', 'worker.ts')],
-      env: { ...environment, KOS_HOME: home, KOS_PART_FACTS: factsFile },
+      args: [...workerFlags, ...options.workerFlags, workerProgram.file],
+      // As `npm start` sets it: compiled code is kept between starts.
+      env: { NODE_COMPILE_CACHE: join(cache, 'compiled'), ...environment, KOS_HOME: home, KOS_PART_FACTS: factsFile },
       ready: 'worker: polling',
     });
   const floorWorker = await startProgram({

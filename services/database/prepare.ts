@@ -1,15 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { drizzle } from 'drizzle-orm/postgres-js';
-import { migrate } from 'drizzle-orm/postgres-js/migrator';
 import { z } from 'zod';
 import type { DatabaseAddress } from './address.ts';
 import { type Sql, assertBoundByRowSecurity, openPool } from './connect.ts';
+import { migrateTables } from './migrate.ts';
 import { scramVerifier } from './scram.ts';
-
-const migrationsFolder = fileURLToPath(new URL('./migrations', import.meta.url));
 
 /** Any fixed number does: it names "kOS is preparing this database" among the cluster's advisory locks. */
 const preparationLock = 7_205_016_001;
@@ -33,8 +29,7 @@ export async function prepareDatabase(administrator: DatabaseAddress, keysDirect
     const passwords = await rolePasswords(keysDirectory);
     await makeRoles(sql, passwords);
     await sql.unsafe('set role kos_owner');
-    // Its notes live in a schema of their own: the first migration makes "kos", which must not be there before.
-    await migrate(drizzle(sql), { migrationsFolder, migrationsSchema: 'kos_migrations', migrationsTable: 'migrations' });
+    await migrateTables(sql);
     await sql.unsafe('reset role');
     const app = { ...administrator, user: 'kos_app', password: passwords.app };
     const system = { ...administrator, user: 'kos_system', password: passwords.system };
