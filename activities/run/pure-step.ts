@@ -63,9 +63,9 @@ async function attempt(
   try {
     if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return null;
     const input = await resolveInput(dependencies.evaluator, compiled, scope);
-    const signal = AbortSignal.any([work.signal, AbortSignal.timeout(compiled.timeoutMs)]);
     const step = { ...place, taken: true as const, fence: 0, attempt: 1, input: null, wasRunning: false };
-    return { performed: await performStep(dependencies, { claim, step, compiled, input, signal, repeated: false, settings }) };
+    const performance = { claim, step, compiled, input, repeated: false, settings };
+    return { performed: await withinTime(work.signal, compiled.timeoutMs, ({ signal }) => performStep(dependencies, { ...performance, signal })) };
   } catch (thrown) {
     return { thrown };
   }

@@ -47,7 +47,10 @@ export async function startEngineWorker(facts: EngineFacts): Promise<EngineWorke
   const database = connectDatabase(facts.database, { max: 12, applicationName: 'kos-test-worker' });
   const evaluator = createEvaluator();
   const tools = makeTools(facts.home);
-  const settings = toolSettings({ roots: [], egress: facts.egress, retention: { runsDays: 90, eventsDays: 30 } }, builtInRoots({ home: facts.home, projectRoot }));
+  const settings = toolSettings(
+    { roots: [], egress: facts.egress, retention: { runsDays: 90, eventsDays: 30 } },
+    builtInRoots({ home: facts.home, projectRoot }),
+  );
   const worker = await createRunWorker({
     ...facts.temporal,
     taskQueue: facts.taskQueue,
