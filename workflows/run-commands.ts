@@ -147,7 +147,7 @@ export class RunCommands {
         this.tellWindows(state, command.control);
         return;
       case 'stopWindows':
-        this.stopWindows(state, command.cancel);
+        this.stopWindows(state, command);
         return;
       case 'markWaiting':
         this.bookkeep(
@@ -245,9 +245,9 @@ export class RunCommands {
     this.windowStarts.set(workflowId, started);
   }
 
-  private stopWindows(state: RunState, cancel: boolean): void {
+  private stopWindows(state: RunState, { cancel, step }: Extract<Command, { do: 'stopWindows' }>): void {
     const signal: StopWindowSignal = { cancel };
-    this.signalWindows(state, stopWindowSignalName, signal);
+    this.signalWindows(state, stopWindowSignalName, signal, step);
   }
 
   private tellWindows(state: RunState, { version, paused }: Control): void {
@@ -255,10 +255,10 @@ export class RunCommands {
     this.signalWindows(state, windowControlSignalName, signal);
   }
 
-  private signalWindows(state: RunState, name: string, signal: StopWindowSignal | WindowControlSignal): void {
+  private signalWindows(state: RunState, name: string, signal: StopWindowSignal | WindowControlSignal, only?: number): void {
     const { runId, generation } = this.claim;
     state.steps.forEach((current, step) => {
-      if (current.status !== 'items') return;
+      if (current.status !== 'items' || (only !== undefined && only !== step)) return;
       for (const [from] of current.items.windows ?? []) {
         const workflowId = makeWindowWorkflowId(runId, generation, step, from);
         // A window that is just being started can be told only when it has been.

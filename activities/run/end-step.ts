@@ -5,8 +5,11 @@ import type { Transaction, TransactionSql } from '#services/database/connect.ts'
 import { newId } from '#services/ids.ts';
 import { settleEffect } from '#services/runs/ledger/effects.ts';
 import type { RunHeader } from '#services/runs/ledger/header.ts';
+import { failStep } from './fail-step.ts';
 import { endStep, recordModelCall, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
-import type { TakenStep } from '#services/runs/ledger/take-step.ts';
+import { elapsedMs, type TakenStep } from '#services/runs/ledger/take-step.ts';
+import { standIn } from '#services/runs/ledger/stand-in.ts';
+import type { ExpressionEvaluator } from './dependencies.ts';
 import { AttemptLost, retryDelayMs, type StepFailure, storableText } from './failure.ts';
 import type { Performed } from './perform-step.ts';
 import type { StepWork } from './step-work.ts';
@@ -19,6 +22,7 @@ export type Effect = 'pure' | 'idempotent' | 'askable' | 'effectful';
 
 /** A step that has been taken, with what its end needs to know. */
 export interface Ending extends Transaction {
+  evaluator: ExpressionEvaluator;
   work: StepWork;
   step: TakenStep;
   effect: Effect;
@@ -30,7 +34,8 @@ export async function endInSuccess(ending: Ending, performed: Performed): Promis
   if (Buffer.byteLength(JSON.stringify(performed.output)) > stepOutputBytesAtMost) return await endTooLarge(ending);
   const { artifact, modelCall } = performed;
   const output = artifact === undefined ? performed.output : await recordArtifact(sql, claim, step, artifact);
-  const nothingElse = artifact === undefined && modelCall === undefined && work.alsoAtEnd === undefined;
+  const { fallbackOf } = work.compiled;
+  const nothingElse = artifact === undefined && modelCall === undefined && work.alsoAtEnd === undefined && fallbackOf === null;
   const outcome = { status: 'succeeded' as const, output, error: null, costMicros: performed.costMicros, metadata: performed.metadata };
   await Promise.all([
     endStep(sql, claim, step, outcome, {
@@ -39,6 +44,7 @@ export async function endInSuccess(ending: Ending, performed: Performed): Promis
     }),
     modelCall === undefined ? undefined : recordModelCall(sql, claim, step, modelCall),
   ]);
+  if (fallbackOf !== null) await standIn(sql, claim, fallbackOf, step);
   await work.alsoAtEnd?.(sql);
   return { outcome: 's', output };
 }
@@ -77,9 +83,10 @@ async function recordArtifact(sql: TransactionSql, claim: Claim, step: TakenStep
 /** A failed try: another attempt, a failure for good, or an effect nobody can vouch for. */
 export async function endInFailure(ending: Ending, failure: StepFailure, header: RunHeader): Promise<Tried> {
   const { sql, work, step, effect } = ending;
-  const { claim, compiled } = work;
+  const { claim } = work;
   const cancelled = isCancelled(work.signal) || header.cancelRequested;
-  const again = !cancelled && failure.retryable && step.attempt < compiled.retry.maxAttempts;
+  const retryInMs = cancelled ? null : await nextAttemptInMs(ending, failure);
+  const again = retryInMs !== null;
   const uncertain = failure.effect === 'unknown' && (effect === 'effectful' || (effect === 'askable' && !again));
   if (effect !== 'pure') await settleEffect(sql, claim, step, uncertain ? 'uncertain' : failure.effect === 'none' ? 'none' : 'intended');
   if (uncertain) {
@@ -87,8 +94,7 @@ export async function endInFailure(ending: Ending, failure: StepFailure, header:
     return { outcome: 'u' };
   }
   if (cancelled) return await endCancelled(ending);
-  if (!again) return await endFailed(ending, failure.error);
-  const retryInMs = retryDelayMs(compiled.retry, step.attempt, failure.retryAfterMs);
+  if (retryInMs === null) return await endFailed(ending, failure.error);
   await recordRetry(sql, claim, step, failure.error, retryInMs, work.alone);
   return { retryInMs };
 }
@@ -96,11 +102,19 @@ export async function endInFailure(ending: Ending, failure: StepFailure, header:
 /** An attempt that is lost is no cancel of the run. */
 const isCancelled = (signal: AbortSignal): boolean => signal.aborted && !(signal.reason instanceof AttemptLost);
 
-async function endFailed({ sql, work, step }: Ending, error: StepFailure['error']): Promise<Tried> {
-  const { tolerated } = work.compiled;
-  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: tolerated ? { tolerated: true } : {} });
-  if (tolerated) await work.alsoAtEnd?.(sql);
-  return { outcome: tolerated ? 't' : 'f' };
+/** Null: this was the last attempt, by what failed, by its number, or by the time that all attempts together may take. */
+async function nextAttemptInMs({ sql, work, step }: Ending, failure: StepFailure): Promise<number | null> {
+  const { retry, timeoutInAllMs } = work.compiled;
+  if (!failure.retryable || step.attempt >= retry.maxAttempts || retry.nonRetryable.includes(failure.error.code)) return null;
+  const inMs = retryDelayMs(retry, step.attempt, failure.retryAfterMs);
+  if (timeoutInAllMs === null) return inMs;
+  return (await elapsedMs(sql, work.claim, step)) + inMs < timeoutInAllMs ? inMs : null;
+}
+
+async function endFailed({ evaluator, sql, work, step }: Ending, error: StepFailure['error']): Promise<Tried> {
+  const outcome = await failStep({ evaluator }, sql, work, step, error);
+  if (outcome === 't') await work.alsoAtEnd?.(sql);
+  return { outcome };
 }
 
 export async function endSkipped({ sql, work, step }: Ending, reason: string): Promise<Tried> {

@@ -8,7 +8,7 @@ import { isUnstorableValue } from '#services/database/failures.ts';
 import { effectKeyOf, type Intent, recordIntent } from '#services/runs/ledger/effects.ts';
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
-import { outcomeOf, recordStarted, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
+import { isTolerated, outcomeOf, recordStarted, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { approvedInput } from './approved-input.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
@@ -78,7 +78,7 @@ async function recordOutcome(
 ): Promise<Tried> {
   try {
     return await dependencies.database.inWorkspace(work.claim.workspaceId, async (transaction) => {
-      const ending: Ending = { ...transaction, work, step, effect };
+      const ending: Ending = { ...transaction, evaluator: dependencies.evaluator, work, step, effect };
       if (!('error' in performed)) return await endInSuccess(ending, performed);
       const header = await readHeader(transaction.sql, work.claim);
       assertClaim(header, work.claim);
@@ -119,11 +119,11 @@ async function begin(
     loadResults(sql, claim.runId, reads),
     work.item === null ? loadNeeds(sql, work) : null,
   ]);
-  if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+  if (!step.taken) return { outcome: step.outcome };
   assertClaim(header, claim);
   // What a lost worker left running is finished, for a pause lets it finish.
   if (!step.wasRunning) assertNotPaused(header, claim);
-  const ending: Ending = { ...transaction, work, step, effect };
+  const ending: Ending = { ...transaction, evaluator: dependencies.evaluator, work, step, effect };
   if (header.cancelRequested) return await endCancelled(ending);
   const startedAt = await markWorking(sql, claim, header);
   work.known.startedAt = startedAt;
@@ -137,7 +137,7 @@ async function begin(
     const input = approved === null ? await resolveInput(dependencies.evaluator, compiled, scope) : approved.input;
     if (effect !== 'pure') return await beginEffect(transaction, work, step, input, effect);
     const performance = { claim, step, compiled, input, repeated: false, settings };
-    const performed = await withinTime(work.signal, compiled.timeoutMs, ({ signal }) => performStep(dependencies, { ...performance, signal }));
+    const performed = await withinTime(work.signal, attemptTimeoutMs(compiled, step), ({ signal }) => performStep(dependencies, { ...performance, signal }));
     return await endInSuccess(ending, performed);
   } catch (thrown) {
     if (work.signal.reason instanceof AttemptLost) throw work.signal.reason;
@@ -174,12 +174,10 @@ async function loadNeeds(sql: TransactionSql, work: StepWork): Promise<'go' | 's
   const chained = executable.shape.units.some((unit) => unit.length > 1 && unit.indexOf(compiled.number) > 0);
   if (shape === undefined || !chained) return 'go';
   const ids = shape.needs.map((need) => executable.plan.steps[need]?.id ?? '');
-  const rows = await sql<{ step: number; status: StepStatus }[]>`select step, status from kos.steps where run_id = ${claim.runId} and path in ${sql(ids)}`;
-  const statuses = new Map(rows.map((row) => [row.step, row.status]));
-  const verdict = needsVerdict(shape, (need) => {
-    const status = statuses.get(need);
-    return status === undefined ? null : outcomeOf(status, executable.shape.steps[need]?.tolerated === true);
-  });
+  const rows = await sql<{ step: number; status: StepStatus; tolerated: boolean }[]>`
+    select step, status, ${isTolerated(sql)} as tolerated from kos.steps where run_id = ${claim.runId} and path in ${sql(ids)}`;
+  const outcomes = new Map(rows.map((row) => [row.step, outcomeOf(row.status, row.tolerated)]));
+  const verdict = needsVerdict(shape, (need) => outcomes.get(need) ?? null);
   return verdict.verdict === 'skip' ? 'skip' : 'go';
 }
 
@@ -192,27 +190,32 @@ async function perform(
   stop: AbortSignal,
 ): Promise<Performed | StepFailure> {
   const { claim, compiled } = work;
-  return await withinTime(stop, compiled.timeoutMs, async (limit) => {
+  const timeoutMs = attemptTimeoutMs(compiled, begun.step);
+  return await withinTime(stop, timeoutMs, async (limit) => {
     const performance = { claim, step: begun.step, compiled, input: begun.input, signal: limit.signal, repeated: begun.intent?.repeated === true };
     try {
       const doing = begun.intent?.verdict === 'uncertain' ? reconcile(dependencies, performance) : performStep(dependencies, performance);
       return await raceAbort(limit.signal, doing);
     } catch (thrown) {
-      return failureOf(thrown, { work, effect, begun, stop, timedOut: limit.passed && !stop.aborted });
+      return failureOf(thrown, { timeoutMs, effect, begun, stop, timedOut: limit.passed && !stop.aborted });
     }
   });
 }
 
-function failureOf(thrown: unknown, of: { work: StepWork; effect: Effect; begun: Begun; stop: AbortSignal; timedOut: boolean }): StepFailure {
+function failureOf(thrown: unknown, of: { timeoutMs: number; effect: Effect; begun: Begun; stop: AbortSignal; timedOut: boolean }): StepFailure {
   const { stop } = of;
   const { path } = of.begun.step;
   if (stop.reason instanceof AttemptLost) throw stop.reason;
   const unknown = of.effect === 'pure' ? 'none' : 'unknown';
-  const failure = classifyFailure(of.timedOut ? stepTimedOut(path, of.work.compiled.timeoutMs, unknown) : thrown, path);
+  const failure = classifyFailure(of.timedOut ? stepTimedOut(path, of.timeoutMs, unknown) : thrown, path);
   if (failure !== null) return failure;
   if (!stop.aborted) throw thrown;
   return { error: { code: 'cancelled', message: 'The run was cancelled.', fix: null, stepPath: path }, retryable: false, effect: unknown, retryAfterMs: null };
 }
+
+/** What one attempt may take: its own bound, or what is left of that of all attempts. */
+const attemptTimeoutMs = ({ timeoutMs, timeoutInAllMs }: CompiledStep, step: TakenStep): number =>
+  timeoutInAllMs === null ? timeoutMs : Math.max(1, Math.min(timeoutMs, Math.ceil(timeoutInAllMs - step.elapsedMs)));
 
 /** A late answer of work that does not listen to its signal is dropped; its fence would refuse it anyway. */
 async function raceAbort<Result>(signal: AbortSignal, work: Promise<Result>): Promise<Result> {

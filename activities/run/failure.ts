@@ -70,8 +70,8 @@ export const stepTimedOut = (stepPath: string, timeoutMs: number, effect: 'none'
     effect,
   });
 
-/** Milliseconds until the next attempt: the plan's back-off, or what the outside asked for where that is longer (at most one hour). */
+/** Milliseconds until the next attempt: the plan's back-off, or what the outside asked for where that is longer, within the plan's ceiling. */
 export function retryDelayMs(policy: RetryPolicy, attempt: number, retryAfterMs: number | null): number {
   const backoff = Math.min(policy.maximumDelayMs, policy.initialDelayMs * policy.backoffCoefficient ** (attempt - 1));
-  return Math.max(backoff, Math.min(retryAfterMs ?? 0, 3_600_000));
+  return Math.max(backoff, Math.min(retryAfterMs ?? 0, policy.retryAfterAtMostMs));
 }

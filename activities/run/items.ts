@@ -4,15 +4,25 @@ import type { Json } from '#schemas/json.ts';
 import type { OutcomeError } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
-import { countItems, firstFailedItem, insertItems, type ItemCounts, itemsAtMost, joinedOutput, unfinishedItems } from '#services/runs/ledger/items.ts';
+import {
+  countItems,
+  type FailedItem,
+  failedItems,
+  insertItems,
+  type ItemCounts,
+  itemsAtMost,
+  joinedOutput,
+  unfinishedItems,
+} from '#services/runs/ledger/items.ts';
+import { closeOpenItems } from '#services/runs/ledger/close-run.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { endStep, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
-import { outcomeOf, recordStarted, takeStep, type TakenStep } from '#services/runs/ledger/take-step.ts';
+import { recordStarted, takeStep, type TakenStep } from '#services/runs/ledger/take-step.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
 import { closeWithLastStep, type RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
-import { endOpenedInFailure } from './end-opened.ts';
+import { failStep } from './fail-step.ts';
 import { classifyFailure, retryDelayMs } from './failure.ts';
 
 /** Evaluates a `forEach` and writes one pending row per item, in the transaction that marks the step as running. */
@@ -23,7 +33,7 @@ export async function openItems(dependencies: RunActivityDependencies, work: Run
     const header = await readHeader(sql, claim);
     assertClaim(header, claim);
     const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
-    if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    if (!step.taken) return { outcome: step.outcome };
     assertNotPaused(header, claim);
     const startedAt = await markWorking(sql, claim, header);
     const known = await countItems(sql, claim.runId, stepNumber);
@@ -43,7 +53,7 @@ export async function openItems(dependencies: RunActivityDependencies, work: Run
       work.known.addItems(stepNumber, items);
       return { count };
     } catch (thrown) {
-      return await openingFailed(sql, work, compiled, step, thrown, alone);
+      return await openingFailed(dependencies, sql, work, compiled, step, thrown, alone);
     }
   });
 }
@@ -69,6 +79,7 @@ function asItems(compiled: CompiledStep, value: Json): Json[] {
 }
 
 async function openingFailed(
+  dependencies: RunActivityDependencies,
   sql: TransactionSql,
   work: RunWork,
   compiled: CompiledStep,
@@ -83,7 +94,7 @@ async function openingFailed(
     await recordRetry(sql, work.claim, step, failure.error, retryInMs, alone);
     return { retryInMs };
   }
-  return { outcome: await endOpenedInFailure(sql, work, compiled, step, failure.error) };
+  return { outcome: await failStep(dependencies, sql, { ...work, compiled }, step, failure.error) };
 }
 
 /** Ends a `forEach`: its output is the array of its items' outputs, in item order, null where a failure was tolerated. */
@@ -94,14 +105,13 @@ export async function joinItems(dependencies: RunActivityDependencies, work: Run
     const header = await readHeader(sql, claim);
     assertClaim(header, claim);
     const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
-    if (!step.taken) return { outcomes: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    if (!step.taken) return { outcomes: step.outcome };
     const counts = await countItems(sql, claim.runId, stepNumber);
-    const failed = counts.failed + counts.uncertain > 0 && !(compiled.tolerated && counts.uncertain === 0);
-    if (failed) return { outcomes: await endWithFailedItem(sql, work, compiled, step, counts) };
+    if (counts.failed - counts.tolerated + counts.uncertain > 0) return { outcomes: await endWithFailedItems(dependencies, sql, work, compiled, step, counts) };
     if (counts.unfinished > 0) return { outcomes: '', unfinished: await unfinishedItems(sql, claim.runId, stepNumber, 0, itemsAtMost, true) };
     const output = await joinedOutput(sql, claim.runId, stepNumber);
     const bytes = Buffer.byteLength(JSON.stringify(output));
-    if (bytes > stepOutputBytesAtMost) return { outcomes: await endOpenedInFailure(sql, work, compiled, step, joinedTooLarge(compiled, bytes)) };
+    if (bytes > stepOutputBytesAtMost) return { outcomes: await failStep(dependencies, sql, { ...work, compiled }, step, joinedTooLarge(compiled, bytes)) };
     await endStep(sql, claim, step, {
       status: 'succeeded',
       output,
@@ -115,16 +125,44 @@ export async function joinItems(dependencies: RunActivityDependencies, work: Run
   });
 }
 
-async function endWithFailedItem(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, counts: ItemCounts): Promise<'f'> {
-  const item = await firstFailedItem(sql, work.claim.runId, compiled.number);
-  const error: OutcomeError = {
-    code: item?.code ?? 'item_failed',
-    message: `${counts.failed + counts.uncertain} of ${counts.count} items failed; the first was ${item?.path ?? 'unknown'}: ${item?.message ?? ''}`,
-    fix: item?.fix ?? null,
-    stepPath: item?.path ?? compiled.id,
-  };
-  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: { items: counts.count, failed: counts.failed } });
+/** So many are named in the error of their step; the others stand in its rows. */
+const namedFailuresAtMost = 10;
+
+async function endWithFailedItems(
+  dependencies: RunActivityDependencies,
+  sql: TransactionSql,
+  work: RunWork,
+  compiled: CompiledStep,
+  step: TakenStep,
+  counts: ItemCounts,
+): Promise<'f' | 't'> {
+  const { runId, workspaceId } = work.claim;
+  // What a failed item kept from starting does not start any more.
+  if (counts.unfinished > 0) await closeOpenItems(sql, workspaceId, runId, compiled.number);
+  const failed = await failedItems(sql, runId, compiled.number, namedFailuresAtMost);
+  const error = failedItemsError(compiled, counts, failed);
+  if (counts.uncertain > 0) return await endUncertain(sql, work, step, error);
+  return await failStep(dependencies, sql, { ...work, compiled }, step, error, { metadata: { items: counts.count, failed: counts.failed } });
+}
+
+/** Nobody can vouch for an effect, whatever the plan would do after a failure. */
+async function endUncertain(sql: TransactionSql, { claim }: RunWork, step: TakenStep, error: OutcomeError): Promise<'f'> {
+  await endStep(sql, claim, step, { status: 'failed', output: null, error, costMicros: 0, metadata: {} });
   return 'f';
+}
+
+function failedItemsError(compiled: CompiledStep, counts: ItemCounts, failed: readonly FailedItem[]): OutcomeError {
+  const [first] = failed;
+  const count = counts.failed + counts.uncertain;
+  const others = count > failed.length ? ` and ${count - failed.length} others` : '';
+  const tolerated = compiled.toleratedItems === null || compiled.toleratedItems === 0 ? '' : ` (${compiled.toleratedItems} are tolerated)`;
+  const which = count === 1 ? `${first?.path ?? 'unknown'}` : `${failed.map(({ path }) => path).join(', ')}${others}; the first of them`;
+  return {
+    code: first?.code ?? 'item_failed',
+    message: `${count} of ${counts.count} items failed${tolerated}: ${which}: ${first?.message ?? ''}`,
+    fix: first?.fix ?? null,
+    stepPath: first?.path ?? compiled.id,
+  };
 }
 
 const joinedTooLarge = (compiled: CompiledStep, bytes: number): OutcomeError => ({

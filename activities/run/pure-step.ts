@@ -26,7 +26,7 @@ export async function recordAtOnce(
   settings: ToolSettings | undefined,
 ): Promise<{ tried: Tried } | { attempted: Attempted | null }> {
   const scope = knownScope(work);
-  if (scope === null || work.compiled.gatedBy !== null) return { attempted: null };
+  if (scope === null || work.compiled.gatedBy !== null || work.compiled.fallbackOf !== null) return { attempted: null };
   const since = performance.now();
   const attempted = await attempt(dependencies, work, place, scope, settings);
   if (attempted === null || 'thrown' in attempted || !outputIsInline(attempted.performed.output)) return { attempted };
@@ -63,7 +63,7 @@ async function attempt(
   try {
     if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return null;
     const input = await resolveInput(dependencies.evaluator, compiled, scope);
-    const step = { ...place, taken: true as const, fence: 0, attempt: 1, input: null, wasRunning: false };
+    const step = { ...place, taken: true as const, fence: 0, attempt: 1, input: null, wasRunning: false, elapsedMs: 0 };
     const performance = { claim, step, compiled, input, repeated: false, settings };
     return { performed: await withinTime(work.signal, compiled.timeoutMs, ({ signal }) => performStep(dependencies, { ...performance, signal })) };
   } catch (thrown) {

@@ -8,7 +8,8 @@ import type { TakenStep } from '#services/runs/ledger/take-step.ts';
 import { closeWait, openWaitRow } from '#services/runs/ledger/waits.ts';
 import { signalOfWait, takeBufferedSignal, type TakenSignal } from '#services/signals/ledger.ts';
 import type { RunWork } from './close-run.ts';
-import { endOpenedInFailure } from './end-opened.ts';
+import type { RunActivityDependencies } from './dependencies.ts';
+import { failStep } from './fail-step.ts';
 import { asObject } from './resolve-input.ts';
 import type { EndedAtOnce, Opened, Opening } from './opening.ts';
 
@@ -38,7 +39,14 @@ const nameInvalid = (stepPath: string, name: unknown): KosError =>
   });
 
 /** The wait was ended by a signal, or by its clock. */
-export async function endSignal(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, waitId: string): Promise<WaitOpened> {
+export async function endSignal(
+  dependencies: RunActivityDependencies,
+  sql: TransactionSql,
+  work: RunWork,
+  compiled: CompiledStep,
+  step: TakenStep,
+  waitId: string,
+): Promise<WaitOpened> {
   const taken = await signalOfWait(sql, work.claim.runId, waitId);
   if (taken !== null) {
     await endStep(sql, work.claim, step, { status: 'succeeded', error: null, costMicros: 0, ...endedBy(taken) });
@@ -56,5 +64,5 @@ export async function endSignal(sql: TransactionSql, work: RunWork, compiled: Co
     fix: 'Start the run again and send it, or raise expiresInMs of the signal; onExpiry: continue goes on without it.',
     stepPath: step.path,
   };
-  return { outcome: await endOpenedInFailure(sql, work, compiled, step, error) };
+  return { outcome: await failStep(dependencies, sql, { ...work, compiled }, step, error) };
 }

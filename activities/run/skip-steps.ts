@@ -1,7 +1,13 @@
 import { recordEvents } from '#services/records/record.ts';
 import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import type { CompiledStep } from '#core/plan/compiled.ts';
 import type { RunWork } from './close-run.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
+
+const skipReason = (compiled: CompiledStep | undefined): string =>
+  compiled === undefined || compiled.fallbackOf === null
+    ? 'a step that it needs was skipped'
+    : `${compiled.fallbackOf} did not fail, or another step that it needs was skipped`;
 
 /** Writes the rows of steps that are skipped because a step they need was. A repeat changes nothing. */
 export async function skipSteps(dependencies: RunActivityDependencies, work: RunWork, steps: number[]): Promise<void> {
@@ -20,7 +26,7 @@ export async function skipSteps(dependencies: RunActivityDependencies, work: Run
         kind: compiled?.kind ?? '',
         status: 'skipped',
         finished_at: new Date(),
-        metadata: sql.json({ reason: 'a step that it needs was skipped' }),
+        metadata: sql.json({ reason: skipReason(compiled) }),
       };
     });
     const inserted = await sql<{ path: string; kind: string }[]>`insert into kos.steps ${sql(rows)} on conflict (run_id, path) do nothing returning path, kind`;

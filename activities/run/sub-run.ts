@@ -8,9 +8,12 @@ import type { TransactionSql } from '#services/database/connect.ts';
 import { checkedInput, findPlan, insertRun } from '#services/runs/accept.ts';
 import { endStep, recordRetry } from '#services/runs/ledger/record-outcome.ts';
 import { addCosts, type CallingRun, readCallingRun, readSubRun, type SubRun } from '#services/runs/ledger/sub-runs.ts';
+import { standIn } from '#services/runs/ledger/stand-in.ts';
 import type { TakenStep } from '#services/runs/ledger/take-step.ts';
 import { openWaitRow } from '#services/runs/ledger/waits.ts';
 import type { RunWork } from './close-run.ts';
+import type { RunActivityDependencies } from './dependencies.ts';
+import { failStep } from './fail-step.ts';
 import { retryDelayMs } from './failure.ts';
 import type { Opened, Opening } from './opening.ts';
 import { asObject } from './resolve-input.ts';
@@ -62,24 +65,30 @@ const tooDeep = (stepPath: string): KosError =>
   });
 
 /** The sub-run has ended: its output is the step's, its failure the step's, too, when no further try is left. */
-export async function endSubRun(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, waitId: string): Promise<WaitOpened> {
+export async function endSubRun(
+  dependencies: RunActivityDependencies,
+  sql: TransactionSql,
+  work: RunWork,
+  compiled: CompiledStep,
+  step: TakenStep,
+  waitId: string,
+): Promise<WaitOpened> {
   const child = await readSubRun(sql, waitId);
   const costMicros = child?.costMicros ?? 0;
   const facts = child === null ? {} : { runId: child.id, plan: `${child.planName}@${child.planVersion}` };
   if (child?.status === 'succeeded') {
     await endStep(sql, work.claim, step, { status: 'succeeded', output: child.output, error: null, costMicros, metadata: facts });
+    if (compiled.fallbackOf !== null) await standIn(sql, work.claim, compiled.fallbackOf, step);
     return { outcome: 's' };
   }
   const error = errorOf(step, child);
-  if (child?.status === 'failed' && step.attempt < compiled.retry.maxAttempts) {
+  if (child?.status === 'failed' && step.attempt < compiled.retry.maxAttempts && !compiled.retry.nonRetryable.includes(error.code)) {
     const retryInMs = retryDelayMs(compiled.retry, step.attempt, null);
     await addCosts(sql, { runId: work.claim.runId, path: step.path }, costMicros);
     await recordRetry(sql, work.claim, step, error, retryInMs, false);
     return { retryInMs };
   }
-  const metadata = compiled.tolerated ? { ...facts, tolerated: true } : facts;
-  await endStep(sql, work.claim, step, { status: 'failed', output: null, error, costMicros, metadata });
-  return { outcome: compiled.tolerated ? 't' : 'f' };
+  return { outcome: await failStep(dependencies, sql, { ...work, compiled }, step, error, { metadata: facts, costMicros }) };
 }
 
 function errorOf(step: TakenStep, child: SubRun | null): OutcomeError {

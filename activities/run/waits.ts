@@ -27,7 +27,7 @@ import { argumentsDigestOf } from './approved-input.ts';
 import type { RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
-import { endOpenedInFailure } from './end-opened.ts';
+import { failStep } from './fail-step.ts';
 import { classifyFailure, storableText } from './failure.ts';
 import { stepOf } from './items.ts';
 import { asObject, resolveInput } from './resolve-input.ts';
@@ -61,7 +61,7 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
     const standing = await findOpenWait(sql, claim.runId, place.path);
     if (standing !== null) return standing;
     const step = await takeStep(sql, claim, place);
-    if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    if (!step.taken) return { outcome: step.outcome };
     assertNotPaused(header, claim);
     const startedAt = await markWorking(sql, claim, header);
     try {
@@ -83,7 +83,7 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
     } catch (thrown) {
       const failure = classifyFailure(thrown, place.path);
       if (failure === null) throw thrown;
-      return { outcome: await endOpenedInFailure(sql, work, compiled, step, failure.error) };
+      return { outcome: await failStep(dependencies, sql, { ...work, compiled }, step, failure.error) };
     }
   });
 }
@@ -173,18 +173,18 @@ export async function settleWait(dependencies: RunActivityDependencies, work: Ru
     if (wait === null || wait.stepPath !== place.path) throw new Error(`The wait ${waitId} is not one of ${place.path} in ${claim.runId}.`);
     if (wait.status === 'open' && !wait.due) return { waitId, endsInMs: wait.endsInMs };
     const step = await takeStep(sql, claim, place);
-    if (!step.taken) return { outcome: outcomeOf(step.status, compiled.tolerated) ?? 'c' };
+    if (!step.taken) return { outcome: step.outcome };
     await markWorking(sql, claim, header);
     switch (wait.kind) {
       case 'timer':
         return await endTimer(sql, work, step, waitId, wait.expiresAt);
       case 'signal':
-        return await endSignal(sql, work, compiled, step, waitId);
+        return await endSignal(dependencies, sql, work, compiled, step, waitId);
       case 'run':
-        return await endSubRun(sql, work, compiled, step, waitId);
+        return await endSubRun(dependencies, sql, work, compiled, step, waitId);
       case 'approval':
         if (wait.status === 'open') await expireApproval(sql, claim, waitId, step.path);
-        return await endApproval(sql, work, compiled, step);
+        return await endApproval(dependencies, sql, work, compiled, step);
     }
   });
 }
@@ -196,7 +196,13 @@ async function endTimer(sql: TransactionSql, work: RunWork, step: TakenStep, wai
   return { outcome: 's' };
 }
 
-async function endApproval(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep): Promise<WaitOpened> {
+async function endApproval(
+  dependencies: RunActivityDependencies,
+  sql: TransactionSql,
+  work: RunWork,
+  compiled: CompiledStep,
+  step: TakenStep,
+): Promise<WaitOpened> {
   const approval = await readApprovalOfStep(sql, work.claim.runId, step.path);
   if (approval === null) throw new Error(`The approval of ${step.path} in ${work.claim.runId} is gone.`);
   const decision = approval.decisions.at(-1);
@@ -213,7 +219,7 @@ async function endApproval(sql: TransactionSql, work: RunWork, compiled: Compile
     fix: expired ? 'Start the run again, or raise expiresInMs of the approval.' : null,
     stepPath: step.path,
   };
-  return { outcome: await endOpenedInFailure(sql, work, compiled, step, error) };
+  return { outcome: await failStep(dependencies, sql, { ...work, compiled }, step, error) };
 }
 
 function deniedText(stepPath: string, decision: { by: string; reason: string | null } | undefined): string {

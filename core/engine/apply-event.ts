@@ -111,7 +111,8 @@ function afterItemsJoined(shape: PlanShape, state: RunState, step: number, resul
 
 function withOpenItems(shape: PlanShape, state: RunState, step: number, count: number, unfinished: readonly ItemRange[]): RunState {
   const concurrency = shape.steps[step]?.forEach?.concurrency ?? 1;
-  const items = openItems({ count, unfinished, retrying: [], waiting: [], concurrency, windows: [], failed: false });
+  const contained = shape.steps[step]?.forEach?.contained;
+  const items = openItems({ count, unfinished, retrying: [], waiting: [], concurrency, windows: [], failed: false, contained });
   return withSteps(state, new Map([[step, { status: 'items', items }]]));
 }
 

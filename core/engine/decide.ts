@@ -21,8 +21,8 @@ export type Command =
   | { do: 'cancelWork' }
   /** Open windows start nothing new while the run is paused, and go on when it is not. */
   | { do: 'tellWindows'; control: Control }
-  /** Open windows start nothing new; with `cancel` their activities end too. */
-  | { do: 'stopWindows'; cancel: boolean }
+  /** Open windows (of one step, where it is named) start nothing new; with `cancel` their activities end too. */
+  | { do: 'stopWindows'; cancel: boolean; step?: number }
   | { do: 'markWaiting' }
   | { do: 'close'; ending: Ending | null };
 
@@ -58,6 +58,7 @@ export function decide(rules: number, shape: PlanShape, before: RunState, events
   const draft = new Draft(rules, shape, state, nowMs);
   if (!state.closed && !state.closing) {
     draft.stop();
+    draft.stopFailedWindows();
     draft.tellWindows();
     draft.settleWaits();
     draft.joinItems();
@@ -116,6 +117,16 @@ class Draft {
     this.told = ending;
     if (stopsWork(ending)) this.commands.push({ do: 'cancelWork' });
     if (this.openWindowCount() > 0) this.commands.push({ do: 'stopWindows', cancel: stopsWork(ending) });
+  }
+
+  /** A `forEach` that has failed ends by itself where the run goes on. */
+  stopFailedWindows(): void {
+    if (this.before.ending !== null) return;
+    this.steps.forEach((state, step) => {
+      if (state.status !== 'items' || !state.items.failed || state.items.stopped === true || (state.items.windows?.length ?? 0) === 0) return;
+      this.steps[step] = { status: 'items', items: { ...state.items, stopped: true } };
+      this.commands.push({ do: 'stopWindows', cancel: false, step });
+    });
   }
 
   /** A pause reaches windows by their own activities, too; its end only by this. */

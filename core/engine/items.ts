@@ -27,6 +27,10 @@ export interface ItemsState {
   windows: readonly ItemRange[] | null;
   /** An item failed and that is not tolerated: nothing new starts. */
   failed: boolean;
+  /** Its failure is the step's, whose `onError` goes on: the run does not end by it. */
+  contained?: true;
+  /** Open windows were told that it failed. */
+  stopped?: true;
 }
 
 export interface OpenItemsOptions {
@@ -37,11 +41,13 @@ export interface OpenItemsOptions {
   concurrency: number;
   windows: readonly ItemRange[];
   failed: boolean;
+  contained?: true | undefined;
 }
 
 export function openItems(options: OpenItemsOptions): ItemsState {
   const windowed = options.count > windowSize;
-  const base = { count: options.count, concurrency: options.concurrency, inFlight: [], waiting: [], failed: options.failed };
+  const { count, concurrency, failed } = options;
+  const base = { count, concurrency, inFlight: [], waiting: [], failed, ...(options.contained === true ? { contained: true as const } : {}) };
   if (!windowed) {
     const { retrying, waiting } = options;
     return { ...base, unstarted: without(options.unfinished, [...retrying, ...waiting]), retrying, waiting, windows: null };

@@ -34,6 +34,19 @@ it('names the needs that block, and the one that decided', () => {
   expect(of(['f', null])).toEqual({ verdict: 'never', because: 0 });
 });
 
+it('skips a fallback unless what it stands in for has failed, and never those who need both for it', () => {
+  const fallback = (ofNeeds: (Outcome | null)[]) => needsVerdict(step([0, 1], { fallbackOf: 0 }), (need) => ofNeeds[need] ?? null).verdict;
+  expect([fallback(['s', null]), fallback(['k', 's']), fallback(['t', null]), fallback(['t', 's']), fallback([null, 's'])]).toEqual([
+    'skip',
+    'skip',
+    'blocked',
+    'ready',
+    'blocked',
+  ]);
+  const dependant = (ofNeeds: (Outcome | null)[]) => needsVerdict(step([0, 1], { fallbacks: [1] }), (need) => ofNeeds[need] ?? null).verdict;
+  expect([dependant(['s', 'k']), dependant(['s', null]), dependant(['t', 's']), dependant(['k', 'k'])]).toEqual(['ready', 'blocked', 'ready', 'skip']);
+});
+
 it('knows the unit of every step', () => {
   expect(unitOfSteps({ steps: [step([]), step([]), step([])], units: [[1], [0, 2]], maxInFlight: 1, timeoutMs: null })).toEqual([1, 0, 1]);
 });

@@ -10,7 +10,8 @@ export type Verdict =
 
 /**
  * A need is met by succeeded or failed-and-tolerated. A skipped need skips the step unless its `when` mentions it; a skipped gate lets the
- * steps it gates run unapproved. Scheduler, chains and `explain` share this one rule.
+ * steps it gates run unapproved; a fallback that was not called for harms nobody, and is itself skipped unless what it stands in for failed.
+ * Scheduler, chains and `explain` share this one rule.
  */
 export function needsVerdict(step: StepShape, outcomeOf: (need: number) => Outcome | null): Verdict {
   const blocked: number[] = [];
@@ -18,8 +19,10 @@ export function needsVerdict(step: StepShape, outcomeOf: (need: number) => Outco
   for (const need of step.needs) {
     const outcome = outcomeOf(need);
     if (outcome === null) blocked.push(need);
+    // Known at once: those who need what it stands in for do not wait for its other needs.
+    else if (need === step.fallbackOf && (outcome === 's' || outcome === 'k')) return { verdict: 'skip', because: need };
     else if (outcome === 'k') {
-      const harmless = need === step.gate || step.whenMentions?.includes(need) === true;
+      const harmless = need === step.gate || step.whenMentions?.includes(need) === true || step.fallbacks?.includes(need) === true;
       if (!harmless) skippedBy ??= need;
     } else if (!letsDependantsGoOn(outcome)) return { verdict: 'never', because: need };
   }

@@ -93,7 +93,16 @@ export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: nu
     const windows = (stored.windows ?? []).filter((window) => window.step === open.step).map(({ from, to }): ItemRange => [from, to]);
     steps[open.step] = {
       status: 'items',
-      items: openItems({ count: open.count, unfinished: open.unfinished, retrying, waiting, concurrency, windows, failed: open.failed }),
+      items: openItems({
+        count: open.count,
+        unfinished: open.unfinished,
+        retrying,
+        waiting,
+        concurrency,
+        windows,
+        failed: open.failed,
+        contained: shape.steps[open.step]?.forEach?.contained,
+      }),
     };
   }
   for (const entry of stored.retrying) {
@@ -125,5 +134,5 @@ export const instantOf = (inMs: number | null, nowMs: number): number | null => 
 /** What one step says of the whole run; null: nothing. */
 export function endingOfStep(state: StepState): Ending | null {
   if (state.status === 'ended') return endingOf(state.outcome);
-  return state.status === 'items' && state.items.failed ? 'failed' : null;
+  return state.status === 'items' && state.items.failed && state.items.contained !== true ? 'failed' : null;
 }

@@ -16,9 +16,11 @@ export interface Scope {
   item?: Json;
   /** Position of `item`, from 0. */
   index?: number;
+  /** Only in `onError`: why the step failed. */
+  error?: Json;
 }
 
-export const rootNames = ['input', 'steps', 'item', 'index', 'run'] as const;
+export const rootNames = ['input', 'steps', 'item', 'index', 'run', 'error'] as const;
 export type RootName = (typeof rootNames)[number];
 
 export function isRootName(name: string): name is RootName {

@@ -61,7 +61,7 @@ describe('the sample of the design', () => {
       reads: { when: [], forEach: [], input: [] },
       retry: { maxAttempts: 4, initialDelayMs: 1_000, maximumDelayMs: 60_000, backoffCoefficient: 2 },
     });
-    expect(explain).toMatchObject({ reads: { forEach: ['read'], input: [] }, concurrency: 4, tolerated: false });
+    expect(explain).toMatchObject({ reads: { forEach: ['read'], input: [] }, concurrency: 4, onFailure: { do: 'fail' }, toleratedItems: 0 });
     expect(signOff).toMatchObject({ reads: { when: [], input: [] }, gatedBy: null });
     expect(report).toMatchObject({ reads: { input: ['explain'] }, gatedBy: 'signOff' });
   });

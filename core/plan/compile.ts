@@ -46,9 +46,9 @@ export function compilePlanText(text: string, environment: PlanEnvironment, form
 
 function unitsOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, order: number[], environment: PlanEnvironment): number[][] {
   const effects = new Map(environment.tools.map((tool) => [tool.name, tool.effect]));
-  const fusable = steps.map(({ kind, forEach, definition, timeoutMs }) => {
+  const fusable = steps.map(({ kind, forEach, fallbackOf, definition, timeoutMs }) => {
     const toolEffect = 'tool' in definition ? (effects.get(definition.tool) ?? null) : null;
-    return { kind, fusable: fusionOf(plan.fuse ?? 'pure', { kind, toolEffect, manifold: forEach !== null, timeoutMs }) };
+    return { kind, fusable: fallbackOf === null && fusionOf(plan.fuse ?? 'pure', { kind, toolEffect, manifold: forEach !== null, timeoutMs }) };
   });
   return divideIntoUnits(fusable, graph, order);
 }
@@ -65,14 +65,19 @@ function shapeOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, units: num
 function stepShapeOf(step: CompiledStep, graph: PlanGraph): StepShape {
   const gate = graph.gates[step.number];
   const whenMentions = ascending(graph.whenMentions[step.number]);
+  const fallbackOf = graph.fallbackOf[step.number];
+  const fallbacks = ascending(graph.fallbacks[step.number]);
+  const tolerated = step.onFailure.do !== 'fail';
   return {
     kind: step.kind,
     needs: ascending(graph.needs[step.number]),
     ...(gate === undefined ? {} : { gate }),
     ...(step.when === null ? {} : { when: true }),
     ...(whenMentions.length === 0 ? {} : { whenMentions }),
-    ...(step.tolerated ? { tolerated: true } : {}),
-    ...(step.forEach === null ? {} : { forEach: { concurrency: step.concurrency } }),
+    ...(tolerated ? { tolerated: true } : {}),
+    ...(fallbackOf === undefined ? {} : { fallbackOf }),
+    ...(fallbacks.length === 0 ? {} : { fallbacks }),
+    ...(step.forEach === null ? {} : { forEach: { concurrency: step.concurrency, ...(tolerated && step.toleratedItems !== null ? { contained: true } : {}) } }),
     timeoutMs: step.timeoutMs,
   };
 }

@@ -28,7 +28,14 @@ export interface RetryPolicy {
   initialDelayMs: number;
   maximumDelayMs: number;
   backoffCoefficient: number;
+  /** Error codes after which there is no other attempt. */
+  nonRetryable: readonly string[];
+  /** The longest pause that is granted to an outside that asks for one, ms. */
+  retryAfterAtMostMs: number;
 }
+
+/** What becomes of the run when a step has failed for good. */
+export type FailurePolicy = { do: 'fail' } | { do: 'continue' } | { do: 'value'; value: Template } | { do: 'fallback'; step: string };
 
 export interface CompiledStep {
   /** Position in the plan: what the shape and the workflow know it by. */
@@ -44,13 +51,18 @@ export interface CompiledStep {
    */
   input: Template;
   /** Ids of the steps each part mentions: what must be loaded before it is evaluated. */
-  reads: { when: string[]; forEach: string[]; input: string[] };
+  reads: { when: string[]; forEach: string[]; input: string[]; onError: string[] };
   retry: RetryPolicy;
   timeoutMs: number;
   /** Items at once. */
   concurrency: number;
-  /** `onError: continue`. */
-  tolerated: boolean;
+  /** All attempts together, ms; null: no bound but the run's. */
+  timeoutInAllMs: number | null;
+  onFailure: FailurePolicy;
+  /** Items that may fail without failing the step; null: all of them. */
+  toleratedItems: number | null;
+  /** The step that this one stands in for. */
+  fallbackOf: string | null;
   /** The approval whose `for` names this step. */
   gatedBy: string | null;
 }

@@ -74,8 +74,8 @@ function stepFaults(id: string, step: Json, pointer: string): DocumentFault[] {
   if (second !== undefined) return [keyFault(`${pointer}/${second}`, `step "${id}" is both ${kind} and ${second}; a step does one thing`)];
   const parsed = stepSchemas[kind].safeParse(step);
   const faults = parsed.success ? [] : faultsOf(parsed.error, stepSchemas[kind], pointer);
-  if (Object.hasOwn(step, 'concurrency') && !Object.hasOwn(step, 'forEach')) {
-    faults.push(keyFault(`${pointer}/concurrency`, `step "${id}" has concurrency but no forEach`));
+  for (const key of ['concurrency', 'onItemError']) {
+    if (Object.hasOwn(step, key) && !Object.hasOwn(step, 'forEach')) faults.push(keyFault(`${pointer}/${key}`, `step "${id}" has ${key} but no forEach`));
   }
   return faults;
 }

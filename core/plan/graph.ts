@@ -1,5 +1,6 @@
 import type { ApprovalStep } from '#schemas/plan.ts';
 import { didYouMean } from '#core/expression/closest-name.ts';
+import { applyFallbacks, refuseGatedFallbacks } from './fallbacks.ts';
 import type { FaultList } from './fault-list.ts';
 import type { StepTemplates } from './templates.ts';
 import type { Template } from '#core/expression/template.ts';
@@ -11,6 +12,10 @@ export interface PlanGraph {
   gates: (number | undefined)[];
   /** Needs that `when` mentions. */
   whenMentions: Set<number>[];
+  /** The step that each stands in for, by `onError: { step }`. */
+  fallbackOf: (number | undefined)[];
+  /** Needs that stand in for other needs. */
+  fallbacks: Set<number>[];
 }
 
 /** Reads who needs whom. Unknown ids and forbidden references become faults; the graph is then incomplete. */
@@ -26,10 +31,19 @@ export function readGraph(steps: StepTemplates[], faults: FaultList): PlanGraph 
     }
     for (const target of mentioned(own, step.forEach, `/steps/${step.id}/forEach`)) needs[number]?.add(target);
     for (const target of mentioned(own, step.input, step.inputPointer)) needs[number]?.add(target);
+    for (const target of mentioned(own, step.onError, `/steps/${step.id}/onError/value`)) needs[number]?.add(target);
     for (const target of writtenNeeds(own)) needs[number]?.add(target);
   }
-  const graph: PlanGraph = { needs, gates: steps.map(() => undefined), whenMentions };
+  const graph: PlanGraph = {
+    needs,
+    gates: steps.map(() => undefined),
+    whenMentions,
+    fallbackOf: steps.map(() => undefined),
+    fallbacks: steps.map(() => new Set<number>()),
+  };
+  applyFallbacks(steps, numbers, graph, faults);
   applyApprovals(steps, numbers, graph, faults);
+  refuseGatedFallbacks(steps, graph, faults);
   return graph;
 }
 

@@ -3,7 +3,7 @@ import { KosError } from '#core/errors.ts';
 import { canonicalJson } from '#core/expression/values.ts';
 import { type Plan, type PlanStep, stepDefaults } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
-import type { CompiledStep, LoadedPlan, RetryPolicy } from './compiled.ts';
+import type { CompiledStep, FailurePolicy, LoadedPlan, RetryPolicy } from './compiled.ts';
 import { FaultList } from './fault-list.ts';
 import { parsePlanDocument } from './parse.ts';
 import { read, readStepTemplates, type StepTemplates } from './templates.ts';
@@ -57,11 +57,14 @@ export function readSteps(plan: Plan, faults: FaultList): StepTemplates[] {
 
 export function assemble(plan: Plan, document: JsonObject, templates: StepTemplates[], output: Template): LoadedPlan {
   const gatedBy = approvalsByGatedStep(plan);
+  const fallbackOf = stepsByFallback(plan);
   return {
     name: plan.plan,
     document,
     digest: digestOf(document),
-    steps: templates.map((step, number) => assembleStep(plan, step, number, gatedBy.get(step.id) ?? null)),
+    steps: templates.map((step, number) =>
+      assembleStep(plan, step, number, { gatedBy: gatedBy.get(step.id) ?? null, fallbackOf: fallbackOf.get(step.id) ?? null }),
+    ),
     inputSchema: plan.input ?? null,
     output,
     outputReads: [...output.steps],
@@ -77,9 +80,15 @@ function approvalsByGatedStep(plan: Plan): Map<string, string> {
   return gatedBy;
 }
 
-function assembleStep(plan: Plan, templates: StepTemplates, number: number, gatedBy: string | null): CompiledStep {
-  const { id, kind, definition, when, forEach, input } = templates;
-  const own: Pick<PlanStep & Partial<WorkingStep>, 'retry' | 'timeoutMs' | 'concurrency'> = definition;
+function stepsByFallback(plan: Plan): Map<string, string> {
+  const fallbackOf = new Map<string, string>();
+  for (const [id, { onError }] of Object.entries(plan.steps)) if (typeof onError === 'object' && 'step' in onError) fallbackOf.set(onError.step, id);
+  return fallbackOf;
+}
+
+function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied: Pick<CompiledStep, 'gatedBy' | 'fallbackOf'>): CompiledStep {
+  const { id, kind, definition, when, forEach, onError, input } = templates;
+  const own: Pick<PlanStep & Partial<WorkingStep>, 'retry' | 'timeoutMs' | 'timeoutInAllMs' | 'concurrency' | 'onItemError'> = definition;
   return {
     number,
     id,
@@ -88,28 +97,50 @@ function assembleStep(plan: Plan, templates: StepTemplates, number: number, gate
     when,
     forEach,
     input,
-    reads: { when: [...(when?.steps ?? [])], forEach: [...(forEach?.steps ?? [])], input: [...input.steps] },
+    reads: { when: [...(when?.steps ?? [])], forEach: [...(forEach?.steps ?? [])], input: [...input.steps], onError: [...(onError?.steps ?? [])] },
     // The steps of the other run have been tried as often as its own plan says: a whole run is not, unless the step says so.
     retry: retryOf('plan' in definition ? { maxAttempts: 1 } : plan.defaults?.retry, own.retry),
     timeoutMs: own.timeoutMs ?? plan.defaults?.timeoutMs ?? stepDefaults.timeoutMs,
     concurrency: own.concurrency ?? plan.defaults?.concurrency ?? stepDefaults.concurrency,
-    tolerated: (definition.onError ?? plan.defaults?.onError ?? stepDefaults.onError) === 'continue',
-    gatedBy,
+    timeoutInAllMs: own.timeoutInAllMs ?? null,
+    onFailure: failurePolicyOf(plan, definition, onError),
+    toleratedItems: toleratedItemsOf(plan, definition, own.onItemError),
+    ...tied,
   };
 }
 
+function failurePolicyOf(plan: Plan, definition: PlanStep, value: Template | null): FailurePolicy {
+  const said = definition.onError ?? plan.defaults?.onError ?? stepDefaults.onError;
+  if (value !== null) return { do: 'value', value };
+  if (typeof said === 'object') return 'step' in said ? { do: 'fallback', step: said.step } : { do: 'fail' };
+  return { do: said };
+}
+
+/** A step that goes on after its own failure without anything in its place does so item by item. */
+function toleratedItemsOf(plan: Plan, definition: PlanStep, onItemError: PlanStep['onItemError']): number | null {
+  if (onItemError === undefined) return (definition.onError ?? plan.defaults?.onError) === 'continue' ? null : 0;
+  if (typeof onItemError === 'object') return onItemError.tolerate;
+  return onItemError === 'continue' ? null : 0;
+}
+
 /** What only steps have that do work. */
-type WorkingStep = Pick<Extract<PlanStep, { tool: unknown }>, 'retry' | 'timeoutMs'>;
+type WorkingStep = Pick<Extract<PlanStep, { tool: unknown }>, 'retry' | 'timeoutMs' | 'timeoutInAllMs'>;
 type Retry = NonNullable<NonNullable<Plan['defaults']>['retry']>;
+
+/** What an outside may ask for where the plan sets no ceiling: one hour, ms. */
+const longestRetryAfterMs = 3_600_000;
 
 /** Field by field: a step that only sets `maxAttempts` keeps the delays of `defaults`. */
 function retryOf(defaults: Retry | undefined, own: Retry | undefined): RetryPolicy {
   const fallback = stepDefaults.retry;
   const initialDelayMs = own?.initialDelayMs ?? defaults?.initialDelayMs ?? fallback.initialDelayMs;
+  const ceilingMs = own?.maximumDelayMs ?? defaults?.maximumDelayMs;
   return {
     maxAttempts: own?.maxAttempts ?? defaults?.maxAttempts ?? fallback.maxAttempts,
     initialDelayMs,
-    maximumDelayMs: Math.max(initialDelayMs, own?.maximumDelayMs ?? defaults?.maximumDelayMs ?? fallback.maximumDelayMs),
+    maximumDelayMs: Math.max(initialDelayMs, ceilingMs ?? fallback.maximumDelayMs),
     backoffCoefficient: own?.backoffCoefficient ?? defaults?.backoffCoefficient ?? fallback.backoffCoefficient,
+    nonRetryable: own?.nonRetryable ?? defaults?.nonRetryable ?? [],
+    retryAfterAtMostMs: ceilingMs ?? longestRetryAfterMs,
   };
 }

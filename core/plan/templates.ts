@@ -12,6 +12,8 @@ export interface StepTemplates {
   definition: PlanStep;
   when: Template | null;
   forEach: Template | null;
+  /** The value that stands in for the output of a failed step. */
+  onError: Template | null;
   input: Template;
   /** Where `input` stands in the document. */
   inputPointer: string;
@@ -26,10 +28,14 @@ export function readStepTemplates(id: string, definition: PlanStep, faults: Faul
     definition,
     when: definition.when === undefined ? null : readWhole(definition.when, `${base}/when`, 'when', faults),
     forEach: definition.forEach !== undefined ? readWhole(definition.forEach, `${base}/forEach`, 'forEach', faults) : null,
+    onError: readErrorValue(definition, base, faults),
     input: read(value, `${base}${pointer}`, faults),
     inputPointer: `${base}${pointer}`,
   };
 }
+
+const readErrorValue = ({ onError }: PlanStep, base: string, faults: FaultList): Template | null =>
+  typeof onError === 'object' && 'value' in onError ? read(onError.value, `${base}/onError/value`, faults) : null;
 
 /** The part of a step that is evaluated into its input, and where it stands. Keys keep their names so that pointers stay true. */
 function inputOf(step: PlanStep): { value: Json; pointer: string } {

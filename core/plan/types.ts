@@ -63,6 +63,8 @@ export function checkTypes(
   for (const fault of typed.faults) faults.addTemplateFault('/output', fault);
 }
 
+const errorAbsent = 'error is only known in the value of onError';
+
 function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticScope {
   const variables = new Map<string, StaticType>([
     ['input', checker.input],
@@ -76,12 +78,13 @@ function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticSco
       absent: new Map([
         ['item', `item ${absent}`],
         ['index', `index ${absent}`],
+        ['error', errorAbsent],
       ]),
     };
   }
   variables.set('item', item);
   variables.set('index', intType);
-  return { variables };
+  return { variables, absent: new Map([['error', errorAbsent]]) };
 }
 
 function checkStep(step: StepTemplates, checker: Checker): void {
@@ -93,8 +96,22 @@ function checkStep(step: StepTemplates, checker: Checker): void {
   const typed = checkTemplate(step.input, scopeOf(checker, itemAbsent, item));
   for (const fault of typed.faults) checker.faults.addTemplateFault(step.inputPointer, fault);
   checkInput(step, typed, checker);
-  const output = outputTypeOf(step, typed, checker);
-  checker.stepTypes.set(step.id, objectOf({ status: stringType, output: items === undefined ? output : listOf(output), error: errorType }));
+  const own = outputTypeOf(step, typed, checker);
+  const output = withErrorValue(step, items === undefined ? own : listOf(own), checker);
+  checker.stepTypes.set(step.id, objectOf({ status: stringType, output, error: errorType }));
+}
+
+const isPlain = ({ kind }: StaticType): boolean => kind !== 'object' && kind !== 'list';
+
+/** What stands in for the output of a failed step may be of another type: then nothing is known of it. */
+function withErrorValue(step: StepTemplates, output: StaticType, checker: Checker): StaticType {
+  const { onError } = step.definition;
+  if (typeof onError === 'object' && 'step' in onError) return dyn;
+  if (step.onError === null) return output;
+  const { variables, absent } = scopeOf(checker, itemAbsent);
+  const typed = checkTemplate(step.onError, { variables: new Map([...variables, ['error', errorType]]), ...(absent === undefined ? {} : { absent }) });
+  for (const fault of typed.faults) checker.faults.addTemplateFault(`/steps/${step.id}/onError/value`, fault);
+  return isPlain(output) && nameOf(typed.type) === nameOf(output) ? output : dyn;
 }
 
 function expectType(template: Template, wanted: StaticType, pointer: string, name: string, absent: string, checker: Checker): StaticType {

@@ -5,7 +5,7 @@ import { divideIntoUnits, type FusableStep, fusionOf, longestFusedMs } from './u
 
 /** `needs[i]` lists who step i needs; steps are given in an order in which needs come first. */
 function divide(needs: number[][], fusable: boolean[] = needs.map(() => true), gates: (number | undefined)[] = needs.map(() => undefined)): number[][] {
-  const graph: PlanGraph = { needs: needs.map((list) => new Set(list)), gates, whenMentions: needs.map(() => new Set()) };
+  const graph: PlanGraph = { needs: needs.map((list) => new Set(list)), gates, whenMentions: needs.map(() => new Set()), fallbackOf: [], fallbacks: [] };
   const steps: FusableStep[] = fusable.map((value) => ({ kind: 'transform', fusable: value }));
   return divideIntoUnits(
     steps,

@@ -4,7 +4,7 @@ import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import type { ExecutionFacts, RunWorkflows } from '#services/temporal/run-workflows.ts';
-import { outcomeOf } from './ledger/take-step.ts';
+import { isTolerated, outcomeOf } from './ledger/take-step.ts';
 import { runNotFound } from './read.ts';
 
 interface RunRow {
@@ -23,6 +23,7 @@ interface StepRow {
   attempt: number;
   startedAt: Date | null;
   waitingFor: WaitingFor | null;
+  tolerated: boolean;
   items: number | null;
 }
 
@@ -81,7 +82,7 @@ function executionState(execution: ExecutionFacts | 'missing' | null): RunFactsF
 
 async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): Promise<(StepFacts | undefined)[]> {
   const rows = await sql<StepRow[]>`
-    select step, path, status, attempt, started_at as "startedAt", waiting_for as "waitingFor", (metadata->>'items')::int as items
+    select step, path, status, attempt, started_at as "startedAt", waiting_for as "waitingFor", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items
     from kos.steps where run_id = ${runId} and item is null`;
   const counts = await sql<{ step: number; count: number; ended: number; running: number; retrying: number; waiting: number; failed: number }[]>`
     select step, count(*)::int as count, count(*) filter (where status not in ('pending', 'running', 'retrying', 'waiting'))::int as ended,
@@ -94,7 +95,7 @@ async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): 
     facts[row.step] = {
       path: row.path,
       status: row.status,
-      outcome: outcomeOf(row.status, shape.steps[row.step]?.tolerated === true),
+      outcome: outcomeOf(row.status, row.tolerated),
       attempt: row.attempt,
       startedAt: row.startedAt?.toISOString() ?? null,
       waitingFor: row.waitingFor,

@@ -41,7 +41,7 @@ function showStep(row: StepRow): Step {
     metadata: row.metadata,
   };
   if (row.output_ref !== null) step.outputRef = row.output_ref;
-  else if (row.status === 'succeeded') step.output = row.output;
+  else if (row.status === 'succeeded' || row.metadata.tolerated === true) step.output = row.output;
   return step;
 }
 

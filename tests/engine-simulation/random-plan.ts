@@ -59,7 +59,7 @@ export function randomPlan(seed: number): SimulatedPlan {
     return { kind, fusable: fusionOf(fuse, { kind, toolEffect: kind === 'tool' ? 'idempotent' : null, manifold, timeoutMs: 1 }) };
   });
   const order = needs.map((_, step) => step);
-  const units = divideIntoUnits(fusable, { needs, gates, whenMentions }, order);
+  const units = divideIntoUnits(fusable, { needs, gates, whenMentions, fallbackOf: [], fallbacks: [] }, order);
   const shape: PlanShape = {
     steps: chosen.map((kind, step) => shapeOf(random, kind, step, { needs, gates, whenMentions }, steps[step] as SimulatedStep)),
     units,

@@ -1,3 +1,4 @@
+import type { PendingQuery, Row } from 'postgres';
 import type { Claim } from '#core/engine/claim.ts';
 import type { Json } from '#schemas/json.ts';
 import type { FinalRunStatus, OutcomeError } from '#schemas/run.ts';
@@ -49,12 +50,29 @@ const endAudit = (workspaceId: string, runId: string, { status, error }: RunEndi
 /** Ends what is still open in a run that ends otherwise than by success: sub-runs are asked to end, steps are cancelled, waits and approvals voided, fences raised. */
 export async function closeWhatIsOpen(sql: TransactionSql, workspaceId: string, runId: string): Promise<void> {
   await cancelSubRuns(sql, { workspaceId, runId });
+  await closeOpen(sql, workspaceId, runId, { steps: sql`true`, paths: sql`true` });
+}
+
+/** The same for the items of one step that has failed while the run goes on. */
+export async function closeOpenItems(sql: TransactionSql, workspaceId: string, runId: string, step: number): Promise<void> {
+  const steps = sql`step = ${step} and item is not null`;
+  await cancelSubRuns(sql, { workspaceId, runId, step });
+  await closeOpen(sql, workspaceId, runId, { steps, paths: sql`step_path in (select path from kos.steps where run_id = ${runId} and ${steps})` });
+}
+
+async function closeOpen(
+  sql: TransactionSql,
+  workspaceId: string,
+  runId: string,
+  { steps, paths }: { steps: PendingQuery<Row[]>; paths: PendingQuery<Row[]> },
+): Promise<void> {
   await sql`
     update kos.steps set status = 'cancelled', fence = fence + 1, waiting_for = null, retry_at = null, finished_at = clock_timestamp()
-    where run_id = ${runId} and status in ('pending', 'running', 'waiting', 'retrying')`;
-  await sql`update kos.waits set status = 'voided', version = version + 1, closed_at = clock_timestamp() where run_id = ${runId} and status = 'open'`;
+    where run_id = ${runId} and status in ('pending', 'running', 'waiting', 'retrying') and ${steps}`;
+  await sql`update kos.waits set status = 'voided', version = version + 1, closed_at = clock_timestamp() where run_id = ${runId} and status = 'open' and ${paths}`;
   const voided = await sql<{ id: string; stepPath: string }[]>`
-    update kos.approvals set status = 'voided', decided_at = clock_timestamp() where run_id = ${runId} and status = 'open' returning id, step_path as "stepPath"`;
+    update kos.approvals set status = 'voided', decided_at = clock_timestamp() where run_id = ${runId} and status = 'open' and ${paths}
+    returning id, step_path as "stepPath"`;
   await recordEvents(
     sql,
     voided.map((approval) => ({ workspaceId, runId, type: 'approval.voided' as const, data: { approvalId: approval.id, stepPath: approval.stepPath } })),
@@ -68,7 +86,9 @@ export async function closeWhatIsOpen(sql: TransactionSql, workspaceId: string, 
 /** The error that ended the run: that of the first step that failed. */
 export async function firstFailure(sql: TransactionSql, runId: string, statuses: ('failed' | 'uncertain')[]): Promise<OutcomeError | null> {
   const [row] = await sql<{ path: string; status: string; error: OutcomeError }[]>`
-    select path, status, error from kos.steps where run_id = ${runId} and status in ${sql(statuses)} and error is not null
-      and metadata->>'tolerated' is distinct from 'true' order by finished_at limit 1`;
+    select path, status, error from kos.steps s where run_id = ${runId} and status in ${sql(statuses)} and error is not null
+      and metadata->>'tolerated' is distinct from 'true'
+      and not exists (select from kos.steps whole where whole.run_id = s.run_id and whole.path = split_part(s.path, '[', 1) and whole.metadata->>'tolerated' = 'true')
+    order by finished_at limit 1`;
   return row?.error ?? null;
 }

@@ -37,6 +37,8 @@ export interface ItemCounts {
   count: number;
   succeeded: number;
   failed: number;
+  /** Of the failed: those that are tolerated. */
+  tolerated: number;
   uncertain: number;
   skipped: number;
   unfinished: number;
@@ -45,10 +47,19 @@ export interface ItemCounts {
 export async function countItems(sql: TransactionSql, runId: string, step: number): Promise<ItemCounts> {
   const [row] = await sql<ItemCounts[]>`
     select count(*)::int as count, count(*) filter (where status = 'succeeded')::int as succeeded, count(*) filter (where status = 'failed')::int as failed,
-      count(*) filter (where status = 'uncertain')::int as uncertain, count(*) filter (where status = 'skipped')::int as skipped,
+      count(*) filter (where status = 'failed' and metadata->>'tolerated' = 'true')::int as tolerated, count(*) filter (where status = 'uncertain')::int as uncertain, count(*) filter (where status = 'skipped')::int as skipped,
       count(*) filter (where status in ('pending', 'running', 'retrying', 'waiting'))::int as unfinished
     from kos.steps where run_id = ${runId} and step = ${step} and item is not null`;
-  return row ?? { count: 0, succeeded: 0, failed: 0, uncertain: 0, skipped: 0, unfinished: 0 };
+  return row ?? { count: 0, succeeded: 0, failed: 0, tolerated: 0, uncertain: 0, skipped: 0, unfinished: 0 };
+}
+
+/** Takes one more of the failures of its items that a step tolerates; answers how many that makes. Its row is locked until the transaction's end. */
+export async function countToleratedItem(sql: TransactionSql, runId: string, path: string): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    update kos.steps set metadata = metadata || jsonb_build_object('toleratedItems', coalesce((metadata->>'toleratedItems')::int, 0) + 1)
+    where run_id = ${runId} and path = ${path} returning (metadata->>'toleratedItems')::int as count`;
+  if (row === undefined) throw new Error(`The step ${path} of ${runId} has an item and no row.`);
+  return row.count;
 }
 
 /** The joined output in item order; null where an item failed and that is tolerated. */
@@ -59,13 +70,17 @@ export async function joinedOutput(sql: TransactionSql, runId: string, step: num
   return rows.map((row) => row.output);
 }
 
-export async function firstFailedItem(
-  sql: TransactionSql,
-  runId: string,
-  step: number,
-): Promise<{ path: string; code: string; message: string; fix: string | null } | null> {
-  const [row] = await sql<{ path: string; code: string; message: string; fix: string | null }[]>`
+export interface FailedItem {
+  path: string;
+  code: string;
+  message: string;
+  fix: string | null;
+}
+
+/** Items that failed, those that nobody tolerates first, then in the order in which they did. */
+export async function failedItems(sql: TransactionSql, runId: string, step: number, limit: number): Promise<FailedItem[]> {
+  return await sql<FailedItem[]>`
     select path, error->>'code' as code, error->>'message' as message, error->>'fix' as fix from kos.steps
-    where run_id = ${runId} and step = ${step} and item is not null and status in ('failed', 'uncertain') order by finished_at, item limit 1`;
-  return row ?? null;
+    where run_id = ${runId} and step = ${step} and item is not null and status in ('failed', 'uncertain')
+    order by metadata->>'tolerated' = 'true' nulls first, finished_at, item limit ${limit}`;
 }

@@ -6,19 +6,20 @@ import type { StepStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { retryingItems, unfinishedItems } from './items.ts';
 import { openWaits } from './waits.ts';
-import { outcomeOf } from './take-step.ts';
+import { isTolerated, outcomeOf } from './take-step.ts';
 
 interface StepRow {
   step: number;
   status: StepStatus;
   retryInMs: number | null;
+  tolerated: boolean;
   items: number | null;
 }
 
 /** Everything that a generation needs to go on: statuses, open waits, items not ended. */
 export async function readProgress(sql: TransactionSql, runId: string, shape: PlanShape): Promise<StoredProgress> {
   const rows = await sql<StepRow[]>`
-    select step, status, (extract(epoch from retry_at - clock_timestamp()) * 1000)::float8 as "retryInMs", (metadata->>'items')::int as items
+    select step, status, (extract(epoch from retry_at - clock_timestamp()) * 1000)::float8 as "retryInMs", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items
     from kos.steps where run_id = ${runId} and item is null`;
   const [run] = await sql<{ cancelRequested: boolean; version: number; paused: boolean; endsInMs: number | null }[]>`
     select cancel_requested_at is not null as "cancelRequested", control_version as version, status = 'paused' as paused, (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.runs where id = ${runId}`;
@@ -40,7 +41,7 @@ export async function readProgress(sql: TransactionSql, runId: string, shape: Pl
 
 function outcomeLetters(shape: PlanShape, rows: StepRow[]): string {
   const letters = new Array<string>(shape.steps.length).fill('.');
-  for (const row of rows) letters[row.step] = outcomeOf(row.status, shape.steps[row.step]?.tolerated === true) ?? '.';
+  for (const row of rows) letters[row.step] = outcomeOf(row.status, row.tolerated) ?? '.';
   return letters.join('');
 }
 

@@ -58,13 +58,18 @@ export async function tellCaller(sql: TransactionSql, run: { workspaceId: string
     select ${run.workspaceId}, run_id, 'decision', jsonb_build_object('waitId', id, 'version', version) from told`;
 }
 
-/** A run ends otherwise than by success, in this transaction: those that its steps started are asked to end, too. Before its waits are closed, in the order of their own end. */
-export async function cancelSubRuns(sql: TransactionSql, run: { workspaceId: string; runId: string }): Promise<void> {
-  const reason = `the run that started it, ${run.runId}, has ended`;
+/** A run (or, with `step`, one step of it) ends otherwise than by success, in this transaction: those that its steps started are asked to end, too. Before its waits are closed, in the order of their own end. */
+export async function cancelSubRuns(sql: TransactionSql, run: { workspaceId: string; runId: string; step?: number }): Promise<void> {
+  const { step } = run;
+  const reason = step === undefined ? `the run that started it, ${run.runId}, has ended` : `the step of ${run.runId} that started it has failed`;
+  const ofStep =
+    step === undefined
+      ? sql``
+      : sql`and id in (select w.child_run_id from kos.waits w join kos.steps s on s.run_id = w.run_id and s.path = w.step_path where w.run_id = ${run.runId} and s.step = ${step})`;
   await sql`
     with asked as (
       update kos.runs set cancel_requested_at = clock_timestamp(), cancel_requested_by = 'kos', cancel_reason = ${reason}
-      where parent_run_id = ${run.runId} and status in ('queued', 'running', 'waiting', 'paused') and cancel_requested_at is null returning id
+      where parent_run_id = ${run.runId} and status in ('queued', 'running', 'waiting', 'paused') and cancel_requested_at is null ${ofStep} returning id
     )
     insert into kos.outbox (workspace_id, run_id, kind, payload)
     select ${run.workspaceId}, id, 'cancel', jsonb_build_object('requestedBy', 'kos', 'reason', ${reason}::text) from asked`;

@@ -23,15 +23,20 @@ export interface TakenStep extends StepPlace {
   input: Json;
   /** A lost worker left it in the middle of its work. */
   wasRunning: boolean;
+  /** Since its first attempt began, by the database's clock, ms. */
+  elapsedMs: number;
 }
 
 /** The step has ended already: what it ended as. */
 export interface EndedStep {
   taken: false;
-  status: StepStatus;
+  outcome: Outcome;
 }
 
 const endedStatuses: readonly StepStatus[] = ['succeeded', 'failed', 'skipped', 'cancelled', 'uncertain', 'compensated'];
+
+/** Its failure lets dependants go on: decided when it failed, and kept in its row. */
+export const isTolerated = (sql: TransactionSql) => sql`coalesce(metadata->>'tolerated' = 'true', false)`;
 
 /** The letter by which the workflow knows an ended step. */
 export function outcomeOf(status: StepStatus, tolerated: boolean): Outcome | null {
@@ -60,7 +65,7 @@ export function outcomeOf(status: StepStatus, tolerated: boolean): Outcome | nul
  * worked on; a step that a lost worker left `running` goes on in the same attempt. (A query inside `returning` sees the row as it was.)
  */
 export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPlace): Promise<TakenStep | EndedStep> {
-  const [row] = await sql<{ fence: number; attempt: number; input: Json; wasRunning: boolean }[]>`
+  const [row] = await sql<Pick<TakenStep, 'fence' | 'attempt' | 'input' | 'wasRunning' | 'elapsedMs'>[]>`
     insert into kos.steps as s (workspace_id, run_id, path, step, item, kind, status, attempt, fence, started_at)
     values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.kind}, 'running', 1, 1, clock_timestamp())
     on conflict (run_id, path) do update set
@@ -68,12 +73,20 @@ export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPla
       attempt = s.attempt + case when s.status in ('pending', 'retrying') then 1 else 0 end,
       started_at = coalesce(s.started_at, clock_timestamp())
     where s.status not in ${sql(endedStatuses)}
-    returning fence, attempt, input,
+    returning fence, attempt, input, (extract(epoch from clock_timestamp() - started_at) * 1000)::float8 as "elapsedMs",
       coalesce((select before.status = 'running' from kos.steps before where before.run_id = s.run_id and before.path = s.path), false) as "wasRunning"`;
   if (row !== undefined) return { taken: true, ...place, ...row };
-  const [ended] = await sql<{ status: StepStatus }[]>`select status from kos.steps where run_id = ${claim.runId} and path = ${place.path}`;
+  const [ended] = await sql<{ status: StepStatus; tolerated: boolean }[]>`
+    select status, ${isTolerated(sql)} as tolerated from kos.steps where run_id = ${claim.runId} and path = ${place.path}`;
   if (ended === undefined) throw new Error(`The step ${place.path} of ${claim.runId} can be neither taken nor read.`);
-  return { taken: false, status: ended.status };
+  return { taken: false, outcome: outcomeOf(ended.status, ended.tolerated) ?? 'c' };
+}
+
+/** Since the step's first attempt began, by the database's clock, ms. */
+export async function elapsedMs(sql: TransactionSql, claim: Claim, step: StepPlace): Promise<number> {
+  const [row] = await sql<{ elapsedMs: number }[]>`
+    select (extract(epoch from clock_timestamp() - started_at) * 1000)::float8 as "elapsedMs" from kos.steps where run_id = ${claim.runId} and path = ${step.path}`;
+  return row?.elapsedMs ?? 0;
 }
 
 export const startEvent = ({ workspaceId, runId }: Claim, step: TakenStep, more: JsonObject = {}): EventRecord => ({
