@@ -8,7 +8,8 @@ export default defineConfig({
     pool: 'forks',
     // Two cores are what a small machine has; the servers need their share.
     maxWorkers: 2,
-    testTimeout: 30_000,
+    // Guards against stalls, not against busy machines.
+    testTimeout: 120_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
     projects: [
@@ -28,8 +29,8 @@ export default defineConfig({
           exclude: never,
           // One Postgres and one Temporal for the whole run; each test makes its own database and task queue in them.
           globalSetup: ['tests/rig/global-setup.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
     ],

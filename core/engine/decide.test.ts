@@ -51,15 +51,11 @@ describe('random plans, to the outcome that the specification foresees', () => {
   it.each([
     { name: 'undisturbed', weather: { loss: 0, handOver: 0, forgedDecision: 0, pause: 0 } },
     { name: 'with hand-overs, losses, forged decisions and pauses', weather: { loss: 0.01, handOver: 0.03, forgedDecision: 0.02, pause: 0.03 } },
-  ])(
-    '$name',
-    ({ weather }) => {
-      let decisions = 0;
-      for (let seed = 1; seed <= plansPerWeather; seed += 1) decisions += simulate(seed, weather);
-      expect(decisions).toBeGreaterThan(plansPerWeather);
-    },
-    300_000,
-  );
+  ])('$name', { timeout: 300_000 }, ({ weather }) => {
+    let decisions = 0;
+    for (let seed = 1; seed <= plansPerWeather; seed += 1) decisions += simulate(seed, weather);
+    expect(decisions).toBeGreaterThan(plansPerWeather);
+  });
 });
 
 describe('bounds', () => {

@@ -123,7 +123,7 @@ describe('the reconciler', () => {
     const before = await engine.workflows.describe(runId);
     // Another generation takes the run although the first one still runs.
     await engine.rig.system.sql`update kos.runs set generation = generation + 1, claimed_by = null where id = ${runId}`;
-    await expect.poll(async () => (await engine.workflows.describe(runId))?.status, { timeout: 15_000 }).toBe('completed');
+    await expect.poll(async () => (await engine.workflows.describe(runId))?.status, { timeout: 240_000 }).toBe('completed');
     expect((await engine.steps(runId)).map(({ status }) => status)).toEqual(['waiting']);
     await engine.rig.system.sql.begin((sql) => orderResume(sql, { id: runId, workspaceId: engine.workspaceId }));
     expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: 'done' });

@@ -50,7 +50,7 @@ output: "\${size(steps.items.output)}"
 
 async function expectToSurvive(name: string, outage: () => Promise<void>): Promise<void> {
   const runId = await engine.start(await engine.save(plan(name)));
-  await expect.poll(() => engine.linesOf(`${name}-items.txt`).then((lines) => lines.length), { timeout: 20_000 }).toBeGreaterThan(20);
+  await expect.poll(() => engine.linesOf(`${name}-items.txt`).then((lines) => lines.length), { timeout: 240_000 }).toBeGreaterThan(20);
   await expect.poll(() => engine.linesOf(`${name}-long.txt`)).toHaveLength(1);
   await outage();
   expect(await engine.ended(runId)).toMatchObject({ error: null, status: 'succeeded', output: 300 });

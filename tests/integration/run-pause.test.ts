@@ -119,7 +119,7 @@ output: "\${size(steps.each.output)}"
 `;
     const runId = await engine.start(await engine.save(source));
     const succeeded = async (): Promise<number> => (await engine.steps(runId)).filter(({ status }) => status === 'succeeded').length;
-    await expect.poll(succeeded, { timeout: 30_000 }).toBeGreaterThan(20);
+    await expect.poll(succeeded, { timeout: 240_000 }).toBeGreaterThan(20);
     await pause(runId);
     await sleep(1_500);
     const held = await succeeded();

@@ -70,7 +70,7 @@ output: "\${steps.ship.output}"
 
   it('ends with the first denial: the others are voided', async () => {
     const runId = await engine.start(await engine.save('plan: deny-one\nsteps:\n  ask: { approval: { message: "${index}?" }, forEach: [1, 2, 3] }\n'));
-    await expect.poll(() => countOpen(runId), { timeout: 20_000 }).toBe(3);
+    await expect.poll(() => countOpen(runId), { timeout: 240_000 }).toBe(3);
     const open = await openApprovals(runId);
     await decide(open.find(({ stepPath }) => stepPath === 'ask[1]') as Approval, 'deny');
     expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'approval_denied', stepPath: 'ask[1]' } });
@@ -79,7 +79,7 @@ output: "\${steps.ship.output}"
 
   it('is cancelled with its run', async () => {
     const runId = await engine.start(await engine.save('plan: cancel-all\nsteps:\n  ask: { approval: { message: "${index}?" }, forEach: [1, 2, 3] }\n'));
-    await expect.poll(() => countOpen(runId), { timeout: 20_000 }).toBe(3);
+    await expect.poll(() => countOpen(runId), { timeout: 240_000 }).toBe(3);
     await engine.cancel(runId);
     expect((await engine.ended(runId)).status).toBe('cancelled');
     expect(await countOpen(runId)).toBe(0);
@@ -105,12 +105,12 @@ steps:
 output: "\${size(steps.ask.output.filter(one, one.approved))}"
 `),
     );
-    await expect.poll(() => countOpen(runId), { timeout: 60_000 }).toBe(240);
+    await expect.poll(() => countOpen(runId), { timeout: 240_000 }).toBe(240);
     await engine.until(runId, (run) => run.status === 'waiting' && run.waitingFor?.text.includes('239 more waits are open') === true);
     const workerBefore = await engine.startWorkerProcess();
     await engine.stopOthers(workerBefore);
     for (const approval of (await openApprovals(runId)).slice(0, 30)) await decide(approval, 'approve');
-    await expect.poll(() => engine.steps(runId).then((steps) => steps.filter(({ status }) => status === 'succeeded').length), { timeout: 60_000 }).toBe(30);
+    await expect.poll(() => engine.steps(runId).then((steps) => steps.filter(({ status }) => status === 'succeeded').length), { timeout: 240_000 }).toBe(30);
     await engine.loseWorkflow(runId);
     for (;;) {
       const open = await openApprovals(runId);

@@ -27,7 +27,7 @@ steps:
 output: "\${size(steps.write.output)}"
 `;
     const runId = await engine.start(await engine.save(source));
-    await expect.poll(async () => (await endsOf(runId)).length, { timeout: 20_000, interval: 10 }).toBeGreaterThan(10);
+    await expect.poll(async () => (await endsOf(runId)).length, { timeout: 240_000, interval: 10 }).toBeGreaterThan(10);
     // The first worker holds the workflow in memory, and is the one that goes.
     await engine.startWorkerProcess();
     expect((await endsOf(runId)).length).toBeLessThan(450);

@@ -82,7 +82,7 @@ describe('a home through its life', () => {
     await stack.says(`${part} (process ${before.pid}) was killed by SIGKILL`);
     await stack.says(`${part} runs again`);
     expect((await partProcess(home, part)).pid).not.toBe(before.pid);
-    await expect.poll(() => answersReady(home), { timeout: 20_000, interval: 50 }).toBe(true);
+    await expect.poll(() => answersReady(home), { timeout: 240_000, interval: 50 }).toBe(true);
   });
 
   test('when another program takes the port of a dead Temporal, it moves and worker and API follow', async () => {
@@ -93,10 +93,10 @@ describe('a home through its life', () => {
     const other = createServer().listen(Number(before.split(':')[1]), '127.0.0.1');
     await once(other, 'listening');
     await stack.says('Temporal had to take another port');
-    await expect.poll(async () => (await readFacts(home)).temporal.address, { timeout: 20_000 }).not.toBe(before);
+    await expect.poll(async () => (await readFacts(home)).temporal.address, { timeout: 240_000 }).not.toBe(before);
     for (const program of [worker, api]) expect(await waitUntilGone(program, 10_000)).toBe(true);
-    await expect.poll(() => runningParts(home), { timeout: 20_000 }).toEqual([...partNames]);
-    await expect.poll(() => answersReady(home), { timeout: 20_000, interval: 50 }).toBe(true);
+    await expect.poll(() => runningParts(home), { timeout: 240_000 }).toEqual([...partNames]);
+    await expect.poll(() => answersReady(home), { timeout: 240_000, interval: 50 }).toBe(true);
     other.close();
   });
 
@@ -178,7 +178,7 @@ describe('a start that cannot be', () => {
   test('because it is killed on the way, again and again: the next one comes up', async () => {
     for (const moment of ['postgres.initialising-', 'data', 'PG_VERSION', 'pg_control', 'kos-initialised.json']) {
       const stack = launchTinyStack(home);
-      await expect.poll(() => filesBelow(home), { timeout: 20_000, interval: 2 }).toContainEqual(expect.stringContaining(moment));
+      await expect.poll(() => filesBelow(home), { timeout: 240_000, interval: 2 }).toContainEqual(expect.stringContaining(moment));
       stack.process.kill('SIGKILL');
       await stack.ended;
     }
@@ -189,7 +189,7 @@ describe('a start that cannot be', () => {
 
   test('because it is stopped on the way: leaves nothing running', async () => {
     const stack = launchTinyStack(home);
-    await expect.poll(() => runningParts(home), { timeout: 20_000, interval: 5 }).toContain('postgres');
+    await expect.poll(() => runningParts(home), { timeout: 240_000, interval: 5 }).toContain('postgres');
     stack.process.kill('SIGINT');
     expect(await stack.ended).toBe(0);
     expect(await runningParts(home)).toEqual([]);

@@ -139,7 +139,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   const linesOf = async (name: string): Promise<string[]> =>
     (await readFile(join(home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
 
-  const until = async (runId: string, reached: (run: Run) => boolean, timeoutMs = 60_000): Promise<Run> => {
+  const until = async (runId: string, reached: (run: Run) => boolean, timeoutMs = 240_000): Promise<Run> => {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const run = await read(runId);
@@ -153,7 +153,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   };
   const ended = (runId: string, timeoutMs?: number): Promise<Run> => until(runId, (run) => isFinalRunStatus(run.status), timeoutMs);
 
-  const untilStep = async (runId: string, path: string, status: StepStatus, timeoutMs = 30_000): Promise<StepView> => {
+  const untilStep = async (runId: string, path: string, status: StepStatus, timeoutMs = 240_000): Promise<StepView> => {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const step = (await steps(runId)).find((row) => row.path === path);
