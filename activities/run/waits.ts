@@ -10,7 +10,7 @@ import type { TransactionSql } from '#services/database/connect.ts';
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { endStep, markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
-import { outcomeOf, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
+import { type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import {
   closeWait,
   type Deadline,

@@ -1,6 +1,6 @@
 import { didYouMean } from '#core/expression/closest-name.ts';
 import type { FaultList } from './fault-list.ts';
-import type { PlanGraph } from './graph.ts';
+import type { PlanGraph } from './plan-graph.ts';
 import type { StepTemplates } from './templates.ts';
 
 /** Kinds that can stand in for another step: they do their work at once and give an output. */

@@ -2,21 +2,9 @@ import type { ApprovalStep } from '#schemas/plan.ts';
 import { didYouMean } from '#core/expression/closest-name.ts';
 import { applyFallbacks, refuseGatedFallbacks } from './fallbacks.ts';
 import type { FaultList } from './fault-list.ts';
+import type { PlanGraph } from './plan-graph.ts';
 import type { StepTemplates } from './templates.ts';
 import type { Template } from '#core/expression/template.ts';
-
-/** Who waits for whom, by step number. */
-export interface PlanGraph {
-  /** Inferred and written needs, the gate included. */
-  needs: Set<number>[];
-  gates: (number | undefined)[];
-  /** Needs that `when` mentions. */
-  whenMentions: Set<number>[];
-  /** The step that each stands in for, by `onError: { step }`. */
-  fallbackOf: (number | undefined)[];
-  /** Needs that stand in for other needs. */
-  fallbacks: Set<number>[];
-}
 
 /** Reads who needs whom. Unknown ids and forbidden references become faults; the graph is then incomplete. */
 export function readGraph(steps: StepTemplates[], faults: FaultList): PlanGraph {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PlanGraph } from './graph.ts';
+import type { PlanGraph } from './plan-graph.ts';
 import { divideIntoUnits, type FusableStep, fusionOf, longestFusedMs } from './units.ts';
 
 /** `needs[i]` lists who step i needs; steps are given in an order in which needs come first. */

@@ -1,5 +1,6 @@
 import type { StepKind } from '#schemas/shape.ts';
-import { dependantsOf, type PlanGraph } from './graph.ts';
+import { dependantsOf } from './graph.ts';
+import type { PlanGraph } from './plan-graph.ts';
 
 /** Steps of one chain at most: what one activity may take on before it reports. */
 const longestChain = 200;
