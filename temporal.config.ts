@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,6 +22,7 @@ const environmentSchema = z.object({
   KOS_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
   KOS_HOST: z.string().default('127.0.0.1'),
   KOS_PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')).optional(),
+  KOS_TRUSTED_PROXIES: z.string().default(''),
   KOS_INSECURE: z.enum(['0', '1']).default('0'),
   TEMPORAL_ADDRESS: z.string().optional(),
   TEMPORAL_NAMESPACE: z.string().default('default'),
@@ -48,6 +50,8 @@ export interface Configuration {
   /** Configured database; undefined means the embedded one. `direct` bypasses a pooler for LISTEN. */
   database: { url: string | undefined; directUrl: string | undefined };
   openai: { apiKey: string | undefined; baseUrl: string | undefined };
+  /** Addresses or subnets of proxies in front of the API, whose word on a client's address is taken. */
+  trustedProxies: string[];
   /** The OpenID provider that people may sign in at; undefined: none. Without a secret it is a public client, which PKCE alone protects. */
   oidc: { issuer: string; clientId: string; clientSecret: string | undefined } | undefined;
   /** Which server `kai` talks to, and as whom; undefined means what `$KOS_HOME/cli.json` says. */
@@ -82,12 +86,23 @@ export function readConfiguration(environment: Record<string, string | undefined
     insecure: env.KOS_INSECURE === '1',
     temporal: { address: env.TEMPORAL_ADDRESS, namespace: env.TEMPORAL_NAMESPACE },
     database: { url: env.DATABASE_URL, directUrl: env.DATABASE_URL_DIRECT },
+    trustedProxies: readProxies(env.KOS_TRUSTED_PROXIES),
     oidc: readOidc(env),
     openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
     cli: { url: env.KOS_URL, apiKey: env.KOS_API_KEY, local: env.KOS_LOCAL === '1' },
     partFacts: env.KOS_PART_FACTS,
     cache: join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'kos'),
   };
+}
+
+function readProxies(text: string): string[] {
+  const places = text
+    .split(',')
+    .map((place) => place.trim())
+    .filter((place) => place !== '');
+  const wrong = places.find((place) => isIP(place.split('/')[0] ?? '') === 0 || !/^[^/]+(\/[0-9]{1,3})?$/.test(place));
+  if (wrong !== undefined) throw new EnvironmentError(`KOS_TRUSTED_PROXIES: ${wrong} is no address or subnet, such as 10.0.0.5 or 10.0.0.0/24.`);
+  return places;
 }
 
 function readOidc(env: z.infer<typeof environmentSchema>): Configuration['oidc'] {

@@ -4,6 +4,7 @@ import type { ArtifactStore } from '#services/artifacts/store.ts';
 import { sweepArtifacts } from '#services/artifacts/sweep.ts';
 import type { SystemDatabase } from '#services/database/connect.ts';
 import { idempotencyKeptHours } from '#services/idempotency/idempotency.ts';
+import { pruneAccess } from '#services/people/prune.ts';
 import { recordAudit } from '#services/records/record.ts';
 import { removeContents, removeRunRows } from '#services/runs/remove.ts';
 import { type Duty, repeat } from './repeat.ts';
@@ -32,6 +33,7 @@ export function startPruning(options: PruningOptions): Duty {
       more = (await pruneEvents(options.system, workspace)) || more;
     }
     await options.system.sql`delete from kos.idempotency_keys where created_at < clock_timestamp() - make_interval(hours => ${idempotencyKeptHours})`;
+    await pruneAccess(options.system);
     if (options.now() - sweptAt > sweepEveryMs) {
       sweptAt = options.now();
       await sweepArtifacts(options);

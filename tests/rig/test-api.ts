@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { projectRoot } from '#config';
 import type { Role } from '#core/policy/permissions.ts';
+import type { RateTable } from '#core/policy/rates.ts';
 import type { PlanEnvironment } from '#core/plan/compiled.ts';
 import { validateJson } from '#core/plan/json-schema.ts';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
@@ -23,6 +24,7 @@ import { createOidcService, type OidcSettings } from '#services/people/oidc.ts';
 import { hashPassword } from '#services/people/passwords.ts';
 import { openSession } from '#services/people/sessions.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
+import { createRateLimiter } from '#services/rates/limiter.ts';
 import { readRun } from '#services/runs/read.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
 import { sendSignal } from '#services/signals/send.ts';
@@ -33,6 +35,7 @@ import type { ApiDependencies } from '#web/api/dependencies.ts';
 import { makeHostCheck } from '#web/api/guard.ts';
 import { createHealthProbe } from '#web/api/health.ts';
 import { createMetrics } from '#web/api/metrics.ts';
+import { createRateGuard } from '#web/api/rate-guard.ts';
 import { makeRoutes } from '#web/api/routes/index.ts';
 import { makeSessionCookie } from '#web/api/session-cookie.ts';
 import type { Route } from '#web/api/route.ts';
@@ -69,6 +72,8 @@ export interface TestSession {
 }
 
 export interface TestApiOptions {
+  /** Absent: no test meets a limit. */
+  rates?: RateTable;
   publicUrl?: string;
   /** The OpenID provider, told where this API lives. */
   oidc?: (publicUrl: string) => OidcSettings;
@@ -114,6 +119,17 @@ export interface AnswerBody {
   >;
 }
 
+const unlimited: RateTable = {
+  read: [],
+  change: [],
+  person: [],
+  signIn: [],
+  public: [],
+  failedCredentials: [],
+  streamsOfProgram: Number.MAX_SAFE_INTEGER,
+  streamsOfPerson: Number.MAX_SAFE_INTEGER,
+};
+
 const environment: PlanEnvironment = {
   tools: [
     {
@@ -140,6 +156,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
   const tokens = await accessTokensFrom([Buffer.alloc(32, 6)], publicUrl);
   const authenticator = createAuthenticator({ system, tokens, now: Date.now });
   const presence = watchPresence(authenticator, log);
+  const rates = createRateGuard({ limiter: createRateLimiter({ system, now: Date.now }), table: options.rates ?? unlimited, log });
   const cookie = makeSessionCookie({ installation: name, publicUrl });
   const dependencies: ApiDependencies = {
     database,
@@ -176,7 +193,9 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
   const routes = makeRoutes(dependencies);
   let port = 0;
   const checkHost = (host: string | undefined): void => makeHostCheck({ publicUrl: dependencies.publicUrl, port })(host);
-  const server = makeServer(makeApp(routes, { database, system, authenticator, presence, cookie, publicUrl, checkHost, log }));
+  const server = makeServer(
+    makeApp(routes, { database, system, authenticator, presence, rates, cookie, publicUrl, trustedProxies: ['127.0.0.1'], checkHost, log }),
+  );
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   ({ port } = server.address() as AddressInfo);

@@ -11,10 +11,16 @@ const headerBytes = 16_384;
 /** A request must have arrived whole by then; answers may take as long as they take. */
 const requestTimeoutMs = 60_000;
 
-export function makeApp(routes: readonly Route[], dependencies: PipelineDependencies): Express {
+export interface AppDependencies extends PipelineDependencies {
+  /** Proxies whose `X-Forwarded-For` is believed, as addresses or subnets; of nobody else's. */
+  trustedProxies: readonly string[];
+}
+
+export function makeApp(routes: readonly Route[], dependencies: AppDependencies): Express {
   assertRoutesGuarded(routes);
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple').set('case sensitive routing', true);
+  app.set('trust proxy', dependencies.trustedProxies.length === 0 ? false : [...dependencies.trustedProxies]);
   app.use(logRequests(dependencies));
   app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] } } }));
   app.use((_request, response, next) => {

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { environment, projectRoot, readConfiguration } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
+import { usualRates } from '#core/policy/rates.ts';
 import { createAuthenticator } from '#services/credentials/authenticate.ts';
 import { watchPresence } from '#services/credentials/presence.ts';
 import { connectDatabase, connectSystemDatabase } from '#services/database/connect.ts';
@@ -20,6 +21,7 @@ import { createLog } from '#services/logging/log.ts';
 import { createModelService } from '#services/models/model-service.ts';
 import { createOidcService } from '#services/people/oidc.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
+import { createRateLimiter } from '#services/rates/limiter.ts';
 import { acceptRun } from '#services/runs/accept.ts';
 import { explainRun } from '#services/runs/explain.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
@@ -32,6 +34,7 @@ import { makeApp, makeServer } from './app.ts';
 import { makeHostCheck } from './guard.ts';
 import { createHealthProbe } from './health.ts';
 import { createMetrics } from './metrics.ts';
+import { createRateGuard } from './rate-guard.ts';
 import { makeRoutes } from './routes/index.ts';
 import { oidcCallbackPath } from './routes/oidc.ts';
 import { planSchemaPath } from './routes/plan-schema.ts';
@@ -64,6 +67,7 @@ await saveExamples({ database, compile, log }, owner, { folder: join(projectRoot
 const tokens = await openAccessTokens({ directory: keys, publicUrl });
 const authenticator = createAuthenticator({ system, tokens, now: Date.now });
 const presence = watchPresence(authenticator, log);
+const rates = createRateGuard({ limiter: createRateLimiter({ system, now: Date.now }), table: usualRates, log });
 const cookie = makeSessionCookie({ installation: name, publicUrl });
 const oidc = configuration.oidc && createOidcService({ system, settings: { ...configuration.oidc, redirectUri: `${publicUrl}${oidcCallbackPath}` } });
 
@@ -102,7 +106,9 @@ const routes = makeRoutes({
   now: () => new Date(),
 });
 const checkHost = makeHostCheck({ publicUrl, port: facts.port });
-const server = makeServer(makeApp(routes, { database, system, authenticator, presence, cookie, publicUrl, checkHost, log }));
+const server = makeServer(
+  makeApp(routes, { database, system, authenticator, presence, rates, cookie, publicUrl, trustedProxies: configuration.trustedProxies, checkHost, log }),
+);
 // Before anybody is told that this server is ready: who is, looks for the key.
 await writeCliFile(home, { url: publicUrl, apiKey: await ensureOwnerKey(system, owner, home) });
 server.listen(facts.port, facts.host);

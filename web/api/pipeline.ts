@@ -5,6 +5,7 @@ import { KosError } from '#core/errors.ts';
 import type { Principal } from '#core/policy/principal.ts';
 import { can } from '#core/policy/can.ts';
 import { findAdministrators } from '#services/credentials/administrators.ts';
+import type { SignedIn } from '#services/credentials/authenticate.ts';
 import type { Presence } from '#services/credentials/presence.ts';
 import type { Database, SystemDatabase } from '#services/database/connect.ts';
 import {
@@ -19,12 +20,14 @@ import {
 import { readBody } from './body.ts';
 import { assertNotFromElsewhere, assertUrlLength, authenticate, authorise, type Door } from './guard.ts';
 import { invalid, toProblem } from './problem.ts';
+import type { RateGuard } from './rate-guard.ts';
 import type { Call, Reply, Route } from './route.ts';
 
 export interface PipelineDependencies extends Door {
   database: Database;
   system: SystemDatabase;
   presence: Presence;
+  rates: RateGuard;
   checkHost: (host: string | undefined) => void;
   log: Logger;
 }
@@ -49,7 +52,8 @@ export function serveRoute(route: Route, dependencies: PipelineDependencies): Re
     const unwatch = endWithRights(route, principal, call, dependencies);
     try {
       const before = scope === null ? null : await findIdempotent(dependencies.database, scope);
-      await send(response, before === null ? await act(route, validate(route, call, request, body)) : await replay(route, before, call));
+      const reply = before === null ? await act(route, validate(route, call, request, body)) : await replay(route, before, call);
+      await sendCounted(route, principal, reply, response, dependencies);
     } finally {
       unwatch();
     }
@@ -59,13 +63,26 @@ export function serveRoute(route: Route, dependencies: PipelineDependencies): Re
 async function admit(route: Route, request: Request, response: Response, dependencies: PipelineDependencies): Promise<Principal | null> {
   if ('public' in route.access) {
     assertNotFromElsewhere(request, dependencies.publicUrl);
+    await dependencies.rates.admitAddress(request, response, route.rate);
     return null;
   }
   const { permission } = route.access;
-  const { principal, newToken } = await authenticate(request, dependencies, route);
+  const { principal, newToken } = await signIn(request, dependencies, route);
+  await dependencies.rates.admitPrincipal(principal, response, route.rate);
   if (newToken !== null) response.append('Set-Cookie', dependencies.cookie.set(newToken));
   await authorise(principal, permission, () => findAdministrators(dependencies.system, principal.workspaceId, permission));
   return principal;
+}
+
+/** Refused credentials are counted by address, so that guessing has an end. */
+async function signIn(request: Request, dependencies: PipelineDependencies, route: Route): Promise<SignedIn> {
+  dependencies.rates.assertNotGuessing(request);
+  try {
+    return await authenticate(request, dependencies, route);
+  } catch (error) {
+    if (error instanceof KosError && error.code === 'credential_refused') await dependencies.rates.countFailure(request);
+    throw error;
+  }
 }
 
 /** A stream or a long wait ends soon after its reader's right to it: its signal is aborted. */
@@ -148,6 +165,16 @@ async function replay(route: Route, effect: IdempotentEffect, call: Call<unknown
   return reply.kind === 'stream' || reply.kind === 'redirect' ? reply : { ...reply, headers: { ...reply.headers, 'Idempotency-Replayed': 'true' } };
 }
 
+async function sendCounted(route: Route, principal: Principal | null, reply: Reply, response: Response, { rates }: PipelineDependencies): Promise<void> {
+  if (route.rate !== 'stream' || reply.kind !== 'stream' || principal === null) return send(response, reply);
+  const close = rates.openStream(principal);
+  try {
+    await send(response, reply);
+  } finally {
+    close();
+  }
+}
+
 async function send(response: Response, reply: Reply): Promise<void> {
   switch (reply.kind) {
     case 'json':
@@ -179,7 +206,7 @@ export function answerProblem(response: Response, error: unknown, log: Logger): 
   }
   const problem = toProblem(error, (response.locals['traceId'] as string | undefined) ?? newTraceId(), log);
   if (problem.status === 401) response.set('WWW-Authenticate', 'Bearer realm="kOS"');
-  if (problem.retryable && [429, 503, 409].includes(problem.status)) response.set('Retry-After', '1');
+  if (problem.retryable && [429, 503, 409].includes(problem.status)) response.set('Retry-After', String(problem['retryAfterSeconds'] ?? 1));
   response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
 }
 

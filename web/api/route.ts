@@ -2,6 +2,7 @@ import type { Response } from 'express';
 import type { z } from 'zod';
 import type { Permission } from '#core/policy/permissions.ts';
 import type { Principal } from '#core/policy/principal.ts';
+import type { RateClass } from '#core/policy/rates.ts';
 import type { Json } from '#schemas/json.ts';
 import type { Transaction } from '#services/database/connect.ts';
 
@@ -60,6 +61,8 @@ export interface RouteDefinition<
   aliases?: readonly string[];
   /** `optional`: it is about the person, so a session need not say which workspace it means; needed when absent. */
   workspace?: 'needed' | 'optional';
+  /** How it counts against the rate limits; absent: reads as `read`, changes as `change`, public routes as `public`. */
+  rate?: RateClass;
   params?: Params;
   query?: Query;
   body?: Body;
@@ -87,6 +90,7 @@ export interface Route {
   bodyBytes: number;
   aliases: readonly string[];
   workspace: 'needed' | 'optional';
+  rate: RateClass;
   responses: Record<number, z.ZodType | null | { mediaType: string }>;
   handler(call: Call<unknown, unknown, unknown>): Promise<Reply>;
   replay?(reference: Json, call: Call<unknown, unknown, unknown>): Promise<Reply>;
@@ -100,7 +104,8 @@ export function defineRoute<
   Query extends z.ZodType | undefined = undefined,
   Body extends z.ZodType | undefined = undefined,
 >(definition: RouteDefinition<A, Params, Query, Body>): Route {
-  return { bodyFormats: ['json'], bodyBytes: defaultBodyBytes, aliases: [], workspace: 'needed', ...definition } as unknown as Route;
+  const rate = 'public' in definition.access ? 'public' : definition.method === 'get' ? 'read' : 'change';
+  return { bodyFormats: ['json'], bodyBytes: defaultBodyBytes, aliases: [], workspace: 'needed', rate, ...definition } as unknown as Route;
 }
 
 /** The only routes that answer without a credential. */

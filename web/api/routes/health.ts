@@ -12,6 +12,7 @@ export const healthRoutes = ({ health, metrics }: ApiDependencies): Route[] => [
     path: '/healthz',
     summary: 'Whether this process answers',
     access: { public: true },
+    rate: 'health',
     responses: { 200: z.object({ status: z.literal('ok') }) },
     handler: async () => json({ status: 'ok' }),
   }),
@@ -20,6 +21,7 @@ export const healthRoutes = ({ health, metrics }: ApiDependencies): Route[] => [
     path: '/readyz',
     summary: 'Whether every part that runs need answers',
     access: { public: true },
+    rate: 'health',
     responses: { 200: z.object({ status: z.literal('ready'), parts: partsSchema }), 503: problemSchema },
     handler: async () => {
       const { ready, parts } = await health.check();

@@ -46,6 +46,7 @@ export const runRecordRoutes = (dependencies: ApiDependencies): Route[] => [
     path: '/v1/runs/{id}/events',
     summary: 'Events of a run: a stream (SSE, resumed by `Last-Event-ID` or `after`), or a page when JSON is asked for',
     access: { permission: 'runs:read' },
+    rate: 'stream',
     params: idParams('run'),
     query: z.strictObject(positionQuery),
     responses: { 200: recordOf(eventSchema) },
