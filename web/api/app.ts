@@ -89,6 +89,7 @@ function logRequests({ log }: PipelineDependencies) {
         status: response.statusCode,
         ms: Math.round(performance.now() - startedAt),
         traceId: response.locals['traceId'],
+        requestId: response.locals['requestId'],
       };
       if (isQuiet) log.debug(line, 'request');
       else log[response.statusCode >= 500 ? 'error' : 'info'](line, 'request');

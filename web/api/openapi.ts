@@ -1,80 +1,86 @@
 import { z } from 'zod';
+import {
+  createDocument,
+  type ZodOpenApiContentObject,
+  type ZodOpenApiMediaTypeObject,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+  type ZodOpenApiResponseObject,
+} from 'zod-openapi';
 import { problemSchema } from '#schemas/problem.ts';
 import { mediaTypes } from './body.ts';
 import type { BodyFormat, Route } from './route.ts';
 
-/** OpenAPI 3.1 of a route table; its schemas are JSON Schema 2020-12, made from the same zod schemas that requests are held against. */
+const problem = problemSchema.meta({ id: 'Problem' });
+
+/** OpenAPI 3.1 of a route table, made from the same zod schemas that requests are held against. */
 export function describeApi(routes: readonly Route[], about: { version: string; publicUrl: string }): object {
-  const paths: Record<string, Record<string, object>> = {};
+  const paths: ZodOpenApiPathsObject = {};
   for (const route of routes) (paths[route.path] ??= {})[route.method] = describeRoute(route);
-  return {
-    openapi: '3.1.0',
-    info: { title: 'kOS', version: about.version, description: 'Start, watch, approve and stop durable runs of agent plans.' },
-    servers: [{ url: about.publicUrl }],
-    security: [{ key: [] }],
-    components: {
-      securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'A kOS key, as in cli.json of KOS_HOME.' } },
-      schemas: { Problem: schemaOf(problemSchema, 'output') },
+  return createDocument(
+    {
+      openapi: '3.1.0',
+      info: { title: 'kOS', version: about.version, description: 'Start, watch, approve and stop durable runs of agent plans.' },
+      servers: [{ url: about.publicUrl }],
+      security: [{ bearer: [] }, { session: [] }],
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', description: 'A kOS key, as in cli.json of KOS_HOME, or an access token.' },
+          session: {
+            type: 'apiKey',
+            in: 'cookie',
+            name: 'kos_<installation>',
+            description: 'A session. Changes need JSON and an Origin equal to the public address.',
+          },
+        },
+      },
+      paths,
     },
-    paths,
-  };
+    // Arbitrary JSON and what a transform makes of a text have no exact JSON Schema: they are shown as anything.
+    { allowEmptySchema: { custom: true, transform: true, unknown: true, any: true } },
+  );
 }
 
-function describeRoute(route: Route): object {
+const problemAnswer: ZodOpenApiResponseObject = { description: 'A problem (RFC 9457)', content: { 'application/problem+json': { schema: problem } } };
+
+function describeRoute(route: Route): ZodOpenApiOperationObject {
   const permission = 'public' in route.access ? null : route.access.permission;
   return {
     summary: route.summary,
     operationId: operationId(route),
+    'x-rate-class': route.rate,
     ...(permission === null ? { security: [] } : { 'x-permission': permission }),
-    parameters: [...parametersOf(route.params, 'path'), ...parametersOf(route.query, 'query'), ...headersOf(route)],
-    ...(route.body === undefined
-      ? {}
-      : {
-          requestBody: {
-            required: true,
-            content: Object.fromEntries(route.bodyFormats.map((format) => [mediaTypes[format], { schema: bodySchema(route, format) }])),
-          },
-        }),
+    requestParams: {
+      ...(isObject(route.params) ? { path: route.params } : {}),
+      ...(isObject(route.query) ? { query: route.query } : {}),
+      ...(route.replay === undefined ? {} : { header: z.object({ 'Idempotency-Key': z.string().max(255) }) }),
+    },
+    ...(route.body === undefined ? {} : { requestBody: { required: true, content: bodyContent(route, route.body) } }),
     responses: {
-      ...Object.fromEntries(Object.entries(route.responses).map(([status, answer]) => [status, describeAnswer(Number(status), answer)])),
+      ...Object.fromEntries(Object.entries(route.responses).map(([status, answer]) => [status, describeAnswer(route, Number(status), answer)])),
       default: problemAnswer,
     },
   };
 }
 
-const problemAnswer = { description: 'A problem (RFC 9457)', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } };
+const isObject = (schema: z.ZodType | undefined): schema is z.ZodObject => schema instanceof z.ZodObject;
 
-function bodySchema(route: Route, format: BodyFormat): object {
-  return format !== 'yaml' && route.body !== undefined ? schemaOf(route.body, 'input') : { type: 'string' };
+function bodyContent(route: Route, body: z.ZodType): ZodOpenApiContentObject {
+  const contentOf = (format: BodyFormat): ZodOpenApiMediaTypeObject => {
+    if (format === 'yaml') return { schema: { type: 'string' } };
+    return { schema: body, ...(route.examples.body === undefined ? {} : { example: route.examples.body }) };
+  };
+  return Object.fromEntries(route.bodyFormats.map((format) => [mediaTypes[format], contentOf(format)]));
 }
 
-function describeAnswer(status: number, answer: Route['responses'][number]): object {
+function describeAnswer(route: Route, status: number, answer: Route['responses'][number]): ZodOpenApiResponseObject {
   if (status >= 400) return problemAnswer;
-  if (answer === null) return { description: 'Done' };
+  if (answer === null) return { description: status === 303 ? 'Leads on' : 'Done' };
   if (!(answer instanceof z.ZodType)) return { description: 'Content', content: { [answer.mediaType]: {} } };
-  return { description: 'OK', content: { 'application/json': { schema: schemaOf(answer, 'output') } } };
+  const example = route.examples.answers?.[status];
+  return { description: 'OK', content: { 'application/json': { schema: answer, ...(example === undefined ? {} : { example }) } } };
 }
-
-function parametersOf(schema: z.ZodType | undefined, place: 'path' | 'query'): object[] {
-  if (schema === undefined) return [];
-  const described = schemaOf(schema, 'input') as { properties?: Record<string, object>; required?: string[] };
-  return Object.entries(described.properties ?? {}).map(([name, property]) => ({
-    name,
-    in: place,
-    required: place === 'path' || (described.required ?? []).includes(name),
-    schema: property,
-  }));
-}
-
-const headersOf = (route: Route): object[] =>
-  route.replay === undefined ? [] : [{ name: 'Idempotency-Key', in: 'header', required: true, schema: { type: 'string', maxLength: 255 } }];
-
-/** `z.json()` and transforms have no exact JSON Schema: they are shown as anything. */
-const schemaOf = (schema: z.ZodType, io: 'input' | 'output'): object => {
-  const { $schema: _version, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any', reused: 'inline', cycles: 'ref' });
-  return rest;
-};
 
 /** `getRunsIdSteps`: stable, and unique because method and path are. */
 const operationId = ({ method, path }: Route): string =>
-  method + path.replace('/v1', '').replaceAll(/[/{}]+([a-z]?)/gi, (_match, letter: string) => letter.toUpperCase());
+  method + path.replace('/v1', '').replaceAll(/[/{}.]+([a-z]?)/gi, (_match, letter: string) => letter.toUpperCase());

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Logger } from 'pino';
 import { KosError } from '#core/errors.ts';
@@ -22,6 +21,7 @@ import { assertNotFromElsewhere, assertUrlLength, authenticate, authorise, type 
 import { invalid, toProblem } from './problem.ts';
 import type { RateGuard } from './rate-guard.ts';
 import type { Call, Reply, Route } from './route.ts';
+import { newTraceId, traceOf } from './trace.ts';
 
 export interface PipelineDependencies extends Door {
   database: Database;
@@ -35,7 +35,10 @@ export interface PipelineDependencies extends Door {
 /** Before any route is looked for: caps and the host that was asked for, so that even "not found" is told to those alone who may ask. */
 export function makeEntrance(dependencies: PipelineDependencies): RequestHandler {
   return (request, response, next) => {
-    response.locals['traceId'] = traceIdOf(request);
+    const trace = traceOf({ traceparent: request.get('traceparent'), requestId: request.get('x-request-id') });
+    response.locals['traceId'] = trace.traceId;
+    response.locals['requestId'] = trace.requestId;
+    response.set({ traceparent: trace.traceparent, 'X-Request-Id': trace.requestId });
     assertUrlLength(request.originalUrl);
     dependencies.checkHost(request.headers.host);
     next();
@@ -209,8 +212,3 @@ export function answerProblem(response: Response, error: unknown, log: Logger): 
   if (problem.retryable && [429, 503, 409].includes(problem.status)) response.set('Retry-After', String(problem['retryAfterSeconds'] ?? 1));
   response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
 }
-
-const newTraceId = (): string => randomBytes(16).toString('hex');
-
-/** W3C Trace Context: the caller's trace where it sends one. */
-const traceIdOf = (request: Request): string => /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(request.get('traceparent') ?? '')?.[1] ?? newTraceId();

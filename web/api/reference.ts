@@ -12,7 +12,7 @@ Generated from the route table by \`node scripts/generate-api-reference.ts\`; \`
   why and who can grant it. Changes by a session must be JSON with an \`Origin\` equal to the public address. Who may do what: [access.md](access.md).
 - **Host.** Requests are answered for the public address (\`KOS_PUBLIC_URL\`) and for loopback with the port; any other \`Host\` gets 421.
 - **Problems** are RFC 9457 documents (\`application/problem+json\`): \`{ type, title, status, detail, code, traceId, retryable, fix, errors: [{ pointer, message }] }\`. Decide by \`code\`; \`fix\` is for
-  people. A \`traceparent\` header (W3C) gives the \`traceId\`.
+  people. A \`traceparent\` header (W3C) gives the \`traceId\`, and comes back with every answer, as does \`X-Request-Id\`.
 - **Lists** are \`{ items, nextCursor }\`; \`cursor\` is opaque, \`limit\` at most 200.
 - **\`Idempotency-Key\`** is needed where a route says so: 400 without one. A repeat with the same key and body is answered again, as things are today, with \`Idempotency-Replayed: true\`; another body under
   the same key is 422, a request that is still being worked on 409. Keys are kept for 24 hours, by workspace, principal, method and path; a refusal (4xx) leaves none. Bare and quoted keys are equal.

@@ -72,9 +72,17 @@ export interface RouteDefinition<
   bodyBytes?: number;
   /** What it answers, by status; null: no body. Streams name their media type. */
   responses: Record<number, z.ZodType | null | { mediaType: string }>;
+  /** What a request and its answers look like; held against the schemas by a test. */
+  examples?: Examples;
   handler(call: SignedCall<Parsed<Params>, Parsed<Query>, Parsed<Body>, A>): Promise<Reply>;
   /** The route needs `Idempotency-Key`; this builds the answer of a repeat from what the first request made, as it is today. */
   replay?(reference: Json, call: SignedCall<unknown, unknown, unknown, A>): Promise<Reply>;
+}
+
+export interface Examples {
+  body?: Json;
+  /** By status. */
+  answers?: Record<number, Json>;
 }
 
 /** A route whose types are checked where it is defined and forgotten where it is served. */
@@ -92,6 +100,7 @@ export interface Route {
   workspace: 'needed' | 'optional';
   rate: RateClass;
   responses: Record<number, z.ZodType | null | { mediaType: string }>;
+  examples: Examples;
   handler(call: Call<unknown, unknown, unknown>): Promise<Reply>;
   replay?(reference: Json, call: Call<unknown, unknown, unknown>): Promise<Reply>;
 }
@@ -105,7 +114,7 @@ export function defineRoute<
   Body extends z.ZodType | undefined = undefined,
 >(definition: RouteDefinition<A, Params, Query, Body>): Route {
   const rate = 'public' in definition.access ? 'public' : definition.method === 'get' ? 'read' : 'change';
-  return { bodyFormats: ['json'], bodyBytes: defaultBodyBytes, aliases: [], workspace: 'needed', rate, ...definition } as unknown as Route;
+  return { bodyFormats: ['json'], bodyBytes: defaultBodyBytes, aliases: [], workspace: 'needed', rate, examples: {}, ...definition } as unknown as Route;
 }
 
 /** The only routes that answer without a credential. */

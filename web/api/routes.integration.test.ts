@@ -130,8 +130,8 @@ describe('problems', () => {
 
   it('carry the caller’s trace', async () => {
     const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
-    const { body } = await api.call('GET', '/v1/nothing', { headers: { traceparent: `00-${traceId}-00f067aa0ba902b7-01` } });
-    expect(body['traceId']).toBe(traceId);
+    const { body, headers } = await api.call('GET', '/v1/nothing', { headers: { traceparent: `00-${traceId}-00f067aa0ba902b7-01`, 'x-request-id': 'mine' } });
+    expect([body['traceId'], headers.get('x-request-id'), headers.get('traceparent')]).toEqual([traceId, 'mine', expect.stringContaining(`00-${traceId}-`)]);
   });
 });
 

@@ -39,6 +39,9 @@ export const approvalRoutes = (dependencies: ApiDependencies): Route[] => [
     params: idParams('approval'),
     body: decideApprovalSchema,
     responses: { 200: approvalSchema },
+    examples: {
+      body: { decision: 'approve', argumentsDigest: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', reason: 'Read, and as agreed.' },
+    },
     handler: async (call) => {
       const { principal, params, body } = call;
       const approval = await inWorkspaceOf(dependencies, principal, async (transaction) => {

@@ -46,6 +46,7 @@ export const authRoutes = (dependencies: ApiDependencies): Route[] => {
       rate: 'sign-in',
       body: loginBody,
       responses: { 200: z.union([signedInSchema, tokensSchema]) },
+      examples: { body: { login: 'ada@example.com', password: 'a few words do well', tokens: true } },
       handler: async ({ body, header }) => {
         const principalId = await checkPassword(system, body);
         if (body.tokens) {

@@ -10,6 +10,7 @@ import { meRoutes } from './me.ts';
 import { keyRoutes, memberRoutes, peopleRoutes, workspacesRoutes } from './members.ts';
 import { oauthRoutes } from './oauth.ts';
 import { oidcRoutes } from './oidc.ts';
+import { docsRoutes, signInPageRoutes } from './pages.ts';
 import { planSchemaRoutes } from './plan-schema.ts';
 import { planRoutes } from './plans.ts';
 import { runActionRoutes } from './run-actions.ts';
@@ -19,12 +20,11 @@ import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
 import { signalRoutes } from './signals.ts';
 import { settingsRoutes } from './settings.ts';
-import { signInPageRoutes } from './sign-in-page.ts';
 import { workspaceRoutes } from './workspace.ts';
 
 /** Every route of the API: the one table from which requests are served, checked and described. */
 export function makeRoutes(dependencies: ApiDependencies): Route[] {
-  const routes = [
+  const routes: Route[] = [
     ...healthRoutes(dependencies),
     ...workspaceRoutes(dependencies),
     ...planRoutes(dependencies),
@@ -47,6 +47,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...oauthRoutes(dependencies),
     ...oidcRoutes(dependencies),
     ...signInPageRoutes(dependencies),
+    ...docsRoutes(() => [...routes, description], dependencies),
   ];
   const description: Route = defineRoute({
     method: 'get',

@@ -57,6 +57,7 @@ export const memberRoutes = (dependencies: ApiDependencies): Route[] => {
       params: idParams('principal'),
       body: changeMemberSchema,
       responses: { 200: memberSchema },
+      examples: { body: { roles: ['admin'] } },
       handler: async ({ principal, params, body }) => {
         const member = await changeMember(system, principal, params.id, body);
         forget(params.id);
@@ -92,6 +93,7 @@ export const memberRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'members:write' },
       body: inviteSchema,
       responses: { 201: madeLinkSchema },
+      examples: { body: { login: 'ada@example.com', roles: ['operator', 'approver'] } },
       handler: async ({ principal, body }) => json(await invite(system, principal, publicUrl, body), 201),
     }),
     defineRoute({
@@ -133,6 +135,7 @@ export const keyRoutes = ({ system, forget }: ApiDependencies): Route[] => [
     access: { permission: 'keys:write' },
     body: makeKeyBody,
     responses: { 201: madeKeySchema },
+    examples: { body: { name: 'ci', scopes: ['runs:start', 'runs:read'], expiresInDays: 90 } },
     handler: async ({ principal, body }) => json(await makeKey(system, principal, body), 201),
   }),
   defineRoute({

@@ -23,6 +23,7 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'Save a plan as the next version of its name; equal content gives the version that has it',
     access: { permission: 'plans:write' },
     ...planBody,
+    examples: { body: { source: 'plan: hello\nsteps:\n  greet: { transform: { text: "hello" } }\n', format: 'yaml' } },
     responses: { 201: planVersionSchema, 200: planVersionSchema },
     handler: async ({ principal, body }) => {
       const plan = assertValid(await checkText(dependencies.database, dependencies.compile, { workspaceId: principal.workspaceId, ...body }));

@@ -26,6 +26,16 @@ export const runRoutes = (dependencies: ApiDependencies): Route[] => [
     body: startRunSchema,
     bodyBytes: startBodyBytes,
     responses: { 202: startedSchema, 200: runSchema },
+    examples: {
+      body: { plan: 'log-triage@1', input: { path: '/var/log' }, labels: { team: 'platform' } },
+      answers: {
+        202: {
+          id: 'run_01a1fbed-3526-70db-9986-2f479f032b1e',
+          status: 'queued',
+          url: 'http://127.0.0.1:3000/v1/runs/run_01a1fbed-3526-70db-9986-2f479f032b1e',
+        },
+      },
+    },
     handler: async (call) => {
       const { principal } = call;
       const { runId } = await dependencies.acceptRun({
