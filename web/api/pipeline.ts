@@ -209,6 +209,8 @@ export function answerProblem(response: Response, error: unknown, log: Logger): 
   }
   const problem = toProblem(error, (response.locals['traceId'] as string | undefined) ?? newTraceId(), log);
   if (problem.status === 401) response.set('WWW-Authenticate', 'Bearer realm="kOS"');
-  if (problem.retryable && [429, 503, 409].includes(problem.status)) response.set('Retry-After', String(problem['retryAfterSeconds'] ?? 1));
+  const { retryAfterSeconds } = problem;
+  if (problem.retryable && [429, 503, 409].includes(problem.status))
+    response.set('Retry-After', typeof retryAfterSeconds === 'number' ? String(retryAfterSeconds) : '1');
   response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
 }
