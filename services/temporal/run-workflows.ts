@@ -1,4 +1,4 @@
-import { Client, Connection, isGrpcServiceError, QueryNotRegisteredError, WorkflowNotFoundError } from '@temporalio/client';
+import { Client, Connection, isGrpcServiceError, QueryNotRegisteredError, ServiceError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { Sealing } from '#services/sealing/sealing.ts';
 import { makeRunWorkflowId, runsTaskQueue, workflowTypes, workspaceSearchAttribute } from '#workflows/ids.ts';
@@ -135,13 +135,16 @@ const statuses: Record<string, ExecutionFacts['status']> = {
 /** A query needs a worker: without one nothing is answered, and nothing is wrong that a worker would not mend first. */
 const queryTimeoutMs = 2_000;
 
+/** The client wraps what gRPC says (a deadline that passed, too) in an error of its own. */
+const isUnanswered = (error: unknown): boolean => error instanceof ServiceError || isGrpcServiceError(error);
+
 async function openWindows(client: Client, runId: string): Promise<ProgressAnswer['windows']> {
   try {
     const handle = client.workflow.getHandle(makeRunWorkflowId(runId));
     const progress = await client.withDeadline(Date.now() + queryTimeoutMs, () => handle.query<ProgressAnswer>(progressQueryName));
     return progress.windows;
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError || error instanceof QueryNotRegisteredError || isGrpcServiceError(error)) return [];
+    if (error instanceof WorkflowNotFoundError || error instanceof QueryNotRegisteredError || isUnanswered(error)) return [];
     throw error;
   }
 }
