@@ -4,6 +4,7 @@ export default defineConfig({
   dialect: 'postgresql',
   schema: [
     './services/database/tables/columns.ts',
+    './services/database/tables/concurrency.ts',
     './services/database/tables/installation.ts',
     './services/database/tables/people.ts',
     './services/database/tables/plans.ts',

@@ -51,3 +51,13 @@ export function describeBytes(bytes: number): string {
   if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(1)} kB`;
   return bytes < 1_000_000_000 ? `${(bytes / 1_000_000).toFixed(1)} MB` : `${(bytes / 1_000_000_000).toFixed(1)} GB`;
 }
+
+const secondsOf: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** An instant with its offset, or `+15m`: so long from now. Null: neither. */
+export function readInstant(text: string, now: number): string | null {
+  const relative = /^\+(\d{1,9})([smhd])$/.exec(text);
+  if (relative !== null) return new Date(now + Number(relative[1]) * (secondsOf[relative[2] ?? ''] ?? 0) * 1000).toISOString();
+  const absolute = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(absolute) ? null : new Date(absolute).toISOString();
+}

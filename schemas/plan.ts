@@ -194,6 +194,20 @@ export const planStepSchema = z.union([
   planCallStepSchema,
 ]);
 
+/** How many runs of a plan may be open at once, and what becomes of one more. */
+export const concurrencyRuleSchema = z.strictObject({
+  key: templateText
+    .max(2_000)
+    .optional()
+    .describe('Runs with an equal key share the slots; may hold expressions over the input. Without it all runs of the plan do.'),
+  limit: z.int().min(1).max(1_000).describe('Runs open at once.'),
+  onConflict: z
+    .enum(['queue', 'reject', 'cancelRunning'])
+    .optional()
+    .describe('queue: the run waits for its turn, first come first served. reject: it is not accepted. cancelRunning: the oldest gives way.'),
+});
+export type ConcurrencyRule = z.infer<typeof concurrencyRuleSchema>;
+
 export const planNameSchema = z
   .string()
   .regex(/^[a-z][a-z0-9-]*$/, 'a plan name starts with a lower-case letter and has only lower-case letters, digits and hyphens')
@@ -216,6 +230,8 @@ export const planHeaderSchema = z.strictObject({
     .describe(
       'pure: chains of pure steps run in one activity. effects: idempotent tools, artifacts and short model calls join them. none: every step in its own.',
     ),
+  concurrency: concurrencyRuleSchema.optional().describe('Bounds how many runs of the plan are open at once.'),
+  priority: z.int().min(1).max(5).optional().describe('1 is served first, 5 last; 3 when it is not said. A start may ask for another.'),
   maxInFlight: z.int().min(1).max(planLimits.maxInFlight).optional().describe('Steps and items in flight at once.'),
   timeoutMs: z.int().min(1).max(planLimits.longestWaitMs).optional().describe('Bound of the whole run, in milliseconds.'),
   labels: z

@@ -60,6 +60,10 @@ export const runSchema = z.object({
   cancelRequestedAt: z.string().nullable(),
   /** 1 is served first, 5 last. */
   priority: z.int().min(1).max(5),
+  /** It is not started before; null: at once. */
+  startAt: z.string().nullable(),
+  /** It must have ended by then; null: no bound, or one that begins with its start. */
+  deadlineAt: z.string().nullable(),
 });
 export type Run = z.infer<typeof runSchema>;
 
@@ -67,11 +71,22 @@ const labelsSchema = z
   .record(z.string().regex(/^[a-z][a-z0-9_.-]{0,62}$/), z.string().max(200))
   .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels');
 
+/** RFC 3339, with its offset: without one it would depend on where the server stands. */
+const instantSchema = z.iso.datetime({ offset: true, error: 'must be an instant with its offset, as in 2031-01-31T09:00:00Z' });
+
 export const startRunSchema = z.strictObject({
   /** `name` (its newest version) or `name@version`. */
   plan: z.string().regex(/^[a-z][a-z0-9-]{0,63}(@[1-9][0-9]{0,8})?$/, 'must be a plan name or name@version'),
   input: jsonObjectSchema.default({}),
   labels: labelsSchema.optional(),
+  /** Accepted now, started then; an instant that has passed is now. */
+  startAt: instantSchema.optional(),
+  /** The run must have ended by then. */
+  deadlineAt: instantSchema.optional(),
+  /** Bound of the run from its start on, ms; instead of the plan's own. */
+  timeoutMs: z.int().min(1).max(31_622_400_000).optional(),
+  /** 1 is served first, 5 last; instead of the plan's own. */
+  priority: z.int().min(1).max(5).optional(),
 });
 export type StartRun = z.infer<typeof startRunSchema>;
 

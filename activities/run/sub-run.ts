@@ -6,6 +6,7 @@ import { planLimits } from '#schemas/plan.ts';
 import type { OutcomeError } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { checkedInput, findPlan, insertRun } from '#services/runs/accept.ts';
+import { boundOf } from '#services/runs/concurrency.ts';
 import { endStep, recordRetry } from '#services/runs/ledger/record-outcome.ts';
 import { addCosts, type CallingRun, readCallingRun, readSubRun, type SubRun } from '#services/runs/ledger/sub-runs.ts';
 import { standIn } from '#services/runs/ledger/stand-in.ts';
@@ -26,6 +27,7 @@ export async function openSubRun({ dependencies, sql, work, compiled, step, told
   const plan = await findPlan(sql, pinned(reference, calling));
   const input = await checkedInput(dependencies.evaluator, plan, asObject(await dependencies.evaluator.evaluate(compiled.input, scope)));
   const childRunId = subRunId(runId, step);
+  const bound = await boundOf(dependencies.evaluator.evaluate, plan, input, childRunId);
   const { startedBy, responsible, origin, deadlineAt, planPins } = calling;
   const parent = {
     runId,
@@ -34,7 +36,7 @@ export async function openSubRun({ dependencies, sql, work, compiled, step, told
     depth: calling.depth + 1,
     deadlineAt,
   };
-  await insertRun(sql, { workspaceId, actor: startedBy, responsible, origin, request: {} }, plan, { runId: childRunId, input, planPins, parent });
+  await insertRun(sql, { workspaceId, actor: startedBy, responsible, origin, request: {} }, plan, { runId: childRunId, input, planPins, bound, parent });
   const { waitId, endsInMs } = await openWaitRow(sql, work.claim, step.path, 'run', null, { childRunId, toldTo });
   const text = `${step.path} waits for ${childRunId}, a run of ${plan.name}@${plan.version}.`;
   return { waitId, endsInMs, waitingFor: { kind: 'run', ref: childRunId, until: null, text } };

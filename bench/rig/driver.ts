@@ -29,7 +29,7 @@ export function makeDriver(stack: Stack) {
 
   const accept = async (plan: string, input: JsonObject, keepOutbox: boolean): Promise<string> => {
     const accepted = await acceptRun(
-      { database, validateInput: evaluator.validateInput },
+      { database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate },
       {
         workspaceId,
         actor: principalId,

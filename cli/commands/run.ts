@@ -9,8 +9,8 @@ import { defineReruns } from '../run/reruns.ts';
 import { exitCodeOfRun, tellError } from '../run/outcome.ts';
 import { resolveRunId, runArgument } from '../short-ids.ts';
 import { paintOfStatus } from '../status-words.ts';
-import { defineRunActions } from '../run/actions.ts';
-import { describeDuration, describeInstant } from '../times.ts';
+import { defineRunActions, parsePriority } from '../run/actions.ts';
+import { describeDuration, describeInstant, readInstant } from '../times.ts';
 import type { SignalOptions } from '../run/signal.ts';
 import type { StartOptions, WaitOptions } from '../run/start.ts';
 
@@ -109,6 +109,9 @@ function defineStart(run: Command, invocation: Invocation): void {
     .option('--input-file <file>', 'inputs from a JSON or YAML file; - for standard input')
     .option('-l, --label <name=value>', 'a label (repeat for several)', collect)
     .option('-w, --wait', 'show its steps until it ends; prints its output')
+    .option('--at <when>', 'accept it now, start it then: 2031-01-31T09:00:00Z, or +90s, +15m, +2h, +3d from now', parseInstant)
+    .option('--deadline <when>', 'it must have ended by then', parseInstant)
+    .option('--priority <number>', '1 is served first, 5 last', parsePriority)
     .option('--idempotency-key <key>', 'starting again with the same key gives the same run')
     .addHelpText('after', '\nExample: kai run start log-triage --input path=/var/log --wait')
     .action(async (reference: string, options: StartOptions) => {
@@ -130,6 +133,14 @@ function parseSeconds(text: string): number {
   if (text.trim() === '' || !(seconds > 0 && seconds <= longestTimeoutSeconds))
     throw new InvalidArgumentError(`It must be a number of seconds from 0 to ${longestTimeoutSeconds}.`);
   return seconds;
+}
+
+/** As RFC 3339; a moment from now is made absolute here, so that what was meant is what is sent. */
+function parseInstant(text: string): string {
+  const instant = readInstant(text, Date.now());
+  if (instant === null)
+    throw new InvalidArgumentError('It must be an instant with its offset (2031-01-31T09:00:00Z), or a time from now (+90s, +15m, +2h, +3d).');
+  return instant;
 }
 
 function collectStatus(status: string, previous: string[] | undefined): string[] {

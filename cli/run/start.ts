@@ -19,6 +19,10 @@ export interface StartOptions extends WaitOptions {
   input?: string[];
   inputFile?: string;
   label?: string[];
+  /** ISO 8601. */
+  at?: string;
+  deadline?: string;
+  priority?: number;
   wait?: boolean;
   idempotencyKey?: string;
 }
@@ -32,7 +36,14 @@ export async function startRun(invocation: Invocation, reference: string, option
   const started = await client.runs.start(
     // The version that was looked at, so that a save in between does not change what the input was typed by. Under a key that was given, what was
     // given: the key stands for the command, and a body with another version would be refused under it.
-    { plan: options.idempotencyKey === undefined ? `${plan.name}@${plan.version}` : reference, input, ...(Object.keys(labels).length === 0 ? {} : { labels }) },
+    {
+      plan: options.idempotencyKey === undefined ? `${plan.name}@${plan.version}` : reference,
+      input,
+      ...(Object.keys(labels).length === 0 ? {} : { labels }),
+      ...(options.at === undefined ? {} : { startAt: options.at }),
+      ...(options.deadline === undefined ? {} : { deadlineAt: options.deadline }),
+      ...(options.priority === undefined ? {} : { priority: options.priority }),
+    },
     options.idempotencyKey ?? newIdempotencyKey(),
   );
   const waits = options.wait === true || options.waitForPeople === true || options.timeout !== undefined;

@@ -42,7 +42,20 @@ export interface RunFactsForExplain {
   pendingStart: { since: string; lastError: string | null } | null;
 }
 
-export type BlockKind = 'engine' | 'worker' | 'timer' | 'approval' | 'signal' | 'run' | 'retry' | 'needs' | 'work' | 'items' | 'limit' | 'ending';
+export type BlockKind =
+  | 'engine'
+  | 'concurrency'
+  | 'worker'
+  | 'timer'
+  | 'approval'
+  | 'signal'
+  | 'run'
+  | 'retry'
+  | 'needs'
+  | 'work'
+  | 'items'
+  | 'limit'
+  | 'ending';
 
 /** Why something does not go on, since when, what ends that, and the command that helps (null: none is needed). */
 export interface Reason {
@@ -81,7 +94,9 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   };
   if (facts.cancelRequestedAt !== null) add('ending', 'The run is being cancelled.', 'What runs is stopped; then the run ends.', null, facts.cancelRequestedAt);
   if (facts.execution === 'unreachable') add('engine', 'Temporal does not answer.', 'kOS tries again by itself; see whether Temporal runs.', 'kai doctor');
-  if (facts.pendingStart !== null) {
+  const ahead = facts.status === 'queued' ? heldBack(facts) : null;
+  if (ahead !== null) reasons.push(ahead);
+  else if (facts.pendingStart !== null) {
     const because = facts.pendingStart.lastError === null ? '' : ` (${facts.pendingStart.lastError})`;
     add('engine', `The run has not been started in Temporal yet${because}.`, 'kOS tries again by itself.', 'kai status', facts.pendingStart.since);
   } else if (facts.execution === 'missing' || facts.execution === 'closed') {
@@ -92,6 +107,16 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
     add('engine', `The run's workflow task fails (attempt ${facts.workflowTaskAttempt}).`, 'A worker whose code fits the history of the run.', 'kai doctor');
   }
   return reasons;
+}
+
+/** A run that is not to be started yet: its time has not come, or its plan lets no more of its runs be open at once. */
+function heldBack({ runId, status, createdAt, waitingFor }: RunFactsForExplain): Reason | null {
+  if (waitingFor === null || (waitingFor.kind !== 'timer' && waitingFor.kind !== 'concurrency')) return null;
+  const { ref, until, text } = waitingFor;
+  const kind: BlockKind = waitingFor.kind;
+  const base = { stepPath: null, status, blockedBy: { kind, ref, text }, since: createdAt, until };
+  if (kind === 'timer') return { ...base, unblocks: 'It starts by itself at its time.', command: `kai run cancel ${runId}` };
+  return { ...base, unblocks: 'A run that holds a slot ends; to make room at once, cancel one.', command: ref === null ? null : `kai run cancel ${ref}` };
 }
 
 function explainStep(facts: RunFactsForExplain, step: number, id: string): Reason {

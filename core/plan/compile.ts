@@ -7,6 +7,7 @@ import { orderSteps, readGraph, unknownMention } from './graph.ts';
 import type { PlanGraph } from './plan-graph.ts';
 import { assemble, readSteps } from './load.ts';
 import { type ParsedPlan, parsePlan } from './parse.ts';
+import { checkConcurrency } from './concurrency.ts';
 import { checkReferences } from './references.ts';
 import { read, type StepTemplates } from './templates.ts';
 import { checkTypes } from './types.ts';
@@ -24,6 +25,7 @@ export function compilePlan({ plan, document, locate }: ParsedPlan, environment:
   const graph = readGraph(templates, faults);
   const order = orderSteps(templates, graph, faults);
   checkReferences(plan, templates, environment, faults);
+  checkConcurrency(plan, faults);
   checkTypes({ plan, steps: templates, output, order: order ?? templates.map((_, number) => number), environment }, faults);
   if (faults.faults.length > 0 || order === null) return { ok: false, faults: faults.faults };
 

@@ -1,9 +1,14 @@
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import type { JsonObject } from '#schemas/json.ts';
+import { KosError } from '#core/errors.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
+import { concurrencyRuleSchema } from '#schemas/plan.ts';
 import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { SystemDatabase } from '#services/database/connect.ts';
+import { admitWaiting, takeSlot } from '#services/runs/concurrency.ts';
+import { beginsNow } from '#services/runs/start-times.ts';
+import { cancelledBefore, closeUnstarted, withdrawStart } from '#services/runs/unstarted.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { makeRunWorkflowId } from '#workflows/ids.ts';
 import { type Duty, repeat } from './repeat.ts';
@@ -30,6 +35,12 @@ interface StartRow {
   rules: number;
   generation: number;
   claimedBy: string | null;
+  priority: number;
+  planName: string;
+  startedBy: string;
+  concurrencyKey: string | null;
+  /** Of the plan; null: it does not bound its runs. */
+  concurrency: Json;
   endsInMs: number | null;
   shape: PlanShape | null;
 }
@@ -54,6 +65,7 @@ type Sent = { done: true } | { done: false; afterSeconds: number; because: strin
 /** Tells Temporal what was decided in Postgres, until it is taken. A nudge makes it look at once. */
 export function startOutbox(options: OutboxOptions): Duty {
   return repeat('outbox', options.log, async () => {
+    await admitWaiting(options.system);
     const rows = await takeDue(options.system);
     await Promise.all(rows.map((row) => sendRow(options, row)));
     return rows.length === batch ? 0 : idlePauseMs;
@@ -121,13 +133,17 @@ async function toldOf({ sql }: SystemDatabase, runId: string, waitId: string): P
 
 async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
   const { sql } = options.system;
+  // Put off until now: its own time begins.
+  if (row.payload.later === true) await sql`update kos.runs set ${beginsNow(sql)} where id = ${row.runId} and status = 'queued' and timeout_ms is not null`;
   const [run] = await sql<StartRow[]>`
-    select r.status, r.rules, r.generation, r.claimed_by as "claimedBy", (extract(epoch from r.deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs", v.shape
+    select r.status, r.rules, r.generation, r.claimed_by as "claimedBy", r.priority, r.plan_name as "planName", r.started_by as "startedBy",
+      r.concurrency_key as "concurrencyKey", v.document->'concurrency' as concurrency, (extract(epoch from r.deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs", v.shape
     from kos.runs r left join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
     where r.id = ${row.runId}`;
   if (run === undefined || isFinalRunStatus(run.status)) return { done: true };
   const resume = row.payload.resume === true;
   if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
+  if (run.concurrencyKey !== null && !(await findsSlot(options.system, row, run))) return { done: true };
   const { rules, generation, endsInMs } = run;
   const input = {
     runId: row.runId,
@@ -138,7 +154,7 @@ async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> 
     endsInMs,
     windows: [],
   };
-  const started = await options.workflows.start(input, { resume });
+  const started = await options.workflows.start(input, { resume, priority: run.priority });
   return started === 'already' && resume ? await awaitEarlier(options, row, run.claimedBy) : { done: true };
 }
 
@@ -151,10 +167,52 @@ async function awaitEarlier({ workflows }: OutboxOptions, row: OutboxRow, claime
   return ours ? { done: true } : { done: false, afterSeconds: 0.1, because: 'An earlier execution of the run is about to end in Temporal.' };
 }
 
+/** Mostly it holds one since it was accepted. One that was put off, or is retried, takes one now, or gets in line: this order then waits there. */
+async function findsSlot({ sql }: SystemDatabase, row: OutboxRow, run: StartRow): Promise<boolean> {
+  const { runId, workspaceId } = row;
+  const { later: _, ...order } = row.payload;
+  const request = {
+    workspaceId,
+    runId,
+    planName: run.planName,
+    key: run.concurrencyKey ?? '',
+    actor: run.startedBy,
+    rule: concurrencyRuleSchema.parse(run.concurrency),
+    order,
+  };
+  try {
+    return (await sql.begin((transaction) => takeSlot(transaction, request))) === 'held';
+  } catch (error) {
+    if (!(error instanceof KosError) || error.code !== 'concurrency_limit') throw error;
+    const { code, message, fix } = error;
+    await sql.begin((transaction) =>
+      closeUnstarted(transaction, workspaceId, runId, { status: 'failed', output: null, error: { code, message, fix, stepPath: null } }),
+    );
+    return false;
+  }
+}
+
 async function holdForDisk(sql: SystemDatabase['sql'], runId: string): Promise<Sent> {
   const text = 'Less than 1 GB is free on the disk of KOS_HOME: new runs wait until there is more.';
   await sql`update kos.runs set waiting_for = ${sql.json({ kind: 'engine', ref: null, until: null, text })} where id = ${runId} and status = 'queued'`;
   return { done: false, afterSeconds: lowDiskPauseSeconds, because: text };
+}
+
+/** One that waits for its time or its turn is over at once: nobody will start it to hear of its cancel. */
+const cancelUnstarted = ({ sql }: SystemDatabase, { runId, workspaceId }: OutboxRow): Promise<boolean> =>
+  sql.begin(async (transaction) => {
+    const [run] = await transaction<UnstartedRun[]>`
+      select status, claimed_by as "claimedBy", cancel_requested_by as "cancelRequestedBy", cancel_reason as "cancelReason" from kos.runs where id = ${runId} for update`;
+    if (run === undefined || !(await withdrawStart(transaction, run, runId))) return false;
+    await closeUnstarted(transaction, workspaceId, runId, cancelledBefore(run.cancelRequestedBy ?? 'kos', run.cancelReason));
+    return true;
+  });
+
+interface UnstartedRun {
+  status: RunStatus;
+  claimedBy: string | null;
+  cancelRequestedBy: string | null;
+  cancelReason: string | null;
 }
 
 /** A run that has not been started yet takes its cancel when it has. */
@@ -162,5 +220,6 @@ async function sendCancel({ system, workflows }: OutboxOptions, row: OutboxRow):
   if ((await workflows.signalCancel(row.runId)) === 'taken') return { done: true };
   const [run] = await system.sql<{ status: RunStatus }[]>`select status from kos.runs where id = ${row.runId}`;
   if (run === undefined || isFinalRunStatus(run.status)) return { done: true };
+  if (await cancelUnstarted(system, row)) return { done: true };
   return { done: false, afterSeconds: 1, because: 'The run is not in Temporal yet.' };
 }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { isFinalRunStatus, type OutcomeError, type RunStatus } from '#schemas/run.ts';
 import type { SystemDatabase, TransactionSql } from '#services/database/connect.ts';
 import { closeWhatIsOpen, recordClosed, type RunEnding } from '#services/runs/ledger/close-run.ts';
+import { closeOverdueInLine } from '#services/runs/unstarted.ts';
 import { recordAudit } from '#services/records/record.ts';
 import type { ExecutionFacts, RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { runIdOfWorkflow } from '#workflows/ids.ts';
@@ -45,6 +46,7 @@ export async function reconcile(options: ReconcilerOptions): Promise<void> {
   await tellOfLostWindows(options);
   await endOrphanedWindows(options);
   await tellStalledRuns(options);
+  await closeOverdueInLine(options.system);
 }
 
 /** Open here, already told to Temporal, and not just now. */
@@ -52,7 +54,8 @@ async function openRuns({ sql }: SystemDatabase): Promise<OpenRun[]> {
   return await sql<OpenRun[]>`
     select r.id, r.workspace_id as "workspaceId", r.generation from kos.runs r
     where r.status in ('queued', 'running', 'waiting', 'paused') and r.created_at < clock_timestamp() - make_interval(secs => ${settledAfterSeconds})
-      and not exists (select 1 from kos.outbox o where o.run_id = r.id and o.kind = 'start')`;
+      and not exists (select 1 from kos.outbox o where o.run_id = r.id and o.kind = 'start')
+      and not exists (select 1 from kos.concurrency_slots s where s.run_id = r.id and s.held_at is null)`;
 }
 
 async function mend({ system, workflows, log }: ReconcilerOptions, run: OpenRun): Promise<void> {

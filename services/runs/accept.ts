@@ -1,5 +1,7 @@
 import { KosError } from '#core/errors.ts';
 import { currentRules } from '#core/engine/decide.ts';
+import type { Scope } from '#core/expression/scope.ts';
+import type { Template } from '#core/expression/template.ts';
 import type { InputResult } from '#core/plan/validate-input.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { Origin, StartRun } from '#schemas/run.ts';
@@ -7,11 +9,15 @@ import type { PlanShape } from '#schemas/shape.ts';
 import { type Database, jsonParameter, type Transaction, type TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
 import { pinCalledPlans } from '#services/plans/called-plans.ts';
+import { type Bound, boundOf, takeSlot } from './concurrency.ts';
+import { beginsNow, type RunTimes, timesOf } from './start-times.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 
 export interface AcceptDependencies {
   database: Database;
   validateInput(schema: Json | null, input: Json | undefined): Promise<InputResult>;
+  /** Of the key by which a plan's runs share their slots. */
+  evaluate(template: Template, scope: Scope): Promise<Json>;
 }
 
 export interface AcceptRequest {
@@ -26,7 +32,9 @@ export interface AcceptRequest {
   alsoInTransaction?: (transaction: Transaction, runId: string) => Promise<void>;
 }
 
-type InsertRequest = Pick<AcceptRequest, 'workspaceId' | 'actor' | 'responsible' | 'origin' | 'carried'> & { request: Pick<StartRun, 'labels'> };
+type InsertRequest = Pick<AcceptRequest, 'workspaceId' | 'actor' | 'responsible' | 'origin' | 'carried'> & {
+  request: Pick<StartRun, 'labels' | 'startAt' | 'deadlineAt' | 'timeoutMs' | 'priority'>;
+};
 
 export interface PlanRow {
   name: string;
@@ -38,16 +46,17 @@ export interface PlanRow {
 
 /**
  * Accepts a run: its row, event, audit entry, idempotency key and the order to start it stand in one transaction, or nothing does. Throws
- * KosError `plan_not_found` (404), `input_invalid` (422, with pointers).
+ * KosError `plan_not_found` (404), `input_invalid` (422, with pointers), `deadline_passed` (422), `concurrency_limit` (409).
  */
 export async function acceptRun(dependencies: AcceptDependencies, accept: AcceptRequest): Promise<{ runId: string }> {
   const plan = await dependencies.database.inWorkspace(accept.workspaceId, ({ sql }) => findPlan(sql, accept.request.plan));
   const input = await checkedInput(dependencies, plan, accept.request.input);
   const runId = newId('run');
   const callsPlans = plan.shape.steps.some(({ kind }) => kind === 'plan');
+  const bound = await boundOf(dependencies.evaluate, plan, input, runId);
   await dependencies.database.inWorkspace(accept.workspaceId, async (transaction) => {
     const planPins = callsPlans ? await pinCalledPlans(transaction.sql, plan) : null;
-    await insertRun(transaction.sql, accept, plan, { runId, input, planPins });
+    await insertRun(transaction.sql, accept, plan, { runId, input, planPins, bound });
     await accept.alsoInTransaction?.(transaction, runId);
   });
   return { runId };
@@ -94,32 +103,60 @@ export interface NewRun {
   runId: string;
   input: JsonObject;
   planPins: Record<string, number> | null;
+  bound: Bound | null;
   parent?: RunParent;
 }
+
+const defaultPriority = 3;
 
 /** The run's row, event, audit entry and the order to start it. */
 export async function insertRun(sql: TransactionSql, accept: InsertRequest, plan: PlanRow, run: NewRun): Promise<void> {
   const { workspaceId, actor, responsible, origin, request } = accept;
-  const { runId, input, planPins, parent } = run;
+  const { runId, input, planPins, bound, parent } = run;
   const labels = { ...(plan.document.labels as Record<string, string> | undefined), ...request.labels };
-  const own = plan.shape.timeoutMs === null ? sql`null::timestamptz` : sql`clock_timestamp() + make_interval(secs => ${plan.shape.timeoutMs / 1000})`;
-  const deadline = sql`least(${own}, ${parent?.deadlineAt ?? null}::timestamptz)`;
+  const times = timesOf(request, plan.shape.timeoutMs, await databaseTimeMs(sql));
   await sql`
-    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, deadline_at,
-      plan_pins, parent_run_id, root_run_id, called_from, depth)
+    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, start_at, deadline_at,
+      timeout_ms, waiting_for, concurrency_key, priority, plan_pins, parent_run_id, root_run_id, called_from, depth)
     values (${runId}, ${workspaceId}, ${plan.name}, ${plan.version}, ${plan.digest}, 'queued', ${jsonParameter(sql, input)}, ${sql.json(labels)}, ${actor}, ${responsible},
-      ${sql.json(origin)}, ${currentRules}, ${deadline}, ${planPins === null ? null : sql.json(planPins)}, ${parent?.runId ?? null}, ${parent?.rootRunId ?? null},
-      ${parent?.calledFrom ?? null}, ${parent?.depth ?? 0})`;
-  await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json({ resume: false, carried: accept.carried === true })})`;
+      ${sql.json(origin)}, ${currentRules}, ${times.startAt}, least(${times.deadlineAt}::timestamptz, ${parent?.deadlineAt ?? null}::timestamptz), ${times.timeoutMs},
+      ${times.startAt === null ? null : sql.json(waitsForItsTime(times.startAt))}, ${bound?.key ?? null},
+      ${request.priority ?? Number(plan.document.priority ?? defaultPriority)}, ${planPins === null ? null : sql.json(planPins)}, ${parent?.runId ?? null},
+      ${parent?.rootRunId ?? null}, ${parent?.calledFrom ?? null}, ${parent?.depth ?? 0})`;
+  await orderStart(sql, accept, plan, run, times);
   await referToArtifacts(sql, workspaceId, runId, input);
   const data = {
     plan: plan.name,
     version: plan.version,
     digest: plan.digest,
     ...(parent === undefined ? {} : { parentRunId: parent.runId, calledFrom: parent.calledFrom }),
+    ...(times.startAt === null ? {} : { startAt: times.startAt.toISOString() }),
   };
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.accepted', data }]);
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.accept', subject: runId, data: { ...data, origin } }]);
+}
+
+/** Instants are compared by one clock, which is the outbox's too. */
+async function databaseTimeMs(sql: TransactionSql): Promise<number> {
+  const [row] = await sql<{ nowMs: number }[]>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as "nowMs"`;
+  return row?.nowMs ?? Date.now();
+}
+
+const waitsForItsTime = (startAt: Date) => ({ kind: 'timer', ref: null, until: startAt.toISOString(), text: `Starts at ${startAt.toISOString()}.` });
+
+/** At once, at its time, or when it is its turn: a run that starts later looks for a slot then, and holds up nobody until it does. */
+async function orderStart(sql: TransactionSql, accept: InsertRequest, plan: PlanRow, { runId, bound, parent }: NewRun, { startAt }: RunTimes): Promise<void> {
+  const { workspaceId, actor } = accept;
+  const order = { resume: false, carried: accept.carried === true };
+  // A run that a step starts looks for its slot in a transaction of its own: here the rows of its parent are held.
+  if (startAt === null && bound !== null && parent === undefined) {
+    const slot = await takeSlot(sql, { workspaceId, planName: plan.name, key: bound.key, rule: bound.rule, runId, actor, order });
+    if (slot === 'waits') return;
+  }
+  if (startAt === null) await sql`update kos.runs set ${beginsNow(sql)} where id = ${runId} and timeout_ms is not null`;
+  await sql`
+    insert into kos.outbox (workspace_id, run_id, kind, payload, next_attempt_at)
+    values (${workspaceId}, ${runId}, 'start', ${sql.json({ ...order, ...(startAt === null ? {} : { later: true }) })}, coalesce(${startAt}::timestamptz, clock_timestamp()))`;
 }
 
 const artifactIds = /art_[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g;

@@ -28,11 +28,13 @@ interface RunRow {
   pinned: boolean;
   cancel_requested_at: Date | null;
   priority: number;
+  start_at: Date | null;
+  deadline_at: Date | null;
 }
 
 const columns = (sql: TransactionSql) => sql`
   id, plan_name, plan_version, plan_digest, status, waiting_for, input, output, error, labels, started_by, responsible, origin, created_at, started_at,
-  finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, priority`;
+  finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, priority, start_at, deadline_at`;
 
 const showRun = (row: RunRow): Run => ({
   id: row.id,
@@ -56,6 +58,8 @@ const showRun = (row: RunRow): Run => ({
   pinned: row.pinned,
   cancelRequestedAt: row.cancel_requested_at?.toISOString() ?? null,
   priority: row.priority,
+  startAt: row.start_at?.toISOString() ?? null,
+  deadlineAt: row.deadline_at?.toISOString() ?? null,
 });
 
 /** Throws KosError `run_not_found`, for another workspace's run too. */

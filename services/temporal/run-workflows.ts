@@ -28,7 +28,7 @@ export interface ExecutionFacts {
 /** The door to Temporal for everything but workers: ids and sealed numbers go through it, data never. */
 export interface RunWorkflows {
   /** `already`: an execution of this run exists; nothing was started. */
-  start(input: PlanRunInput, options: { resume: boolean }): Promise<'started' | 'already'>;
+  start(input: PlanRunInput, options: { resume: boolean; priority?: number }): Promise<'started' | 'already'>;
   /** Tells a run's workflow, or that of one of its windows. */
   signalDecision(workflowId: string, signal: DecisionSignal): Promise<'taken' | 'gone'>;
   signalCancel(runId: string): Promise<'taken' | 'gone'>;
@@ -68,7 +68,7 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
   const workspaceKey = defineSearchAttributeKey(workspaceSearchAttribute, 'KEYWORD');
 
   return {
-    async start(input, { resume }) {
+    async start(input, { resume, priority = 3 }) {
       try {
         await client.workflow.start(workflowTypes.planRun, {
           taskQueue,
@@ -77,6 +77,8 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
           workflowTaskTimeout: options.workflowTaskTimeoutMs ?? defaultWorkflowTaskTimeoutMs,
           workflowIdReusePolicy: resume ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
           workflowIdConflictPolicy: 'FAIL',
+          // What the run's activities and windows inherit: who comes first where tasks queue up, and an equal share for each workspace.
+          priority: { priorityKey: priority, fairnessKey: input.workspaceId },
           typedSearchAttributes: new TypedSearchAttributes([{ key: workspaceKey, value: input.workspaceId }]),
         });
         return 'started';

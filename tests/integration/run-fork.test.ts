@@ -24,7 +24,8 @@ async function made(rerun: Promise<Rerun>): Promise<Rerun> {
 }
 const dependencies = () => ({
   database: engine.rig.database,
-  acceptRun: (request: Parameters<typeof acceptRun>[1]) => acceptRun({ database: engine.rig.database, validateInput: evaluator.validateInput }, request),
+  acceptRun: (request: Parameters<typeof acceptRun>[1]) =>
+    acceptRun({ database: engine.rig.database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request),
 });
 const by = (runId: string): RerunRequest => ({
   principal: { workspaceId: engine.workspaceId, principalId: 'prn_other', responsible: 'prn_other' },

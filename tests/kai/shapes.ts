@@ -34,6 +34,8 @@ export const aRun = (change: Partial<Run> = {}): Run => ({
   pinned: false,
   cancelRequestedAt: null,
   priority: 3,
+  startAt: null,
+  deadlineAt: null,
   ...change,
 });
 

@@ -10,7 +10,7 @@ import pino from 'pino';
 import { inject } from 'vitest';
 import { projectRoot } from '#config';
 import type { JsonObject } from '#schemas/json.ts';
-import { isFinalRunStatus, type Run, type StepStatus } from '#schemas/run.ts';
+import { isFinalRunStatus, type Run, type StartRun, type StepStatus } from '#schemas/run.ts';
 import { startOutbox } from '#services/duties/outbox.ts';
 import { reconcile, startReconciler } from '#services/duties/reconciler.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
@@ -114,10 +114,10 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     return plan.name;
   };
 
-  const start = async (plan: string, input: JsonObject = {}): Promise<string> => {
+  const start = async (plan: string, input: JsonObject = {}, times: Pick<StartRun, 'startAt' | 'deadlineAt' | 'timeoutMs'> = {}): Promise<string> => {
     const accepted = await acceptRun(
-      { database: rig.database, validateInput: evaluator.validateInput },
-      { workspaceId, actor: 'prn_test', responsible: 'prn_test', origin: { kind: 'api', id: null }, request: { plan, input } },
+      { database: rig.database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate },
+      { workspaceId, actor: 'prn_test', responsible: 'prn_test', origin: { kind: 'api', id: null }, request: { plan, input, ...times } },
     );
     runIds.push(accepted.runId);
     outbox.nudge();

@@ -82,7 +82,7 @@ const routes = makeRoutes({
   artifacts,
   secrets: createSecretService({ database, sealing: secretSealing }),
   compile,
-  acceptRun: (request) => acceptRun({ database, validateInput: evaluator.validateInput }, request),
+  acceptRun: (request) => acceptRun({ database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request),
   sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
   health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: () => workflows.countPollers() }, Date.now),

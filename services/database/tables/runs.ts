@@ -55,6 +55,12 @@ export const runs = kos.table(
     pausedAt: instant('paused_at'),
     pausedBy: text('paused_by'),
     pauseReason: text('pause_reason'),
+    /** Not to be started earlier; null: at once. */
+    startAt: instant('start_at'),
+    /** Bound of the run from its start on; null: none but `deadlineAt`. */
+    timeoutMs: bigint('timeout_ms', { mode: 'number' }),
+    /** What it shares the slots of its plan by; null: the plan does not bound its runs. */
+    concurrencyKey: text('concurrency_key'),
   },
   (table) => [
     index('runs_newest').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),

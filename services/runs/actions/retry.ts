@@ -22,9 +22,11 @@ export async function retryRun({ sql }: Transaction, change: RunChange & { reaso
     update kos.runs r set status = 'queued', output = null, error = null, waiting_for = null, finished_at = null, generation = generation + 1, claimed_by = null,
       rules = ${currentRules}, cancel_requested_at = null, cancel_requested_by = null, cancel_reason = null, paused_at = null, paused_by = null, pause_reason = null,
       control_version = control_version + 1,
-      deadline_at = (
-        select clock_timestamp() + make_interval(secs => (v.shape->>'timeoutMs')::float8 / 1000) from kos.plan_versions v
-        where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)
+      start_at = null, timeout_ms = coalesce(timeout_ms, (
+        select (v.shape->>'timeoutMs')::bigint from kos.plan_versions v where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)),
+      deadline_at = clock_timestamp() + make_interval(secs => coalesce(timeout_ms, (
+        select (v.shape->>'timeoutMs')::bigint from kos.plan_versions v
+        where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)) / 1000.0)
     where id = ${runId}`;
   const order = { resume: true, after: run.claimedBy };
   await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json(order)})`;
