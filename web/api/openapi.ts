@@ -29,8 +29,8 @@ export function describeApi(routes: readonly Route[], about: { version: string; 
           session: {
             type: 'apiKey',
             in: 'cookie',
-            name: 'kos_<installation>',
-            description: 'A session. Changes need JSON and an Origin equal to the public address.',
+            name: 'kos_session',
+            description: 'A session; the real name ends in the installation’s own. Changes need JSON and an Origin equal to the public address.',
           },
         },
       },
