@@ -106,6 +106,8 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
       get: (id: string) => get<Run>(`/v1/runs/${segment(id)}`),
       /** `verb`: cancel, terminate, pause, resume, priority, … */
       act: (id: string, verb: string, body: object) => act<Run>(`/v1/runs/${segment(id)}/${verb}`, body),
+      /** `verb`: override, skip, resolve. */
+      actOnStep: (id: string, verb: string, body: object) => act<Step>(`/v1/runs/${segment(id)}/steps/${verb}`, body),
       replay: (id: string, body: object) => act<Started>(`/v1/runs/${segment(id)}/replay`, body),
       fork: (id: string, body: object) => act<Started & { carried: string[]; again: string[] }>(`/v1/runs/${segment(id)}/fork`, body),
       signal: (id: string, body: SendSignal, idempotencyKey: string) => act<Signal>(`/v1/runs/${segment(id)}/signals`, body, idempotencyKey),

@@ -73,7 +73,7 @@ class ForEachWindow {
   async live(): Promise<void> {
     const { step, from, to } = this.input;
     const loaded = await trusted(bookkeeping.loadWindow({ claim: this.claim, step, from, to, ...this.toldTo }), 'loadWindow');
-    const state = await this.work.run(() => this.workUntilOver(restoreWindow(loaded, this.input, Date.now())));
+    const state = await this.work.run(() => this.workUntilOver(restoreWindow(loaded, this.input, Date.now(), this.input.rules)));
     this.alarm.cancel();
     await this.tellRun(state.items.failed);
   }

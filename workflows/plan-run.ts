@@ -81,11 +81,11 @@ class PlanRun {
   }
 
   private async load(): Promise<{ shape: PlanShape; state: RunState } | null> {
-    const { shape, endsInMs } = this.input;
-    if (shape !== null) return { shape, state: initialState(shape, instantOf(endsInMs, Date.now())) };
+    const { rules, shape, endsInMs } = this.input;
+    if (shape !== null) return { shape, state: initialState(shape, instantOf(endsInMs, Date.now()), rules) };
     const loaded = await loadProgress(this.claim);
     if (loaded === null) return null;
-    return { shape: loaded.shape, state: restoreState(loaded.shape, { ...loaded.progress, windows: this.input.windows }, Date.now()) };
+    return { shape: loaded.shape, state: restoreState(loaded.shape, { ...loaded.progress, windows: this.input.windows }, Date.now(), rules) };
   }
 
   private mayHandOver(state: RunState): boolean {

@@ -1,4 +1,5 @@
 import { KosError } from '#core/errors.ts';
+import { holdsUncertain } from '#core/engine/state.ts';
 import type { ItemsJoined, ItemsOpened } from '#core/engine/outcome.ts';
 import type { Json } from '#schemas/json.ts';
 import type { OutcomeError } from '#schemas/run.ts';
@@ -107,7 +108,10 @@ export async function joinItems(dependencies: RunActivityDependencies, work: Run
     const step = await takeStep(sql, claim, { path: compiled.id, step: stepNumber, item: null, kind: compiled.kind });
     if (!step.taken) return { outcomes: step.outcome };
     const counts = await countItems(sql, claim.runId, stepNumber);
-    if (counts.failed - counts.tolerated + counts.uncertain > 0) return { outcomes: await endWithFailedItems(dependencies, sql, work, compiled, step, counts) };
+    const holds = holdsUncertain(header.rules);
+    const untold = holds ? 0 : counts.uncertain;
+    if (counts.failed - counts.tolerated + untold > 0) return { outcomes: await endWithFailedItems(dependencies, sql, work, compiled, step, counts) };
+    if (counts.uncertain > 0 && counts.unfinished === 0) return { outcomes: await endWithUncertainItem(sql, work, compiled, step, counts) };
     if (counts.unfinished > 0) return { outcomes: '', unfinished: await unfinishedItems(sql, claim.runId, stepNumber, 0, itemsAtMost, true) };
     const output = await joinedOutput(sql, claim.runId, stepNumber);
     const bytes = Buffer.byteLength(JSON.stringify(output));
@@ -123,6 +127,18 @@ export async function joinItems(dependencies: RunActivityDependencies, work: Run
     await closeWithLastStep(dependencies, work, () => undefined)(sql);
     return { outcomes: 's', closed: true };
   });
+}
+
+/** People say of its items what came of them; then it is joined again. */
+async function endWithUncertainItem(sql: TransactionSql, work: RunWork, compiled: CompiledStep, step: TakenStep, counts: ItemCounts): Promise<'u'> {
+  const error: OutcomeError = {
+    code: 'effect_uncertain',
+    message: `Effects of ${counts.uncertain} of ${counts.count} items may have happened.`,
+    fix: `Resolve each: kai run resolve ${work.claim.runId} '${compiled.id}[…]' happened|did-not|retry`,
+    stepPath: compiled.id,
+  };
+  await endStep(sql, work.claim, step, { status: 'uncertain', output: null, error, costMicros: 0, metadata: {} });
+  return 'u';
 }
 
 /** So many are named in the error of their step; the others stand in its rows. */

@@ -5,6 +5,7 @@ import type { ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { assertClaim, readHeader, Superseded } from '#services/runs/ledger/header.ts';
+import { readByHand } from '#services/runs/ledger/by-hand.ts';
 import { retryingItems, unfinishedItems } from '#services/runs/ledger/items.ts';
 import { hasFailedItem, readProgress } from '#services/runs/ledger/progress.ts';
 import { markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
@@ -151,12 +152,14 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     },
 
     async readControl({ claim }: { claim: Claim }): Promise<ControlReading> {
-      return await claimed<ControlReading>({ cancelRequested: false }, () =>
-        database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+      return await claimed<ControlReading>({ cancelRequested: false }, async () => {
+        const { executable } = await workOn(claim);
+        return await database.inWorkspace(claim.workspaceId, async ({ sql }) => {
           const { cancelRequested, controlVersion, status } = await readHeader(sql, claim);
-          return { cancelRequested, version: controlVersion, paused: status === 'paused' };
-        }),
-      );
+          const byHand = await readByHand(sql, claim.runId, executable.shape);
+          return { cancelRequested, version: controlVersion, paused: status === 'paused', byHand };
+        });
+      });
     },
 
     async closeRun({ claim, ending }: { claim: Claim; ending: Ending | null }): Promise<void> {

@@ -7,6 +7,7 @@ import type { Invocation } from '../invocation.ts';
 import { addListOptions, collect, type ListOptions, readPairs, showPage } from '../lists.ts';
 import { defineReruns } from '../run/reruns.ts';
 import { exitCodeOfRun, tellError } from '../run/outcome.ts';
+import { defineStepsByHand } from '../run/steps-by-hand.ts';
 import { resolveRunId, runArgument } from '../short-ids.ts';
 import { paintOfStatus } from '../status-words.ts';
 import { defineRunActions, parsePriority } from '../run/actions.ts';
@@ -100,6 +101,7 @@ export function defineRun(run: Command, invocation: Invocation): void {
     });
   defineRunActions(run, invocation);
   defineReruns(run, invocation);
+  defineStepsByHand(run, invocation);
 }
 
 function defineStart(run: Command, invocation: Invocation): void {

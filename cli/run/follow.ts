@@ -117,7 +117,13 @@ async function outcomeAfterEvent(invocation: Invocation, following: Following, e
     const run = await invocation.client.runs.get(following.options.runId);
     return isFinalRunStatus(run.status) ? { kind: 'ended', run } : null;
   }
-  return event.type === 'approval.requested' ? await meetPeople(invocation, following) : null;
+  return event.type === 'approval.requested' || (event.type === 'run.waiting' && asksPeople(event)) ? await meetPeople(invocation, following) : null;
+}
+
+/** Somebody is to look, and nothing was asked for that has an event of its own. */
+function asksPeople({ data }: KosEvent): boolean {
+  const waitingFor = data['waitingFor'];
+  return typeof waitingFor === 'object' && waitingFor !== null && !Array.isArray(waitingFor) && waitingFor['kind'] === 'approval' && waitingFor['ref'] === null;
 }
 
 /** Looks at the run itself; a server that does not answer now is the stream's business. */
@@ -140,7 +146,7 @@ async function meetPeople(invocation: Invocation, following: Following): Promise
   const { options, progress, signal } = following;
   if (options.people === 'wait') return null;
   const { items: approvals } = await invocation.client.approvals.list({ run: options.runId, status: 'open', limit: 200 });
-  if (approvals.length === 0) return null;
+  if (approvals.length === 0) return await needsResolution(invocation, options);
   if (options.people === 'return') return await needsPeople(invocation, options.runId, approvals);
   progress.pause();
   try {
@@ -156,6 +162,12 @@ async function meetPeople(invocation: Invocation, following: Following): Promise
 
 async function needsPeople({ client }: Invocation, runId: string, approvals: Approval[]): Promise<FollowOutcome> {
   return { kind: 'needs_people', run: await client.runs.get(runId), approvals };
+}
+
+/** A person is to say what came of an effect: that takes a look outside, so it is not asked here. */
+async function needsResolution({ client }: Invocation, { runId }: FollowOptions): Promise<FollowOutcome | null> {
+  const run = await client.runs.get(runId);
+  return run.status === 'waiting' && run.waitingFor?.kind === 'approval' && run.waitingFor.ref === null ? { kind: 'needs_people', run, approvals: [] } : null;
 }
 
 /** How often, while a person thinks, it is looked whether somebody else has decided. */

@@ -49,7 +49,15 @@ function tellNeed(output: Output, { run, approvals }: Extract<FollowOutcome, { k
   if (!asked) for (const approval of approvals) output.say(`\n${summarizeApproval(approval, Date.now())}\n`);
   if (options.data === 'result' && output.json) output.document({ ...run, openApprovals: approvals });
   else if (options.data === 'result' && !output.terminal.data) for (const approval of approvals) output.data(approval.id);
-  const id = approvals[0]?.id ?? '';
+  const id = approvals[0]?.id;
+  if (id === undefined) {
+    output.say(`${run.id} waits for a person: ${visibleLine(run.waitingFor?.text ?? '')}`);
+    tellCommands(output, [
+      ['what it waits for', `kai run why ${run.id}`],
+      ['then', `kai run watch ${run.id}`],
+    ]);
+    return;
+  }
   output.say(`${run.id} waits for a decision.`);
   tellCommands(output, [
     ['read what it is about', `kai approval get ${id}`],

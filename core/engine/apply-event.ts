@@ -1,8 +1,9 @@
 import type { PlanShape } from '#schemas/shape.ts';
+import { type ByHand, decidedByHand } from './by-hand.ts';
 import { type ControlReading, withHeld, withReading } from './control.ts';
-import { type ItemsState, itemHeld, itemReturned, openItems, windowReturned } from './items.ts';
+import { type ItemsState, itemHeld, itemReturned, openItems, outcomeOfItem, windowReturned } from './items.ts';
 import { type ItemRange, type ItemsJoined, type ItemsOpened, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
-import { type Ending, endingOfStep, instantOf, type RunState, type StepState } from './state.ts';
+import { type Ending, endingOfStep, instantOf, type RunState, type StepState, stateOfOutcome } from './state.ts';
 import { itemWaits } from './waiting-items.ts';
 
 /** What happened since the last decision. Everything but signals is the answer of an activity that has already recorded it. */
@@ -53,7 +54,7 @@ export function applyEvent(rules: number, shape: PlanShape, state: RunState, eve
     case 'cancelled':
       return { ...state, ending: 'cancelled' };
     case 'control':
-      return withReading(state, event.control);
+      return withDecidedByHand(shape, withReading(state, event.control), event.control.byHand ?? []);
     case 'closed':
       return { ...state, closed: true };
     case 'tick':
@@ -68,14 +69,14 @@ function afterUnit(shape: PlanShape, state: RunState, unit: number, result: Unit
   const changes = new Map<number, StepState>();
   unfinished.forEach((member, position) => {
     const retryInMs = position === result.outcomes.length ? result.retryInMs : undefined;
-    changes.set(member, stateAfter(result.outcomes[position], retryInMs, nowMs));
+    changes.set(member, stateAfter(state.rules, result.outcomes[position], retryInMs, nowMs));
   });
   return withSteps(state, changes);
 }
 
 /** Ended, to be tried again, or to be started (again). */
-function stateAfter(letter: string | undefined, retryInMs: number | undefined, nowMs: number): StepState {
-  if (letter !== undefined && isOutcome(letter)) return { status: 'ended', outcome: letter };
+function stateAfter(rules: number, letter: string | undefined, retryInMs: number | undefined, nowMs: number): StepState {
+  if (letter !== undefined && isOutcome(letter)) return stateOfOutcome(rules, letter);
   return retryInMs === undefined ? { status: 'pending' } : { status: 'retrying', atMs: nowMs + retryInMs };
 }
 
@@ -83,7 +84,7 @@ function afterItem(state: RunState, step: number, item: number, result: UnitResu
   if (result.superseded === true) return { ...state, closed: true };
   if (result.heldAt !== undefined) return withItems(withHeld(state, result.heldAt), step, (items) => itemHeld(items, item));
   const letter = result.outcomes[0] ?? '';
-  const outcome = isOutcome(letter) ? letter : null;
+  const outcome = outcomeOfItem(state.rules, letter);
   const next = withItems(state, step, (items) => itemReturned(items, item, outcome, instantOf(result.retryInMs ?? null, nowMs)));
   return outcome === 'c' ? withEnding(next, 'cancelled') : next;
 }
@@ -98,14 +99,14 @@ function afterItemsOpened(shape: PlanShape, state: RunState, step: number, resul
   if (result.superseded === true) return { ...state, closed: true };
   if (result.heldAt !== undefined) return afterItemsOpened(shape, withHeld(state, result.heldAt), step, {}, nowMs);
   const { count, outcome, retryInMs } = result;
-  if (count === undefined) return withSteps(state, new Map([[step, stateAfter(outcome, retryInMs, nowMs)]]));
+  if (count === undefined) return withSteps(state, new Map([[step, stateAfter(state.rules, outcome, retryInMs, nowMs)]]));
   return withOpenItems(shape, state, step, count, count === 0 ? [] : [[0, count - 1]]);
 }
 
 function afterItemsJoined(shape: PlanShape, state: RunState, step: number, result: ItemsJoined, nowMs: number): RunState {
   if (result.superseded === true || result.closed === true) return { ...state, closed: true };
   const { unfinished, outcomes, retryInMs } = result;
-  if (unfinished === undefined) return withSteps(state, new Map([[step, stateAfter(outcomes[0], retryInMs, nowMs)]]));
+  if (unfinished === undefined) return withSteps(state, new Map([[step, stateAfter(state.rules, outcomes[0], retryInMs, nowMs)]]));
   return withOpenItems(shape, state, step, Math.max(...unfinished.map(([, to]) => to)) + 1, unfinished);
 }
 
@@ -134,7 +135,7 @@ function afterWait(rules: number, before: RunState, step: number, result: WaitOp
   const applied = result.heldAt === undefined ? before : withHeld(before, result.heldAt);
   const state = rules >= 2 ? applied : withoutSettledDecision(applied, step);
   const { waitId, outcome, retryInMs, endsInMs } = result;
-  if (waitId === undefined) return { ...withSteps(state, new Map([[step, stateAfter(outcome, retryInMs, nowMs)]])), knownWaiting: false };
+  if (waitId === undefined) return { ...withSteps(state, new Map([[step, stateAfter(state.rules, outcome, retryInMs, nowMs)]])), knownWaiting: false };
   const untilMs = waitEndMs(endsInMs, before.steps[step]?.status === 'settling', nowMs);
   return withSteps(state, new Map([[step, { status: 'waiting', waitId, untilMs }]]));
 }
@@ -144,6 +145,16 @@ function withoutSettledDecision(state: RunState, step: number): RunState {
   const current = state.steps[step];
   if (current?.status !== 'settling') return state;
   return { ...state, earlyDecisions: state.earlyDecisions.filter((waitId) => waitId !== current.waitId) };
+}
+
+function withDecidedByHand(shape: PlanShape, state: RunState, decided: readonly ByHand[]): RunState {
+  const changes = new Map<number, StepState>();
+  for (const byHand of decided) {
+    const known = state.steps[byHand.step];
+    const next = known === undefined ? null : decidedByHand(known, byHand, shape.steps[byHand.step]?.forEach?.concurrency ?? 1);
+    if (next !== null) changes.set(byHand.step, next);
+  }
+  return changes.size === 0 ? state : withSteps(state, changes);
 }
 
 function withSteps(state: RunState, changes: ReadonlyMap<number, StepState>): RunState {

@@ -1,3 +1,5 @@
+import type { ByHand } from './by-hand.ts';
+
 /** What people decided of an open run, as its rows have it. Of two readings the one with the higher version is today's, whichever is heard last. */
 export interface Control {
   version: number;
@@ -11,6 +13,7 @@ export interface ControlReading {
   cancelRequested: boolean;
   version?: number;
   paused?: boolean;
+  byHand?: readonly ByHand[];
 }
 
 export const newerControl = (known: Control, read: Control): Control => (read.version > known.version ? read : known);

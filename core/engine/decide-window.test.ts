@@ -11,6 +11,7 @@ const windowOf = (count: number, concurrency: number): WindowState => ({
   maxInFlight: concurrency,
   earlyDecisions: [],
   knownWaiting: false,
+  rules: 2,
 });
 const ended = (item: number, outcomes: string): WindowEvent => ({ what: 'item', item, result: { outcomes } });
 

@@ -1,7 +1,7 @@
 import { waitEndMs } from './apply-event.ts';
 import { type Control, newerControl, noControl } from './control.ts';
-import { type ItemsState, itemHeld, itemReturned, itemsSettled, itemsWakeAtMs, takeItems, type WaitingItem } from './items.ts';
-import { type ItemRange, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
+import { type ItemsState, itemHeld, itemReturned, itemsSettled, itemsWakeAtMs, outcomeOfItem, takeItems, type WaitingItem } from './items.ts';
+import type { ItemRange, UnitResult, WaitOpened } from './outcome.ts';
 import { instantOf } from './state.ts';
 import { itemWaits, takeDueItems } from './waiting-items.ts';
 
@@ -19,6 +19,7 @@ export interface WindowState {
   earlyDecisions: readonly string[];
   /** The run was told that only waits are left here. */
   knownWaiting: boolean;
+  rules: number;
 }
 
 export type WindowEvent =
@@ -47,7 +48,7 @@ export interface WindowBounds {
   maxInFlight?: number | undefined;
 }
 
-export function restoreWindow(stored: StoredWindow, bounds: WindowBounds, nowMs: number): WindowState {
+export function restoreWindow(stored: StoredWindow, bounds: WindowBounds, nowMs: number, rules = 1): WindowState {
   const waiting = (stored.waiting ?? []).map(({ item, waitId, endsInMs }) => ({ item, waitId, untilMs: instantOf(endsInMs, nowMs) }));
   return {
     items: {
@@ -63,6 +64,7 @@ export function restoreWindow(stored: StoredWindow, bounds: WindowBounds, nowMs:
     stopped: stored.superseded,
     superseded: stored.superseded,
     control: noControl,
+    rules,
     maxInFlight: bounds.maxInFlight ?? bounds.concurrency,
     earlyDecisions: [],
     knownWaiting: false,
@@ -133,7 +135,7 @@ function applyWindowEvent(state: WindowState, event: WindowEvent, nowMs: number)
 function afterItem(state: WindowState, item: number, result: UnitResult, nowMs: number): WindowState {
   if (result.heldAt !== undefined) return held(state, item, result.heldAt);
   const letter = result.outcomes[0] ?? '';
-  const items = itemReturned(state.items, item, isOutcome(letter) ? letter : null, instantOf(result.retryInMs ?? null, nowMs));
+  const items = itemReturned(state.items, item, outcomeOfItem(state.rules, letter), instantOf(result.retryInMs ?? null, nowMs));
   // A cancelled item tells of a cancel whose Signal has not arrived yet.
   return { ...state, items, stopped: state.stopped || letter === 'c', superseded: state.superseded || result.superseded === true };
 }

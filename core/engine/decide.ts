@@ -296,7 +296,7 @@ class Draft {
   }
 
   private isWaiting(state: StepState, step: number): boolean {
-    if (state.status === 'waiting') return true;
+    if (state.status === 'waiting' || state.status === 'uncertain') return true;
     return (
       state.status === 'items' && waits(this.shape.steps[step]?.kind ?? 'tool') && (state.items.waiting.length > 0 || (state.items.windows?.length ?? 0) > 0)
     );

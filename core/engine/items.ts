@@ -1,4 +1,4 @@
-import { type ItemRange, type Outcome, stopsTheRun } from './outcome.ts';
+import { type ItemRange, isOutcome, type Outcome, stopsTheRun } from './outcome.ts';
 
 /** A `forEach` with more items than this runs in windows, each a workflow of its own with at most this many. */
 export const windowSize = 500;
@@ -163,6 +163,9 @@ export function itemReturned(state: ItemsState, item: number, outcome: Outcome |
   const retrying = retryAtMs === null ? state.retrying : [...state.retrying, { item, atMs: retryAtMs }];
   return { ...state, inFlight, failed, retrying };
 }
+
+/** What the outcome of an item says of its `forEach`: one that is uncertain, where it does not end the run, is found at the join. */
+export const outcomeOfItem = (rules: number, letter: string): Outcome | null => (!isOutcome(letter) || (letter === 'u' && rules >= 2) ? null : letter);
 
 /** An item was not begun: it is to be started again, with those that never were. */
 export function itemHeld(state: ItemsState, item: number): ItemsState {

@@ -15,6 +15,8 @@ export type StepState =
   | { status: 'settling'; waitId: string }
   /** Its row is being written; then it has ended as skipped. */
   | { status: 'skipping' }
+  /** Its effect may have happened: it holds what depends on it, and the run's end, until a person has said. From rules 2 on; before, it failed the run. */
+  | { status: 'uncertain' }
   | { status: 'ended'; outcome: Outcome };
 
 /** Why a run ends otherwise than by having done everything. */
@@ -36,12 +38,14 @@ export interface RunState {
   /** What the database last heard of the run's waiting. */
   knownWaiting: boolean;
   control: Control;
+  rules: number;
   /** Version of the control that open windows were told of. */
   toldWindows: number;
 }
 
-export function initialState(shape: PlanShape, deadlineMs: number | null): RunState {
+export function initialState(shape: PlanShape, deadlineMs: number | null, rules = 1): RunState {
   return {
+    rules,
     steps: shape.steps.map(() => ({ status: 'pending' })),
     ending: null,
     told: null,
@@ -76,10 +80,10 @@ export interface StoredProgress {
   endsInMs: number | null;
 }
 
-export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: number): RunState {
+export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: number, rules = 1): RunState {
   const steps: StepState[] = shape.steps.map((_, step) => {
     const letter = stored.outcomes[step] ?? '.';
-    return isOutcome(letter) ? { status: 'ended', outcome: letter } : { status: 'pending' };
+    return isOutcome(letter) ? stateOfOutcome(rules, letter) : { status: 'pending' };
   });
   for (const wait of stored.waits) {
     if ((wait.item ?? null) === null) steps[wait.step] = { status: 'waiting', waitId: wait.waitId, untilMs: instantOf(wait.endsInMs, nowMs) };
@@ -110,6 +114,7 @@ export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: nu
   }
   const endings = steps.map(endingOfStep);
   return {
+    rules,
     steps,
     ending: stored.cancelRequested || endings.includes('cancelled') ? 'cancelled' : endings.includes('failed') ? 'failed' : null,
     told: null,
@@ -130,6 +135,11 @@ const waitingItemsOf = ({ waits }: StoredProgress, step: number, nowMs: number):
   });
 
 export const instantOf = (inMs: number | null, nowMs: number): number | null => (inMs === null ? null : nowMs + inMs);
+
+export const holdsUncertain = (rules: number): boolean => rules >= 2;
+
+export const stateOfOutcome = (rules: number, outcome: Outcome): StepState =>
+  outcome === 'u' && holdsUncertain(rules) ? { status: 'uncertain' } : { status: 'ended', outcome };
 
 /** What one step says of the whole run; null: nothing. */
 export function endingOfStep(state: StepState): Ending | null {

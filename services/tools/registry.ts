@@ -49,6 +49,8 @@ export interface ToolDescription {
   version: number;
   description: string;
   effect: ToolEffect;
+  /** It can say whether its effect happened. */
+  reconciles: boolean;
   inputSchema: JsonObject;
   outputSchema: JsonObject;
   limits: Tool['limits'];
@@ -60,6 +62,7 @@ export function describeTool(tool: Tool): ToolDescription {
     version: tool.version,
     description: tool.description,
     effect: tool.effect,
+    reconciles: tool.reconcile !== undefined,
     inputSchema: z.toJSONSchema(tool.input, { io: 'input' }) as JsonObject,
     outputSchema: z.toJSONSchema(tool.output, { io: 'output' }) as JsonObject,
     limits: tool.limits,

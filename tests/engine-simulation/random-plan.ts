@@ -9,6 +9,8 @@ export interface Behaviour {
   /** Attempts that fail before the last one. */
   failures: number;
   last: 'good' | 'bad' | 'uncertain';
+  /** Of an uncertain one: what a person says of it, and how long that takes. */
+  resolution: { answer: 'happened' | 'again' | 'skip'; afterMs: number };
 }
 
 /** What becomes of a wait: of a step, or of one item of it. */
@@ -94,6 +96,7 @@ function randomStep(random: Random, kind: StepKind, failing: number): SimulatedS
   const behaviour = (): Behaviour => ({
     failures: random.chance(0.2) ? random.between(1, 2) : 0,
     last: random.chance(failing) ? (kind === 'tool' && random.chance(0.2) ? 'uncertain' : 'bad') : 'good',
+    resolution: { answer: random.chance(0.5) ? 'happened' : random.chance(0.5) ? 'again' : 'skip', afterMs: random.between(0, 2_000) },
   });
   const fansOut = random.chance(0.2);
   // Every decision of every item is simulated: enough of them for two windows and more.
@@ -104,7 +107,7 @@ function randomStep(random: Random, kind: StepKind, failing: number): SimulatedS
     // Of a large list few items fail: one failure ends all.
     items:
       fansOut && !waits(kind)
-        ? Array.from({ length: size }, () => (size > 100 && !random.chance(0.002) ? { failures: 0, last: 'good' as const } : behaviour()))
+        ? Array.from({ length: size }, () => (size > 100 && !random.chance(0.002) ? { ...behaviour(), failures: 0, last: 'good' as const } : behaviour()))
         : null,
     itemWaits: fansOut && waits(kind) ? Array.from({ length: size }, () => randomWait(random, kind, size > 100 ? 0.002 : 0.3)) : null,
     ...randomWait(random, kind, 0.3),
@@ -167,11 +170,12 @@ function ownOutcome(shape: StepShape, simulated: SimulatedStep): Outcome {
   if (waits(shape.kind) && simulated.itemWaits === null) return waitEnds(simulated);
   if (simulated.items === null && simulated.itemWaits === null) return outcomeOfBehaviour(simulated.behaviour, failed);
   const items = simulated.itemWaits?.map(waitEnds) ?? simulated.items?.map((item) => outcomeOfBehaviour(item, failed)) ?? [];
-  return items.some((outcome) => outcome === 'f' || outcome === 'u') ? 'f' : 's';
+  return items.some((outcome) => outcome === 'f') ? 'f' : 's';
 }
 
 const outcomeOfWait = (kind: StepKind, wait: SimulatedWait, onDenyContinue: boolean, failed: Outcome): Outcome =>
   kind === 'wait' || wait.decision.answer === 'approve' || (onDenyContinue && kind !== 'plan') ? 's' : failed;
 
-export const outcomeOfBehaviour = (behaviour: Behaviour, failed: Outcome): Outcome =>
-  behaviour.last === 'good' ? 's' : behaviour.last === 'uncertain' ? 'u' : failed;
+/** What it comes to in the end, when people have said what they had to. */
+const outcomeOfBehaviour = ({ last, resolution }: Behaviour, failed: Outcome): Outcome =>
+  last === 'bad' ? failed : last === 'uncertain' && resolution.answer === 'skip' ? 'k' : 's';

@@ -64,7 +64,7 @@ class Simulation {
     this.weather = weather;
     this.world = new World(plan, random);
     this.endsAtMs = plan.shape.timeoutMs;
-    this.state = initialState(plan.shape, this.endsAtMs);
+    this.state = initialState(plan.shape, this.endsAtMs, currentRules);
   }
 
   run(): number {
@@ -143,6 +143,7 @@ class Simulation {
       ]),
       ...this.signals.map(({ atMs }) => atMs),
       ...this.decisionInstants(),
+      ...this.world.uncertain().map(({ atMs }) => atMs),
       ...(this.wakeAtMs === null ? [] : [this.wakeAtMs]),
       ...(this.plan.cancelAtMs === null || this.cancelTold ? [] : [this.plan.cancelAtMs]),
       ...(this.pausedUntilMs === null ? [] : [this.pausedUntilMs]),
@@ -175,6 +176,7 @@ class Simulation {
       this.signal({ what: 'decision', waitId }, item === null ? undefined : { step, item });
     }
     if (this.random.chance(this.weather.forgedDecision)) this.signal({ what: 'decision', waitId: `wait-${this.random.between(0, this.plan.steps.length)}` });
+    this.resolveUncertain();
     this.pauseAndResume();
     const { cancelAtMs } = this.plan;
     if (cancelAtMs === null || cancelAtMs > this.nowMs || this.cancelTold) return;
@@ -192,7 +194,14 @@ class Simulation {
       this.pausedUntilMs = nowMs + this.random.between(0, 2_000);
       world.setPaused(true);
     } else return;
-    this.signal({ what: 'control', control: { cancelRequested: world.cancelRequested, ...world.control } });
+    this.signal({ what: 'control', control: world.readControl() });
+  }
+
+  private resolveUncertain(): void {
+    if (this.world.closed !== null) return;
+    const due = this.world.uncertain().filter(({ atMs }) => atMs <= this.nowMs);
+    for (const { resolve } of due) resolve();
+    if (due.length > 0) this.signal({ what: 'control', control: this.world.readControl() });
   }
 
   private signal(event: RunEvent, place?: { step: number; item: number }): void {
@@ -250,7 +259,7 @@ class Simulation {
   private handOverIfDrained(): boolean {
     if (!this.holding || this.state.closing || this.flights.length > 0 || this.inbox.length > 0) return false;
     const windows = this.windows.map(({ step, from }) => ({ step, from, to: this.windowEnd(step, from) }));
-    this.state = restoreState(this.plan.shape, { ...this.world.progress(this.nowMs, this.endsAtMs), windows }, this.nowMs);
+    this.state = restoreState(this.plan.shape, { ...this.world.progress(this.nowMs, this.endsAtMs), windows }, this.nowMs, currentRules);
     this.holding = false;
     return true;
   }
@@ -270,7 +279,7 @@ class Simulation {
     this.signals = [];
     this.inbox = [];
     this.holding = false;
-    this.state = restoreState(this.plan.shape, this.world.progress(this.nowMs, this.endsAtMs), this.nowMs);
+    this.state = restoreState(this.plan.shape, this.world.progress(this.nowMs, this.endsAtMs), this.nowMs, currentRules);
     // Nobody works on a run that is closed: its new generation finds that out and ends.
     if (this.world.closed !== null) this.state = { ...this.state, closed: true };
   }
@@ -340,7 +349,9 @@ class Simulation {
   private checkSaysWaiting(): void {
     const quiet =
       this.flights.length === 0 && this.windows.length === 0 && this.inbox.length === 0 && !this.holding && !this.state.closing && !this.world.control.paused;
-    const waits = this.state.steps.some((state) => state.status === 'waiting' || (state.status === 'items' && state.items.waiting.length > 0));
+    const waits = this.state.steps.some(
+      (state) => state.status === 'waiting' || state.status === 'uncertain' || (state.status === 'items' && state.items.waiting.length > 0),
+    );
     if (quiet && this.signals.length === 0 && waits && !this.world.saysWaiting) throw new Error('only waits are left and the run does not say so');
   }
 
@@ -349,11 +360,12 @@ class Simulation {
     const { closed, rows, cancelRequested } = this.world;
     if (closed === null) throw new Error('the workflow ended and the run is open');
     const mayStop = cancelRequested || this.endsAtMs !== null;
+    const bad = expected.includes('f');
     rows.forEach(({ outcome }, step) => {
-      const fine = outcome === null || outcome === expected[step] || (outcome === 'c' && cancelRequested);
+      // Nobody is asked about an uncertain step of a run that ends for another reason.
+      const fine = outcome === null || (outcome === 'u' && (bad || mayStop)) || outcome === expected[step] || (outcome === 'c' && cancelRequested);
       if (!fine && !(mayStop && outcome === 'c')) throw new Error(`step ${step} ended as ${outcome}, expected was ${expected[step]}`);
     });
-    const bad = expected.some((outcome) => outcome === 'f' || outcome === 'u');
     if (closed === 'cancelled' && !cancelRequested) throw new Error('cancelled, and nobody asked for it');
     if (closed === 'succeeded' && rows.some(({ outcome }) => outcome === null || !'stk'.includes(outcome)))
       throw new Error('succeeded with steps that had not');

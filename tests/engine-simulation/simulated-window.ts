@@ -1,5 +1,6 @@
 import { decideWindow, restoreWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
 import type { Control } from '#core/engine/control.ts';
+import { currentRules } from '#core/engine/decide.ts';
 import type { Command } from '#core/engine/decide.ts';
 import type { Random } from './random.ts';
 import type { World } from './world.ts';
@@ -75,7 +76,7 @@ export class SimulatedWindow {
   }
 
   private load(nowMs: number): WindowState {
-    return restoreWindow(this.world.loadWindow(this.step, this.from, this.to, nowMs), this, nowMs);
+    return restoreWindow(this.world.loadWindow(this.step, this.from, this.to, nowMs), this, nowMs, currentRules);
   }
 
   private decide(nowMs: number): void {

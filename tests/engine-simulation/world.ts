@@ -1,9 +1,9 @@
-import { type Control, noControl } from '#core/engine/control.ts';
+import { type Control, type ControlReading, noControl } from '#core/engine/control.ts';
 import type { ItemRange, ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
 import { windowSize } from '#core/engine/items.ts';
-import { type Behaviour, expectedOutcomes, outcomeOfBehaviour, type SimulatedPlan, type SimulatedStep, type SimulatedWait } from './random-plan.ts';
+import { type Behaviour, expectedOutcomes, type SimulatedPlan, type SimulatedStep, type SimulatedWait } from './random-plan.ts';
 import type { Random } from './random.ts';
 
 /** One try at something: its outcome, or when it is to be tried again. */
@@ -18,6 +18,8 @@ interface Trial {
   failures: number;
   retryAtMs: number | null;
   wait: WaitRow | null;
+  /** A person has said what came of it. */
+  byHand?: true;
 }
 
 interface WaitRow {
@@ -40,6 +42,14 @@ export interface OpenDecision {
   atMs: number;
 }
 
+/** A trial whose effect may have happened. */
+interface Doubt {
+  row: StepRow;
+  trial: Trial;
+  answer: Behaviour['resolution']['answer'];
+  atMs: number;
+}
+
 /**
  * What Postgres and the activities are to a run, as little of it as the engine can tell. Every method is one activity in one transaction, and
  * complains when the engine asked for something that the specification forbids.
@@ -50,6 +60,7 @@ export class World {
   cancelRequested = false;
   saysWaiting = false;
   control: Control = noControl;
+  private doubts: Doubt[] = [];
   private readonly plan: SimulatedPlan;
   private readonly random: Random;
   private readonly expected: (Outcome | null)[];
@@ -96,10 +107,10 @@ export class World {
     this.complainUnless(verdict === 'ready' || !head, `step ${step} was started though a need of it was skipped`);
     const simulated = this.simulated(step);
     if (verdict === 'skip' || !simulated.when || this.isDenied(step)) return this.end(row, 'k');
-    return this.attempt(row, simulated.behaviour, this.shape(step).tolerated === true, nowMs);
+    return this.attempt(row, row, simulated.behaviour, this.shape(step).tolerated === true, nowMs);
   }
 
-  private attempt(trial: Trial, behaviour: Behaviour, tolerated: boolean, nowMs: number): Tried {
+  private attempt(row: StepRow, trial: Trial, behaviour: Behaviour, tolerated: boolean, nowMs: number): Tried {
     this.complainUnless(trial.retryAtMs === null || trial.retryAtMs <= nowMs, 'an attempt began before its time');
     if (trial.failures < behaviour.failures) {
       trial.failures += 1;
@@ -108,7 +119,34 @@ export class World {
       return { outcome: null, retryInMs };
     }
     trial.retryAtMs = null;
-    return this.end(trial, outcomeOfBehaviour(behaviour, tolerated ? 't' : 'f'));
+    if (behaviour.last !== 'uncertain' || trial.byHand === true) return this.end(trial, behaviour.last === 'bad' ? (tolerated ? 't' : 'f') : 's');
+    this.doubts.push({ row, trial, answer: behaviour.resolution.answer, atMs: nowMs + behaviour.resolution.afterMs });
+    return this.end(trial, 'u');
+  }
+
+  /** What nobody can vouch for, and when its person will say what came of it. */
+  uncertain(): { atMs: number; resolve: () => void }[] {
+    return this.doubts.map((doubt) => ({ atMs: doubt.atMs, resolve: () => this.resolve(doubt) }));
+  }
+
+  private resolve(doubt: Doubt): void {
+    const { row, trial, answer } = doubt;
+    this.doubts = this.doubts.filter((other) => other !== doubt);
+    trial.byHand = row.byHand = true;
+    trial.outcome = answer === 'happened' ? 's' : answer === 'skip' ? 'k' : null;
+    // A `forEach` is uncertain for its items.
+    if (row !== trial && row.outcome === 'u' && !this.doubts.some((other) => other.row === row)) row.outcome = null;
+    this.control = { ...this.control, version: this.control.version + 1 };
+  }
+
+  /** What the workflow finds when it looks at the run. */
+  readControl(): ControlReading {
+    const byHand = this.rows.flatMap(({ byHand, outcome, items }, step) =>
+      byHand === true
+        ? [{ step, outcome, items: items === null ? null : { count: items.length, unfinished: rangesOf(items, (item) => item.outcome === null) } }]
+        : [],
+    );
+    return { cancelRequested: this.cancelRequested, ...this.control, byHand };
   }
 
   private end(trial: Trial, outcome: Outcome): Tried {
@@ -142,7 +180,7 @@ export class World {
     if (trial.outcome !== null) return { outcomes: trial.outcome };
     if (this.control.paused) return { outcomes: '', heldAt: this.control.version };
     if (this.cancelRequested) return { outcomes: this.end(trial, 'c').outcome ?? 'c' };
-    const tried = this.attempt(trial, behaviour, this.shape(step).tolerated === true, nowMs);
+    const tried = this.attempt(this.row(step), trial, behaviour, this.shape(step).tolerated === true, nowMs);
     if (tried.retryInMs === null) return { outcomes: tried.outcome ?? '' };
     this.saysWaiting = alone;
     return { outcomes: '', retryInMs: tried.retryInMs };
@@ -152,9 +190,10 @@ export class World {
     const row = this.row(step);
     if (row.outcome !== null) return { outcomes: row.outcome };
     const items = row.items ?? [];
-    if (items.some(({ outcome }) => outcome === 'f' || outcome === 'u')) return { outcomes: this.end(row, 'f').outcome ?? 'f' };
+    if (items.some(({ outcome }) => outcome === 'f')) return { outcomes: this.end(row, 'f').outcome ?? 'f' };
     const unfinished = rangesOf(items, ({ outcome }) => outcome === null);
     if (unfinished.length > 0) return { outcomes: '', unfinished };
+    if (items.some(({ outcome }) => outcome === 'u')) return { outcomes: this.end(row, 'u').outcome ?? 'u' };
     this.end(row, 's');
     if (!closes) return { outcomes: 's' };
     this.complainUnless(
@@ -254,7 +293,7 @@ export class World {
 
   markWaiting(): void {
     const open = ({ wait, outcome }: Trial): boolean => wait !== null && outcome === null;
-    if (!this.control.paused && this.rows.some((row) => open(row) || row.items?.some(open) === true)) this.saysWaiting = true;
+    if (!this.control.paused && this.rows.some((row) => open(row) || row.outcome === 'u' || row.items?.some(open) === true)) this.saysWaiting = true;
   }
 
   close(ending: Ending | null): void {
@@ -284,7 +323,7 @@ export class World {
         step,
         count: items.length,
         unfinished: rangesOf(items, (item) => item.outcome === null && (items.length > windowSize || isUnstarted(item))),
-        failed: items.some(({ outcome }) => outcome === 'f' || outcome === 'u'),
+        failed: items.some(({ outcome }) => outcome === 'f'),
       })),
       cancelRequested: this.cancelRequested,
       control: this.control,
@@ -301,7 +340,7 @@ export class World {
       retrying: retryingOf(items, nowMs).filter(({ item }) => inside(item)),
       waiting: waitingOf(items, nowMs).filter(({ item }) => inside(item)),
       superseded: false,
-      failed: items.some(({ outcome }) => outcome === 'f' || outcome === 'u'),
+      failed: items.some(({ outcome }) => outcome === 'f'),
     };
   }
 

@@ -8,8 +8,8 @@ import pino from 'pino';
 import { projectRoot } from '#config';
 import type { Role } from '#core/policy/permissions.ts';
 import type { RateTable } from '#core/policy/rates.ts';
-import type { PlanEnvironment } from '#core/plan/compiled.ts';
 import { validateJson } from '#core/plan/json-schema.ts';
+import type { PlanEnvironment } from '#core/plan/compiled.ts';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { createAuthenticator } from '#services/credentials/authenticate.ts';
 import { watchPresence } from '#services/credentials/presence.ts';
@@ -177,6 +177,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: async () => 1 }, Date.now),
     metrics: createMetrics(system, listener.watching),
     listTools: () => [],
+    checkJson: async (schema, value) => validateJson(schema, value),
     listModels: () => [],
     nudgeOutbox: () => undefined,
     tokens,

@@ -10,6 +10,7 @@ import type { ModelService } from '#services/models/model.ts';
 import type { SendRequest } from '#services/signals/send.ts';
 import type { Signal } from '#schemas/signal.ts';
 import type { SecretService } from '#services/secrets/secrets.ts';
+import type { JsonCheck } from '#services/tools/json.ts';
 import type { ToolDescription } from '#services/tools/registry.ts';
 import type { Authenticator } from '#services/credentials/authenticate.ts';
 import type { OidcService } from '#services/people/oidc.ts';
@@ -32,6 +33,8 @@ export interface ApiDependencies {
   health: HealthProbe;
   metrics: () => Promise<{ text: string; mediaType: string }>;
   listTools: () => ToolDescription[];
+  /** Holds a value against a JSON Schema. */
+  checkJson: JsonCheck;
   listModels: () => ReturnType<ModelService['list']>;
   /** Something was written to the outbox: look there now rather than at the next round. */
   nudgeOutbox: () => void;

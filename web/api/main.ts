@@ -88,6 +88,7 @@ const routes = makeRoutes({
   health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: () => workflows.countPollers() }, Date.now),
   metrics: createMetrics(system, listener.watching),
   listTools: () => tools,
+  checkJson: evaluator.validateJson,
   listModels: () => models,
   nudgeOutbox: () => {
     duties.nudgeOutbox();

@@ -13,6 +13,8 @@ afterAll(() => api.close());
 const mine = () => api.owner.workspaceId;
 const makeRun = (status: RunStatus): Promise<string> =>
   api.rig.database.inWorkspace(mine(), (transaction) => insertRun(transaction, { workspaceId: mine(), status }));
+const makeUncertain = (runId: string) =>
+  api.rig.system.sql`insert into kos.steps (workspace_id, run_id, path, step, kind, status) values (${mine()}, ${runId}, 'only', 0, 'transform', 'uncertain')`;
 let keys = 0;
 const act = (runId: string, verb: string, body: object, key = `key-${(keys += 1)}`): Promise<Answer> =>
   api.call('POST', `/v1/runs/${runId}/${verb}`, { body, headers: { 'idempotency-key': key } });
@@ -21,6 +23,8 @@ const open = { queued: 'ok', running: 'ok', waiting: 'ok', paused: 'ok' };
 const final = { succeeded: 'run_final', failed: 'run_final', cancelled: 'run_final', terminated: 'run_final' };
 const always = { ...open, succeeded: 'ok', failed: 'ok', cancelled: 'ok', terminated: 'ok' };
 const notPaused = { queued: 'run_not_paused', running: 'run_not_paused', waiting: 'run_not_paused' };
+
+const unsucceeded = { ...open, succeeded: 'run_succeeded', failed: 'ok', cancelled: 'ok', terminated: 'ok' };
 
 /** What each action comes to in each state: `ok`, or the code of the refusal. */
 const table: Record<string, { body: object; expected: Record<RunStatus, string> }> = {
@@ -41,6 +45,9 @@ const table: Record<string, { body: object; expected: Record<RunStatus, string> 
       terminated: 'ok',
     },
   },
+  'steps/override': { body: { path: 'only', output: 1, reason: 'x' }, expected: unsucceeded },
+  'steps/skip': { body: { path: 'only', reason: 'x' }, expected: unsucceeded },
+  'steps/resolve': { body: { path: 'only', outcome: 'did_not', reason: 'x' }, expected: unsucceeded },
   replay: { body: {}, expected: always },
   fork: { body: { from: 'only' }, expected: always },
   priority: { body: { priority: 1 }, expected: { ...open, ...final } },
@@ -49,10 +56,11 @@ const table: Record<string, { body: object; expected: Record<RunStatus, string> 
 describe.each(Object.entries(table))('%s', (verb, { body, expected }) => {
   it.each(runStatuses.map((status) => [status, expected[status]] as const))('of a run that is %s: %s', async (status, outcome) => {
     const runId = await makeRun(status);
+    if (verb === 'steps/resolve') await makeUncertain(runId);
     const answer = await act(runId, verb, body, `once-${verb}-${status}`);
     if (outcome === 'ok') {
       expect(answer.status).toBe(202);
-      expect(answer.body.id === runId).toBe(verb !== 'replay' && verb !== 'fork');
+      if (!verb.startsWith('steps/')) expect(answer.body.id === runId).toBe(verb !== 'replay' && verb !== 'fork');
       const again = await act(runId, verb, body, `once-${verb}-${status}`);
       expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([202, 'true']);
       return;

@@ -58,10 +58,11 @@ async function openItemsOf(
   return { step: row.step, count, unfinished, retrying, failed: await hasFailedItem(sql, runId, row.step) };
 }
 
-/** An item failed and nobody tolerates that (a tolerated failure says so in its row). */
+/** An item failed and nobody tolerates that (a tolerated failure says so in its row). An uncertain one is a failure by the first rules only. */
 export async function hasFailedItem(sql: TransactionSql, runId: string, step: number): Promise<boolean> {
   const [row] = await sql`
-    select 1 from kos.steps where run_id = ${runId} and step = ${step} and item is not null and status in ('failed', 'uncertain')
+    select 1 from kos.steps join kos.runs r on r.id = run_id
+    where run_id = ${runId} and step = ${step} and item is not null and (steps.status = 'failed' or (steps.status = 'uncertain' and r.rules < 2))
       and metadata->>'tolerated' is distinct from 'true' limit 1`;
   return row !== undefined;
 }

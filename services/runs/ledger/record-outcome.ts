@@ -100,7 +100,7 @@ const endAudit = (workspaceId: string, runId: string, step: TakenStep, { status,
   data: error === null ? factsOf(step) : { ...factsOf(step), code: error.code },
 });
 
-async function storeOutput(sql: TransactionSql, claim: Claim, output: Json): Promise<string> {
+export async function storeOutput(sql: TransactionSql, claim: Pick<Claim, 'workspaceId' | 'runId'>, output: Json): Promise<string> {
   const outputId = newId('output');
   const bytes = Buffer.byteLength(JSON.stringify(output));
   await Promise.all([

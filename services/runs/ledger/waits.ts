@@ -1,6 +1,6 @@
 import type { Claim } from '#core/engine/claim.ts';
 import type { ApprovalArgument } from '#schemas/approval.ts';
-import type { WaitingFor } from '#schemas/run.ts';
+import type { OutcomeError, StepStatus, WaitingFor } from '#schemas/run.ts';
 import type { Json } from '#schemas/json.ts';
 import { jsonParameter, type TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
@@ -161,12 +161,21 @@ export async function expireApproval(sql: TransactionSql, claim: Claim, waitId: 
 
 /** What the run waits for, when it does nothing else: the first open wait, those that people must end before others. Null: something works, or nothing waits. */
 export async function describeOpenWaits(sql: TransactionSql, runId: string): Promise<WaitingFor | null> {
-  const [row] = await sql<{ waitingFor: WaitingFor; others: number }[]>`
-    select waiting_for as "waitingFor", (count(*) over ())::int - 1 as others from kos.steps
-    where run_id = ${runId} and status in ('waiting', 'retrying') and waiting_for is not null
+  const [row] = await sql<{ path: string; status: StepStatus; waitingFor: WaitingFor | null; error: OutcomeError | null; others: number }[]>`
+    select path, status, waiting_for as "waitingFor", error, (count(*) over ())::int - 1 as others from kos.steps
+    where run_id = ${runId} and ((status in ('waiting', 'retrying') and waiting_for is not null) or status = 'uncertain')
       and not exists (select from kos.steps where run_id = ${runId} and status = 'running' and not (item is null and metadata ? 'items'))
-    order by (waiting_for->>'kind' = 'approval') desc, started_at limit 1`;
+    order by (status = 'uncertain' or waiting_for->>'kind' = 'approval') desc, item nulls last, started_at limit 1`;
   if (row === undefined) return null;
-  const { waitingFor, others } = row;
-  return others === 0 ? waitingFor : { ...waitingFor, text: `${waitingFor.text} ${others} more ${others === 1 ? 'wait is' : 'waits are'} open.` };
+  const waitingFor = row.status === 'uncertain' ? waitForResolution(runId, row.path, row.error) : row.waitingFor;
+  if (waitingFor === null || row.others === 0) return waitingFor;
+  return { ...waitingFor, text: `${waitingFor.text} ${row.others} more ${row.others === 1 ? 'wait is' : 'waits are'} open.` };
 }
+
+/** A person is to decide, as with an approval, but nothing is asked of anybody in particular: so there is no reference. */
+export const waitForResolution = (runId: string, path: string, error: OutcomeError | null): WaitingFor => ({
+  kind: 'approval',
+  ref: null,
+  until: null,
+  text: `${path} is uncertain: ${error?.message ?? 'its effect may have happened.'} Say what came of it: kai run resolve ${runId} ${path} happened|did-not|retry`,
+});

@@ -16,6 +16,7 @@ import { planRoutes } from './plans.ts';
 import { runActionRoutes } from './run-actions.ts';
 import { rerunRoutes } from './reruns.ts';
 import { runRecordRoutes } from './run-record.ts';
+import { runStepRoutes } from './run-steps.ts';
 import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
 import { signalRoutes } from './signals.ts';
@@ -32,6 +33,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...runRoutes(dependencies),
     ...runActionRoutes(dependencies),
     ...rerunRoutes(dependencies),
+    ...runStepRoutes(dependencies),
     ...runRecordRoutes(dependencies),
     ...signalRoutes(dependencies),
     ...approvalRoutes(dependencies),

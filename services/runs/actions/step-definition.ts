@@ -1,0 +1,87 @@
+import { KosError } from '#core/errors.ts';
+import type { FaultDetail } from '#core/errors.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import type { Transaction } from '#services/database/connect.ts';
+import { runNotFound } from '../read.ts';
+import type { StepDefinition } from './steps-by-hand.ts';
+
+/** A tool as far as its steps may be ended by hand. */
+export interface ToolFacts {
+  name: string;
+  effect: 'pure' | 'idempotent' | 'effectful';
+  outputSchema: JsonObject;
+  /** It can say whether its effect happened. */
+  reconciles: boolean;
+}
+
+export interface StepFacts extends StepDefinition {
+  path: string;
+  definition: JsonObject;
+  /** The path names the `forEach` itself, not an item of it. */
+  joins: boolean;
+}
+
+/** What the run's plan says of a step. Throws KosError `run_not_found`, `step_not_found` (404). */
+export async function readStepFacts({ sql }: Transaction, runId: string, path: string): Promise<StepFacts> {
+  const [row] = await sql<{ document: JsonObject; shape: PlanShape }[]>`
+    select v.document, v.shape from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
+    where r.id = ${runId}`;
+  if (row === undefined) throw runNotFound(runId);
+  const id = path.replace(/\[\d+\]$/, '');
+  const steps = row.document['steps'] as Record<string, JsonObject>;
+  const number = Object.keys(steps).indexOf(id);
+  const definition = steps[id];
+  const shape = row.shape.steps[number];
+  const loops = shape?.forEach !== undefined;
+  if (definition === undefined || shape === undefined || (id !== path && !loops)) {
+    throw new KosError({
+      code: 'step_not_found',
+      message: `The plan of ${runId} has no step ${JSON.stringify(path)}.`,
+      fix: `kai run get ${runId}`,
+      status: 404,
+    });
+  }
+  return { path, number, kind: shape.kind, definition, joins: loops && id === path };
+}
+
+/** Holds an output that a person gives against what the plan says the step puts out. Throws KosError `output_invalid` (422, with pointers). */
+export async function checkOutput(
+  step: StepFacts,
+  output: Json,
+  tools: readonly ToolFacts[],
+  check: (schema: Json, value: Json) => Promise<FaultDetail[]>,
+): Promise<void> {
+  const each = schemaOf(step, tools);
+  const schema = step.joins ? { type: 'array', items: { anyOf: [each, { type: 'null' }] } } : each;
+  const faults = await check(schema, output);
+  const [first] = faults;
+  if (first === undefined) return;
+  throw new KosError({
+    code: 'output_invalid',
+    message: `The output does not fit the step ${step.path}: ${first.pointer || '/'} ${first.message}.`,
+    fix: 'Give what the step would have put out.',
+    status: 422,
+    details: faults.map((fault) => ({ ...fault, pointer: `/output${fault.pointer}` })),
+  });
+}
+
+function schemaOf({ definition }: StepFacts, tools: readonly ToolFacts[]): JsonObject {
+  const { tool, llm } = definition;
+  if (typeof tool === 'string') return tools.find(({ name }) => name === tool)?.outputSchema ?? {};
+  if (typeof llm === 'object' && llm !== null && !Array.isArray(llm)) return (llm['schema'] as JsonObject | undefined) ?? { type: 'string' };
+  if ('artifact' in definition) return { type: 'object', required: ['artifactId'], properties: { artifactId: { type: 'string' } } };
+  return {};
+}
+
+/** A repeat under the same key is for tools that recognise one, or can say what came of it. Throws KosError `effect_not_repeatable` (409). */
+export function assertRepeatable({ path, definition }: StepFacts, tools: readonly ToolFacts[]): void {
+  const tool = tools.find(({ name }) => name === definition['tool']);
+  if (tool === undefined || tool.effect !== 'effectful' || tool.reconciles) return;
+  throw new KosError({
+    code: 'effect_not_repeatable',
+    message: `The tool ${tool.name} of ${path} neither recognises a repeat nor can say whether its effect happened: trying it again could double it.`,
+    fix: 'Look outside, then say happened (with the output) or did-not.',
+    status: 409,
+  });
+}

@@ -1,0 +1,167 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
+import { retryRun } from '#services/runs/actions/retry.ts';
+import { overrideStep, type Resolution, resolveStep, skipStep } from '#services/runs/actions/steps-by-hand.ts';
+import { readStepFacts } from '#services/runs/actions/step-definition.ts';
+import type { Json } from '#schemas/json.ts';
+import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
+
+let engine: TestEngine;
+beforeAll(async () => {
+  engine = await makeTestEngine();
+});
+afterAll(() => engine.close());
+
+const override = (runId: string, path: string, output: Json) =>
+  engine.act(runId, async (transaction, change) =>
+    overrideStep(transaction, { ...change, path, output, reason: 'known' }, await readStepFacts(transaction, runId, path)),
+  );
+const skip = (runId: string, path: string) =>
+  engine.act(runId, async (transaction, change) =>
+    skipStep(transaction, { ...change, path, reason: 'not needed' }, await readStepFacts(transaction, runId, path)),
+  );
+const resolve = (runId: string, path: string, resolution: Resolution) =>
+  engine.act(runId, async (transaction, change) =>
+    resolveStep(transaction, { ...change, path, reason: 'looked' }, await readStepFacts(transaction, runId, path), resolution),
+  );
+const retry = (runId: string) => engine.act(runId, (transaction, change) => retryRun(transaction, { ...change, reason: null }));
+
+/** A run whose step `pay` made its effect on a worker that is lost before it could say so. */
+async function startUncertain(name: string, tool = 'test.append', forEach = ''): Promise<string> {
+  await engine.stopWorker();
+  const doomed = await engine.startWorkerProcess();
+  const file = join(engine.home, name);
+  const source = `
+plan: ${name}
+steps:
+  pay: { tool: ${tool}, with: { file: "${file}", waitMs: 3000 }${forEach} }
+  other: { transform: 1 }
+  after: { transform: "\${steps.pay.output}", needs: [pay] }
+output: "\${steps.after.output}"
+`;
+  const runId = await engine.start(await engine.save(source));
+  await expect.poll(() => engine.linesOf(name), { timeout: 20_000 }).not.toHaveLength(0);
+  await doomed.kill();
+  await engine.startWorker();
+  await engine.untilStep(runId, 'pay', 'uncertain', 60_000);
+  return runId;
+}
+
+describe('an uncertain effect', () => {
+  it('holds its run until a person says that it happened', async () => {
+    const runId = await startUncertain('happened');
+    const waiting = await engine.until(runId, (run) => run.status === 'waiting');
+    expect(waiting.waitingFor).toMatchObject({ kind: 'approval', ref: null, text: expect.stringContaining(`kai run resolve ${runId} pay`) });
+    expect(await engine.statusesOf(runId)).toEqual([
+      ['pay', 'uncertain'],
+      ['other', 'succeeded'],
+    ]);
+    await expect(resolve(runId, 'other', { outcome: 'did_not' })).rejects.toMatchObject({ code: 'step_not_uncertain', status: 409 });
+    await resolve(runId, 'pay', { outcome: 'happened', output: { at: 7 } });
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: { at: 7 } });
+    expect(await engine.linesOf('happened')).toHaveLength(1);
+    const [effect] = await engine.rig.system.sql`select status from kos.effects where run_id = ${runId}`;
+    expect(effect).toEqual({ status: 'happened' });
+    expect((await engine.audit(runId)).find(({ action }) => action === 'step.resolve.happened')).toMatchObject({
+      actor: 'prn_test',
+      data: { reason: 'looked' },
+    });
+  });
+
+  it('that did not happen is made again, and the answer holds over the loss of the worker', async () => {
+    const runId = await startUncertain('did-not');
+    await engine.until(runId, (run) => run.status === 'waiting');
+    await engine.stopWorker();
+    await resolve(runId, 'pay', { outcome: 'did_not' });
+    await engine.startWorker();
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect(await engine.linesOf('did-not')).toHaveLength(2);
+  });
+
+  it('of items holds the whole forEach; when all are resolved it goes on', async () => {
+    const runId = await startUncertain('items', 'test.append', ', forEach: "${[1, 2]}", concurrency: 2');
+    await engine.until(runId, (run) => run.status === 'waiting');
+    const made = (await engine.linesOf('items')).length;
+    expect(await engine.statusesOf(runId)).toContainEqual(['pay[0]', 'uncertain']);
+    for (const path of ['pay[0]', 'pay[1]']) {
+      const [, status] = (await engine.statusesOf(runId)).find(([known]) => known === path) ?? [];
+      if (status === 'uncertain') await resolve(runId, path, path === 'pay[0]' ? { outcome: 'happened', output: { at: 1 } } : { outcome: 'did_not' });
+    }
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect((await engine.linesOf('items')).length).toBeLessThanOrEqual(made + 1);
+  });
+
+  it('lets its run be cancelled', async () => {
+    const runId = await startUncertain('given-up');
+    await engine.until(runId, (run) => run.status === 'waiting');
+    await engine.cancel(runId);
+    expect((await engine.ended(runId)).status).toBe('cancelled');
+  });
+});
+
+describe('a step ended by hand', () => {
+  it('that failed counts as succeeded when its run is retried', async () => {
+    const source = `
+plan: overridden
+steps:
+  bad: { tool: test.fail, with: { times: 99 }, retry: { maxAttempts: 1 } }
+  after: { transform: "\${steps.bad.output.attempt}" }
+output: "\${steps.after.output}"
+`;
+    const runId = await engine.start(await engine.save(source));
+    await engine.ended(runId);
+    await override(runId, 'bad', { attempt: 42 });
+    expect((await engine.read(runId)).status).toBe('failed');
+    await retry(runId);
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: 42 });
+    expect((await engine.steps(runId))[0]).toMatchObject({ metadata: { byHand: { action: 'override', actor: 'prn_test', reason: 'known' } } });
+    await expect(override(runId, 'bad', 1)).rejects.toMatchObject({ code: 'run_succeeded' });
+  });
+
+  it('before it began never runs; what is skipped takes with it what depends on it', async () => {
+    const source = `
+plan: by-hand
+steps:
+  rest: { wait: { forMs: 600000 } }
+  one: { tool: test.append, with: { file: "${join(engine.home, 'by-hand')}" }, needs: [rest] }
+  two: { tool: test.append, with: { file: "${join(engine.home, 'by-hand')}" }, needs: [one] }
+  free: { tool: test.append, with: { file: "${join(engine.home, 'by-hand')}" } }
+  last: { transform: "\${steps.free.output.at}" }
+output: "\${steps.last.output}"
+`;
+    const planned = await engine.save(source.replace('600000', '1500'));
+    const runId = await engine.start(planned);
+    await engine.act(runId, (transaction, change) => pauseRun(transaction, { ...change, reason: null }));
+    await skip(runId, 'one');
+    await override(runId, 'free', { at: 5 }).catch((error: unknown) => expect(error).toMatchObject({ code: expect.stringMatching(/^step_/) }));
+    await expect(skip(runId, 'nowhere')).rejects.toMatchObject({ code: 'step_not_found' });
+    await engine.act(runId, (transaction, change) => resumeRun(transaction, { ...change, reason: null }));
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect(await engine.statusesOf(runId)).toEqual(
+      expect.arrayContaining([
+        ['one', 'skipped'],
+        ['two', 'skipped'],
+        ['rest', 'succeeded'],
+      ]),
+    );
+  });
+
+  it('is never an approval, and never one that works', async () => {
+    const source = `
+plan: guarded
+steps:
+  ask: { approval: { for: [write] } }
+  write: { artifact: { name: a.txt, content: "x" } }
+  slow: { tool: test.rest, with: { waitMs: 4000 } }
+`;
+    const runId = await engine.start(await engine.save(source));
+    await engine.untilStep(runId, 'slow', 'running');
+    await engine.untilStep(runId, 'ask', 'waiting');
+    await expect(skip(runId, 'ask')).rejects.toMatchObject({ code: 'approval_not_by_hand' });
+    await expect(override(runId, 'ask', { approved: true })).rejects.toMatchObject({ code: 'approval_not_by_hand' });
+    await expect(skip(runId, 'slow')).rejects.toMatchObject({ code: 'step_at_work' });
+    await engine.cancel(runId);
+    await engine.ended(runId);
+  });
+});
