@@ -257,7 +257,9 @@ export class World {
     return this.rows.flatMap((row, step) => {
       if (this.shape(step).kind === 'wait') return [];
       const own = this.openDecision(row, step, null);
-      return [...own, ...(row.items ?? []).flatMap((trial, item) => this.openDecision(trial, step, item))];
+      // Most lists are long and wait for nobody.
+      if (row.items === null || row.outcome !== null || this.simulated(step).itemWaits === null) return own;
+      return [...own, ...row.items.flatMap((trial, item) => this.openDecision(trial, step, item))];
     });
   }
 
