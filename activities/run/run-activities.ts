@@ -1,5 +1,5 @@
 import type { Claim } from '#core/engine/claim.ts';
-import type { ControlReading } from '#core/engine/control.ts';
+import type { ControlReading } from '#core/engine/control-reading.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
 import type { ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';

@@ -1,6 +1,7 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { type ByHand, decidedByHand } from './by-hand.ts';
-import { type ControlReading, withHeld, withReading } from './control.ts';
+import { type ControlReading, withReading } from './control-reading.ts';
+import { withHeld } from './control.ts';
 import { type ItemsState, itemHeld, itemReturned, openItems, outcomeOfItem, windowReturned } from './items.ts';
 import { type ItemRange, type ItemsJoined, type ItemsOpened, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
 import { type Ending, endingOfStep, instantOf, type RunState, type StepState, stateOfOutcome } from './state.ts';

@@ -1,5 +1,5 @@
 import type { PlanShape } from '#schemas/shape.ts';
-import type { Outcome } from './outcome.ts';
+import { type Outcome, stopsTheRun } from './outcome.ts';
 import { needsVerdict } from './readiness.ts';
 
 /** One step's row, its items summed up. */
@@ -26,6 +26,12 @@ export interface RunFactsForExplain {
   createdAt: string;
   waitingFor: { kind: string; ref: string | null; until: string | null; text: string } | null;
   cancelRequestedAt: string | null;
+  /** Null: it is not paused. */
+  pausedAt: string | null;
+  /** When the oldest event happened that no stream shows yet; null: all are shown. */
+  unnumberedSince: string | null;
+  /** The database's clock. */
+  now: string;
   shape: PlanShape;
   /** Ids of the plan's steps, by number. */
   stepIds: string[];
@@ -55,6 +61,7 @@ export type BlockKind =
   | 'work'
   | 'items'
   | 'limit'
+  | 'paused'
   | 'ending';
 
 /** Why something does not go on, since when, what ends that, and the command that helps (null: none is needed). */
@@ -83,8 +90,23 @@ export function explain(facts: RunFactsForExplain): Explanation {
   const steps = facts.stepIds.flatMap((id, step) =>
     (facts.steps[step]?.outcome ?? null) === null ? [explainStep(facts, step, id), ...explainWaitingItems(facts, step)] : [],
   );
-  return { runId, status, reasons: [...explainEngine(facts), ...steps] };
+  const reasons = [...explainEngine(facts), ...steps];
+  return { runId, status, reasons: reasons.length === 0 ? [explainClosing(facts)] : reasons };
 }
+
+/** Every step has ended, and the run has not. */
+const explainClosing = ({ status }: RunFactsForExplain): Reason => ({
+  stepPath: null,
+  status,
+  blockedBy: { kind: 'engine', ref: null, text: 'All steps have ended: the run is about to close.' },
+  since: null,
+  until: null,
+  unblocks: 'A worker closes it by itself.',
+  command: 'kai status',
+});
+
+/** Events are numbered within milliseconds; what waits longer than this is a fault. */
+const numberedWithinMs = 5_000;
 
 /** Reasons that hold the whole run. */
 function explainEngine(facts: RunFactsForExplain): Reason[] {
@@ -106,6 +128,13 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   if (facts.workflowTaskAttempt > 1) {
     add('engine', `The run's workflow task fails (attempt ${facts.workflowTaskAttempt}).`, 'A worker whose code fits the history of the run.', 'kai doctor');
   }
+  if (facts.pausedAt !== null) {
+    const text = facts.waitingFor?.kind === 'paused' ? facts.waitingFor.text : 'The run is paused.';
+    add('paused', text, 'Somebody resumes it. Steps that run are finished meanwhile.', `kai run resume ${facts.runId}`, facts.pausedAt);
+  }
+  const { unnumberedSince } = facts;
+  if (unnumberedSince !== null && Date.parse(facts.now) - Date.parse(unnumberedSince) > numberedWithinMs)
+    add('engine', 'Events are not numbered: streams and logs show an old state.', 'The sequencer goes on by itself.', 'kai status', unnumberedSince);
   return reasons;
 }
 
@@ -122,6 +151,7 @@ function heldBack({ runId, status, createdAt, waitingFor }: RunFactsForExplain):
 function explainStep(facts: RunFactsForExplain, step: number, id: string): Reason {
   const row = facts.steps[step];
   const base = { stepPath: id, status: row?.status ?? 'pending' };
+  if (row?.status === 'uncertain') return { ...base, ...explainUncertain(facts.runId, row) };
   if (row !== undefined && row.waitingFor !== null) return { ...base, ...explainWait(facts.runId, row, row.waitingFor) };
   if (row !== undefined && row.items !== null) return { ...base, ...explainItems(row, row.items) };
   if (row?.status === 'running') return { ...base, ...explainWork(facts, step, row) };
@@ -135,6 +165,14 @@ const explainWaitingItems = (facts: RunFactsForExplain, step: number): Reason[] 
   );
 
 type Explained = Omit<Reason, 'stepPath' | 'status'>;
+
+const explainUncertain = (runId: string, row: StepFacts): Explained => ({
+  blockedBy: { kind: 'approval', ref: null, text: 'Its effect may have happened, and nobody but a person can say.' },
+  since: row.startedAt,
+  until: null,
+  unblocks: 'Somebody looks outside and says what came of it.',
+  command: `kai run resolve ${runId} ${row.items === null ? row.path : `'${row.path}[…]'`} happened|did-not|retry --reason R`,
+});
 
 function explainWait(runId: string, row: Pick<StepFacts, 'startedAt'>, wait: NonNullable<StepFacts['waitingFor']>): Explained {
   const { ref, until, text } = wait;
@@ -224,6 +262,21 @@ const blockedByNeeds = (names: string[]): Explained => ({
 });
 
 function explainReady(facts: RunFactsForExplain): Explained {
+  const ended = facts.steps.find((row) => row?.outcome != null && stopsTheRun(row.outcome));
+  if (ended !== undefined) {
+    const text = `${ended.path} failed: nothing new starts.`;
+    return { blockedBy: { kind: 'ending', ref: ended.path, text }, since: null, until: null, unblocks: 'Nothing: the run is ending.', command: null };
+  }
+  if (facts.pausedAt !== null) {
+    const command = `kai run resume ${facts.runId}`;
+    return {
+      blockedBy: { kind: 'paused', ref: null, text: 'The run is paused.' },
+      since: facts.pausedAt,
+      until: null,
+      unblocks: 'Somebody resumes it.',
+      command,
+    };
+  }
   const working = facts.steps.reduce((sum, row) => sum + (row?.status === 'running' ? (row.items?.running ?? 1) : 0), 0);
   if (working >= facts.shape.maxInFlight) {
     const text = `${working} units of this run work at once, as many as its plan allows.`;

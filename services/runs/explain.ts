@@ -12,6 +12,9 @@ interface RunRow {
   createdAt: Date;
   waitingFor: WaitingFor | null;
   cancelRequestedAt: Date | null;
+  pausedAt: Date | null;
+  unnumberedSince: Date | null;
+  now: Date;
   document: JsonObject;
   shape: PlanShape;
 }
@@ -34,7 +37,8 @@ const answerWithinMs = 2_000;
 export async function explainRun(workflows: RunWorkflows, transaction: Transaction, runId: string): Promise<Explanation> {
   const { sql } = transaction;
   const [run] = await sql<RunRow[]>`
-    select r.status, r.created_at as "createdAt", r.waiting_for as "waitingFor", r.cancel_requested_at as "cancelRequestedAt", v.document, v.shape
+    select r.status, r.created_at as "createdAt", r.waiting_for as "waitingFor", r.cancel_requested_at as "cancelRequestedAt",
+      r.paused_at as "pausedAt", clock_timestamp() as now, (select min(at) from kos.events where run_id = r.id and seq is null) as "unnumberedSince", v.document, v.shape
     from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
   if (run === undefined) throw runNotFound(runId);
   const [steps, waitingItems, pendingStart, pollers, execution] = await Promise.all([
@@ -51,6 +55,9 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
     createdAt: run.createdAt.toISOString(),
     waitingFor: run.waitingFor,
     cancelRequestedAt: run.cancelRequestedAt?.toISOString() ?? null,
+    pausedAt: run.pausedAt?.toISOString() ?? null,
+    unnumberedSince: run.unnumberedSince?.toISOString() ?? null,
+    now: run.now.toISOString(),
     shape: run.shape,
     stepIds: Object.keys(run.document.steps as JsonObject),
     steps,
@@ -95,7 +102,8 @@ async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): 
     facts[row.step] = {
       path: row.path,
       status: row.status,
-      outcome: outcomeOf(row.status, row.tolerated),
+      // One that is uncertain is not over: a person has the last word.
+      outcome: row.status === 'uncertain' ? null : outcomeOf(row.status, row.tolerated),
       attempt: row.attempt,
       startedAt: row.startedAt?.toISOString() ?? null,
       waitingFor: row.waitingFor,

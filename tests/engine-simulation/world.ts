@@ -1,4 +1,5 @@
-import { type Control, type ControlReading, noControl } from '#core/engine/control.ts';
+import { type Control, noControl } from '#core/engine/control.ts';
+import type { ControlReading } from '#core/engine/control-reading.ts';
 import type { ItemRange, ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';

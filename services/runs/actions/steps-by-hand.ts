@@ -1,6 +1,6 @@
 import { KosError } from '#core/errors.ts';
 import type { RunAction } from '#core/policy/run-actions.ts';
-import { isFinalRunStatus, type OutcomeError, type StepStatus } from '#schemas/run.ts';
+import { isFinalRunStatus, type StepStatus } from '#schemas/run.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import { jsonParameter, type Transaction, type TransactionSql } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';

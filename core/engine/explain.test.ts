@@ -1,0 +1,142 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { randomPlan } from '#tests/engine-simulation/random-plan.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import { type Command, currentRules, decide } from './decide.ts';
+import { explain, type Reason, type RunFactsForExplain } from './explain.ts';
+import { isOutcome, type Outcome } from './outcome.ts';
+import { restoreState } from './state.ts';
+
+const at = '2031-01-01T00:00:00.000Z';
+
+const factsOf = (shape: PlanShape, letters: readonly string[], change: Partial<RunFactsForExplain> = {}): RunFactsForExplain => ({
+  runId: 'run_1',
+  status: 'running',
+  final: false,
+  createdAt: at,
+  waitingFor: null,
+  cancelRequestedAt: null,
+  pausedAt: null,
+  unnumberedSince: null,
+  now: at,
+  shape,
+  stepIds: shape.steps.map((_, step) => `s${step}`),
+  steps: shape.steps.map((_, step) => rowOf(step, letters[step] ?? '.')),
+  waitingItems: [],
+  pollers: 1,
+  execution: 'running',
+  workflowTaskAttempt: 1,
+  pendingStart: null,
+  ...change,
+});
+
+function rowOf(step: number, letter: string): RunFactsForExplain['steps'][number] {
+  if (!isOutcome(letter)) return undefined;
+  const status = { s: 'succeeded', k: 'skipped', f: 'failed', t: 'failed', u: 'uncertain', c: 'cancelled' }[letter];
+  return { path: `s${step}`, status, outcome: letter === 'u' ? null : letter, attempt: 1, startedAt: at, waitingFor: null, items: null };
+}
+
+/** What the scheduler does next from these outcomes, were nothing under way. */
+function next(shape: PlanShape, letters: readonly string[], paused = false): readonly Command[] {
+  const stored = { outcomes: letters.join(''), retrying: [], waits: [], items: [], cancelRequested: false, control: { version: 1, paused }, endsInMs: null };
+  return decide(currentRules, shape, restoreState(shape, stored, 0, currentRules), [], 0).commands;
+}
+
+const isStarted = (shape: PlanShape, letters: readonly string[], step: number, commands: readonly Command[]): boolean =>
+  commands.some((command) => {
+    if (command.do === 'skip') return command.steps.includes(step);
+    if (command.do === 'unit') return (shape.units[command.unit] ?? []).find((member) => letters[member] === '.') === step;
+    return (command.do === 'openItems' || command.do === 'openWait') && command.step === step;
+  });
+
+/** Steps in some order of their needs, each with an outcome that these allow, or none. */
+const situation = fc
+  .record({
+    seed: fc.integer({ min: 1, max: 1_000_000 }),
+    letters: fc.array(fc.constantFrom('s', 's', 's', 'k', 't', '.', '.', 'u'), { minLength: 80, maxLength: 80 }),
+  })
+  .map(({ seed, letters }) => {
+    const { shape: drawn } = randomPlan(seed);
+    const shape: PlanShape = { ...drawn, maxInFlight: 500, timeoutMs: null };
+    const outcomes: string[] = [];
+    shape.steps.forEach(({ needs }, step) => {
+      const mayHaveEnded = needs.every((need) => 'stk'.includes(outcomes[need] ?? '.'));
+      outcomes.push(mayHaveEnded ? (letters[step] ?? '.') : '.');
+    });
+    return { shape, letters: outcomes };
+  });
+
+const reasonOf = (reasons: readonly Reason[], step: number): Reason | undefined => reasons.find(({ stepPath }) => stepPath === `s${step}`);
+
+describe('an explanation', () => {
+  it('gives every unfinished step a reason, and none to those that have ended', () => {
+    fc.assert(
+      fc.property(situation, fc.boolean(), ({ shape, letters }, paused) => {
+        const { reasons } = explain(factsOf(shape, letters, paused ? { pausedAt: at, status: 'paused' } : {}));
+        expect(reasons.length).toBeGreaterThan(0);
+        letters.forEach((letter, step) => expect(reasonOf(reasons, step) !== undefined).toBe(letter === '.' || letter === 'u'));
+        for (const reason of reasons) expect(reason.unblocks).not.toBe('');
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('agrees with the scheduler on what starts next, and on what a pause holds', () => {
+    fc.assert(
+      fc.property(situation, fc.boolean(), ({ shape, letters }, paused) => {
+        const { reasons } = explain(factsOf(shape, letters, paused ? { pausedAt: at, status: 'paused' } : {}));
+        const commands = next(shape, letters, paused);
+        if (commands.length >= 50) return;
+        letters.forEach((letter, step) => {
+          if (letter !== '.') return;
+          const kind = reasonOf(reasons, step)?.blockedBy.kind;
+          // A skip takes others with it, which still wait for what is being skipped.
+          if (commands.some((command) => command.do === 'skip' && command.steps.includes(step))) expect(['engine', 'needs']).toContain(kind);
+          else if (isStarted(shape, letters, step, commands)) expect(kind).toBe('engine');
+          else expect(paused && kind === 'engine' ? 'paused' : kind).not.toBe('engine');
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('names what holds a step: when that has ended well, the scheduler moves', () => {
+    fc.assert(
+      fc.property(situation, ({ shape, letters }) => {
+        const { reasons } = explain(factsOf(shape, letters));
+        letters.forEach((letter, step) => {
+          if (letter !== '.' || reasonOf(reasons, step)?.blockedBy.kind !== 'needs') return;
+          const freed = letters.map(
+            (known, other): Outcome | '.' =>
+              (shape.steps[step]?.needs.includes(other) === true && !isOutcome(known) ? 's' : known === 'u' ? 's' : known) as Outcome | '.',
+          );
+          const commands = next(shape, freed);
+          if (commands.length < 50) expect(isStarted(shape, freed, step, commands)).toBe(true);
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('tells of what holds the whole run', () => {
+    const { shape } = randomPlan(1);
+    const letters = shape.steps.map(() => '.');
+    const texts = (change: Partial<RunFactsForExplain>) => explain(factsOf(shape, letters, change)).reasons.filter(({ stepPath }) => stepPath === null);
+    expect(texts({})).toEqual([]);
+    expect(texts({ pausedAt: at })[0]).toMatchObject({ blockedBy: { kind: 'paused' }, command: 'kai run resume run_1', since: at });
+    expect(texts({ pollers: 0 })[0]).toMatchObject({ blockedBy: { kind: 'worker' } });
+    expect(texts({ workflowTaskAttempt: 4 })[0]?.blockedBy.text).toContain('workflow task fails');
+    expect(texts({ execution: 'unreachable' })[0]?.blockedBy.text).toContain('Temporal does not answer');
+    expect(texts({ unnumberedSince: at, now: '2031-01-01T00:00:10.000Z' })[0]?.blockedBy.text).toContain('not numbered');
+    expect(texts({ pendingStart: { since: at, lastError: 'Less than 1 GB is free' } })[0]?.blockedBy.text).toContain('Less than 1 GB is free');
+    expect(texts({ cancelRequestedAt: at })[0]).toMatchObject({ blockedBy: { kind: 'ending' } });
+    expect(
+      explain(
+        factsOf(
+          shape,
+          shape.steps.map(() => 's'),
+        ),
+      ).reasons,
+    ).toMatchObject([{ blockedBy: { text: 'All steps have ended: the run is about to close.' } }]);
+  });
+});
