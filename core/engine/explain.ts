@@ -262,7 +262,7 @@ const blockedByNeeds = (names: string[]): Explained => ({
 });
 
 function explainReady(facts: RunFactsForExplain): Explained {
-  const ended = facts.steps.find((row) => row?.outcome != null && stopsTheRun(row.outcome));
+  const ended = facts.steps.find((row) => row !== undefined && row.outcome !== null && stopsTheRun(row.outcome));
   if (ended !== undefined) {
     const text = `${ended.path} failed: nothing new starts.`;
     return { blockedBy: { kind: 'ending', ref: ended.path, text }, since: null, until: null, unblocks: 'Nothing: the run is ending.', command: null };
