@@ -26,6 +26,15 @@ const environmentSchema = z.object({
   KOS_INSECURE: z.enum(['0', '1']).default('0'),
   TEMPORAL_ADDRESS: z.string().optional(),
   TEMPORAL_NAMESPACE: z.string().default('default'),
+  TEMPORAL_API_KEY: z.string().optional(),
+  TEMPORAL_TLS: z.enum(['true', 'false']).optional(),
+  TEMPORAL_TLS_SERVER_CA_CERT_PATH: z.string().optional(),
+  TEMPORAL_TLS_SERVER_CA_CERT_DATA: z.string().optional(),
+  TEMPORAL_TLS_CLIENT_CERT_PATH: z.string().optional(),
+  TEMPORAL_TLS_CLIENT_CERT_DATA: z.string().optional(),
+  TEMPORAL_TLS_CLIENT_KEY_PATH: z.string().optional(),
+  TEMPORAL_TLS_CLIENT_KEY_DATA: z.string().optional(),
+  TEMPORAL_TLS_SERVER_NAME: z.string().optional(),
   DATABASE_URL: z.string().optional(),
   DATABASE_URL_DIRECT: z.string().optional(),
   KOS_OIDC_ISSUER: httpUrl.refine(isEncryptedOrLocal, 'must be https, but for a provider on this machine').optional(),
@@ -40,13 +49,30 @@ const environmentSchema = z.object({
   KOS_LOCAL: z.enum(['0', '1']).default('0'),
 });
 
+interface Pem {
+  path: string | undefined;
+  data: string | undefined;
+}
+
 export interface Configuration {
   home: string;
   port: number;
   host: string;
   publicUrl: string | undefined;
   insecure: boolean;
-  temporal: { address: string | undefined; namespace: string };
+  temporal: {
+    address: string | undefined;
+    namespace: string;
+    /** Of a server of somebody's own (services/temporal/security.ts); the embedded one needs none. */
+    security: {
+      apiKey: string | undefined;
+      tls: boolean | undefined;
+      serverCa: Pem;
+      clientCert: Pem;
+      clientKey: Pem;
+      serverName: string | undefined;
+    };
+  };
   /** Configured database; undefined means the embedded one. `direct` bypasses a pooler for LISTEN. */
   database: { url: string | undefined; directUrl: string | undefined };
   openai: { apiKey: string | undefined; baseUrl: string | undefined };
@@ -84,7 +110,7 @@ export function readConfiguration(environment: Record<string, string | undefined
     host: env.KOS_HOST,
     publicUrl: env.KOS_PUBLIC_URL,
     insecure: env.KOS_INSECURE === '1',
-    temporal: { address: env.TEMPORAL_ADDRESS, namespace: env.TEMPORAL_NAMESPACE },
+    temporal: { address: env.TEMPORAL_ADDRESS, namespace: env.TEMPORAL_NAMESPACE, security: readTemporalSecurity(env) },
     database: { url: env.DATABASE_URL, directUrl: env.DATABASE_URL_DIRECT },
     trustedProxies: readProxies(env.KOS_TRUSTED_PROXIES),
     oidc: readOidc(env),
@@ -103,6 +129,17 @@ function readProxies(text: string): string[] {
   const wrong = places.find((place) => isIP(place.split('/')[0] ?? '') === 0 || !/^[^/]+(\/[0-9]{1,3})?$/.test(place));
   if (wrong !== undefined) throw new EnvironmentError(`KOS_TRUSTED_PROXIES: ${wrong} is no address or subnet, such as 10.0.0.5 or 10.0.0.0/24.`);
   return places;
+}
+
+function readTemporalSecurity(env: z.infer<typeof environmentSchema>): Configuration['temporal']['security'] {
+  return {
+    apiKey: env.TEMPORAL_API_KEY,
+    tls: env.TEMPORAL_TLS === undefined ? undefined : env.TEMPORAL_TLS === 'true',
+    serverCa: { path: env.TEMPORAL_TLS_SERVER_CA_CERT_PATH, data: env.TEMPORAL_TLS_SERVER_CA_CERT_DATA },
+    clientCert: { path: env.TEMPORAL_TLS_CLIENT_CERT_PATH, data: env.TEMPORAL_TLS_CLIENT_CERT_DATA },
+    clientKey: { path: env.TEMPORAL_TLS_CLIENT_KEY_PATH, data: env.TEMPORAL_TLS_CLIENT_KEY_DATA },
+    serverName: env.TEMPORAL_TLS_SERVER_NAME,
+  };
 }
 
 function readOidc(env: z.infer<typeof environmentSchema>): Configuration['oidc'] {

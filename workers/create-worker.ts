@@ -4,6 +4,8 @@ import { alive } from '#activities/alive.ts';
 import { createRunActivities } from '#activities/run/run-activities.ts';
 import type { RunActivityDependencies } from '#activities/run/dependencies.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
+import { KosError } from '#core/errors.ts';
+import type { TemporalSecurity } from '#services/temporal/security.ts';
 import { createDataConverter } from '#services/temporal/data-converter.ts';
 import { refusedPayloadInterceptor } from '#services/temporal/data-converter-refusal.ts';
 import { runsTaskQueue } from '#workflows/ids.ts';
@@ -11,6 +13,8 @@ import { runsTaskQueue } from '#workflows/ids.ts';
 export interface WorkerOptions {
   address: string;
   namespace: string;
+  /** Of a server that is not on this machine. */
+  security?: TemporalSecurity;
   sealing: Sealing;
   /** Path of the workflow bundle. */
   bundle: string;
@@ -53,8 +57,22 @@ export const workerTuning = {
 /** Sealed payloads do not get smaller, and what remains is small: compressing every request costs both sides more than it saves. */
 export const connectionTuning = { grpcCompression: { codec: 'none' } } as const;
 
+async function connectNative({ address, security }: Pick<WorkerOptions, 'address' | 'security'>): Promise<NativeConnection> {
+  try {
+    return await NativeConnection.connect({ address, ...security, ...connectionTuning });
+  } catch (cause) {
+    throw new KosError({
+      code: 'temporal_unusable',
+      message: `The Temporal at ${address} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}.`,
+      fix: 'See TEMPORAL_ADDRESS, TEMPORAL_API_KEY and TEMPORAL_TLS…: README, "Configuration".',
+      status: 503,
+      cause,
+    });
+  }
+}
+
 export async function createRunWorker(options: WorkerOptions): Promise<RunWorker> {
-  const connection = await NativeConnection.connect({ address: options.address, ...connectionTuning });
+  const connection = await connectNative(options);
   const worker = await Worker.create({
     connection,
     namespace: options.namespace,

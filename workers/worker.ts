@@ -9,6 +9,7 @@ import { createLog } from '#services/logging/log.ts';
 import { createModelService } from '#services/models/model-service.ts';
 import { createExecutablePlans, createRunFactsReader } from '#services/runs/executable-plans.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
+import { configuredSecurity } from '#services/temporal/security.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
 import { builtInRoots, createSettingsReader, toolSettings } from '#services/settings/settings.ts';
 import { builtinTools, createToolRegistry } from '#services/tools/registry.ts';
@@ -36,6 +37,7 @@ const tools = createToolRegistry(builtinTools({ home: facts.home, egress, checkJ
 
 const worker = await createRunWorker({
   ...facts.temporal,
+  ...(await configuredSecurity(configuration.temporal)),
   sealing: payloadSealing,
   bundle,
   dependencies: {

@@ -1,4 +1,5 @@
 import { Client, Connection, isGrpcServiceError, QueryNotRegisteredError, ServiceError, WorkflowNotFoundError } from '@temporalio/client';
+import type { TemporalSecurity } from './security.ts';
 import { defineSearchAttributeKey, TypedSearchAttributes, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { Sealing } from '#services/sealing/sealing.ts';
 import { makeRunWorkflowId, runsTaskQueue, workflowTypes, workspaceSearchAttribute } from '#workflows/ids.ts';
@@ -49,6 +50,8 @@ export interface RunWorkflows {
 export interface RunWorkflowsOptions {
   address: string;
   namespace: string;
+  /** Of a server that is not on this machine. */
+  security?: TemporalSecurity;
   sealing: Sealing;
   /** Workflow tasks must be answered within this; a lost worker is noticed by it. */
   workflowTaskTimeoutMs?: number;
@@ -63,7 +66,7 @@ const channelArguments = (address: string): Record<string, number> => (/^(127\.|
 export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows {
   const { namespace } = options;
   const taskQueue = options.taskQueue ?? runsTaskQueue;
-  const connection = Connection.lazy({ address: options.address, connectTimeout: '3s', channelArgs: channelArguments(options.address) });
+  const connection = Connection.lazy({ address: options.address, ...options.security, connectTimeout: '3s', channelArgs: channelArguments(options.address) });
   const client = new Client({ connection, namespace, dataConverter: createDataConverter({ sealing: options.sealing, namespace, refuse: 'throw' }) });
   const workspaceKey = defineSearchAttributeKey(workspaceSearchAttribute, 'KEYWORD');
 

@@ -28,6 +28,7 @@ import { createSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
 import { sendSignal } from '#services/signals/send.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
+import { configuredSecurity } from '#services/temporal/security.ts';
 import { openAccessTokens } from '#services/tokens/access-tokens.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { makeApp, makeServer } from './app.ts';
@@ -57,7 +58,7 @@ const [payloadSealing, secretSealing] = await Promise.all([
 ]);
 const { name, owner, signer } = await openInstallation(system, openSigningIdentity({ directory: keys }));
 const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
-const workflows = connectRunWorkflows({ ...facts.temporal, sealing: payloadSealing });
+const workflows = connectRunWorkflows({ ...facts.temporal, ...(await configuredSecurity(configuration.temporal)), sealing: payloadSealing });
 const evaluator = createEvaluator();
 const tools = builtinTools({ home, egress: { forbiddenPorts: () => facts.ownPorts } }).map(describeTool);
 const models = createModelService({ openai: configuration.openai }).list();

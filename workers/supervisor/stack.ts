@@ -8,6 +8,7 @@ import { startPostgres } from '#services/embedded/postgres-server.ts';
 import { writeJsonFile } from '#services/embedded/run-records.ts';
 import { findTemporalBinary } from '#services/embedded/temporal-binary.ts';
 import { type TemporalFacts, startTemporal } from '#services/embedded/temporal-server.ts';
+import { checkConfiguredTemporal } from './configured-temporal.ts';
 import type { Logs } from './log-files.ts';
 import type { ListenAddress } from './network.ts';
 import { type NodeProgram, defineNodePart } from './node-part.ts';
@@ -83,7 +84,10 @@ export function makeStack(options: StackOptions): Stack {
 
   const provideTemporal = async (onMoved: (facts: TemporalFacts) => Promise<void>): Promise<TemporalPlace> => {
     const { namespace, address: configured } = configuration.temporal;
-    if (configured !== undefined) return { address: configured, namespace, ports: [] };
+    if (configured !== undefined) {
+      await checkConfiguredTemporal(configuration.temporal);
+      return { address: configured, namespace, ports: [] };
+    }
     const binary = await findTemporalBinary({ cache: configuration.cache, environment: options.environment, say, signal: abandoned.signal });
     const definition: PartDefinition<TemporalFacts> = {
       name: 'temporal',
