@@ -47,18 +47,35 @@ async function removeArtifactRows(sql: TransactionSql, workspaceId: string, runI
   return digests.filter((sha256) => !stillNamed.has(sha256));
 }
 
-/** `DELETE /v1/runs/{id}`. Runs as `kos_system`, since the application may not delete what is on the record. Throws KosError `run_open` (409). */
+async function lockRunAndSubRuns(sql: TransactionSql, workspaceId: string, runId: string): Promise<{ id: string; status: RunStatus }[]> {
+  return await sql<{ id: string; status: RunStatus }[]>`
+    with recursive below as (
+      select id from kos.runs where workspace_id = ${workspaceId} and id = ${runId}
+      union all select r.id from kos.runs r join below on r.parent_run_id = below.id
+    )
+    select id, status from kos.runs where id in (select id from below) for update`;
+}
+
+/** `DELETE /v1/runs/{id}`: the run and those that its steps have started. Runs as `kos_system`, since the application may not delete what is on the record. Throws KosError `run_open` (409). */
 export async function deleteRun(
   dependencies: { system: SystemDatabase; artifacts: ArtifactStore; now: () => number },
   request: { workspaceId: string; actor: string; runId: string },
 ): Promise<void> {
   const { workspaceId, actor, runId } = request;
   const contents = await dependencies.system.sql.begin(async (sql) => {
-    const [run] = await sql<{ status: RunStatus }[]>`select status from kos.runs where workspace_id = ${workspaceId} and id = ${runId} for update`;
-    if (run === undefined) throw runNotFound(runId);
-    if (!isFinalRunStatus(run.status)) throw runOpen(runId, run.status);
-    const unnamed = await removeRunRows(sql, workspaceId, [runId]);
-    await recordAudit(sql, [{ workspaceId, actor, action: 'run.delete', subject: runId, data: { status: run.status } }]);
+    const runs = await lockRunAndSubRuns(sql, workspaceId, runId);
+    if (runs.length === 0) throw runNotFound(runId);
+    const open = runs.find(({ status }) => !isFinalRunStatus(status));
+    if (open !== undefined) throw runOpen(open.id, open.status);
+    const unnamed = await removeRunRows(
+      sql,
+      workspaceId,
+      runs.map(({ id }) => id),
+    );
+    await recordAudit(
+      sql,
+      runs.map(({ id, status }) => ({ workspaceId, actor, action: 'run.delete', subject: id, data: { status } })),
+    );
     return unnamed;
   });
   await removeContents(dependencies, workspaceId, contents);
