@@ -22,20 +22,32 @@ export function summarizeApproval(approval: Approval, now: number): string {
     ['for', approval.arguments.map((argument) => `${visibleLine(argument.stepPath)} (${visibleLine(argument.tool ?? argument.kind)})`).join(', ')],
     ['status', approval.status],
     ['decided', describeDecisions(approval, now)],
-    ['decides', `${approval.from}${approval.fourEyes ? ', but not who answers for the run' : ''}`],
+    ['decides', `${visibleLine(approval.from)}${approval.fourEyes ? ', but not who answers for the run' : ''}`],
+    ['approvals', approval.required === 1 ? null : `${approval.approvedBy} of ${approval.required} people`],
+    ['claimed', approval.claim === null ? null : `by ${approval.claim.by}, until ${describeInstant(approval.claim.until, now)}`],
     ['asked', describeInstant(approval.createdAt, now)],
     [approval.status === 'open' ? 'expires' : 'expiry', approval.expiresAt === null ? 'never' : describeInstant(approval.expiresAt, now)],
     ['digest', approval.argumentsDigest],
   ]);
-  return approval.message === null ? fields : `${fields}\n\n${visibleText(approval.message)}`;
+  const message = approval.message === null ? [] : ['', visibleText(approval.message)];
+  return [fields, ...message, ...describeComments(approval, now)].join('\n');
 }
+
+const describeComments = ({ comments }: Approval, now: number): string[] =>
+  comments.length === 0 ? [] : ['', ...comments.map(({ by, at, text }) => `${visibleLine(by)} ${describeInstant(at, now)}: ${visibleText(text)}`)];
 
 function describeDecisions(approval: Approval, now: number): string | null {
   const decisions = approval.decisions.map(
     (decision) =>
-      `${visibleLine(decision.by)}: ${decision.decision} ${describeInstant(decision.at, now)}${decision.reason === null ? '' : ` (${visibleLine(decision.reason)})`}`,
+      `${visibleLine(decision.by)}: ${decision.decision}${standing(approval, decision)} ${describeInstant(decision.at, now)}${decision.reason === null ? '' : ` (${visibleLine(decision.reason)})`}`,
   );
   return decisions.length === 0 ? null : decisions.join('\n');
+}
+
+/** An approval of arguments that were replaced since no longer counts, and the reader must see that. */
+function standing(approval: Approval, decision: Approval['decisions'][number]): string {
+  if (decision.argumentsDigest !== undefined && decision.argumentsDigest !== approval.argumentsDigest) return ' (of earlier arguments: does not count)';
+  return decision.edited === true ? ' (with other arguments)' : '';
 }
 
 function describeArguments(approval: Approval, colours: Colours): string[] {

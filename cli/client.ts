@@ -1,6 +1,7 @@
 import type { Explanation } from '#core/engine/explain.ts';
 import { type FaultDetail, KosError } from '#core/errors.ts';
 import type { Approval, DecideApproval } from '#schemas/approval.ts';
+import type { ApprovalRule, RuleDraft, RuleTrial, SetRule } from '#schemas/approval-rule.ts';
 import type { Artifact } from '#schemas/artifact.ts';
 import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
 import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
@@ -122,6 +123,28 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
       list: (query: Query) => get<Page<Approval>>('/v1/approvals', query),
       get: (id: string) => get<Approval>(`/v1/approvals/${segment(id)}`),
       decide: (id: string, body: DecideApproval) => act<Approval>(`/v1/approvals/${segment(id)}/decisions`, body),
+      claim: (id: string, forMs: number) => act<Approval>(`/v1/approvals/${segment(id)}/claim`, { forMs }),
+      release: (id: string) => act<Approval>(`/v1/approvals/${segment(id)}/release`, undefined),
+      comment: (id: string, text: string) => act<Approval>(`/v1/approvals/${segment(id)}/comments`, { text }),
+    },
+    rules: {
+      list: () => get<Page<ApprovalRule>>('/v1/approval-rules'),
+      /** Its versions, newest first; the ETag is that of a rule that holds, else empty. */
+      versions: async (name: string): Promise<Tagged<Page<ApprovalRule>>> => {
+        const answer = await transport.send({ method: 'GET', path: `/v1/approval-rules/${segment(name)}` });
+        return { value: (await answer.response.json()) as Page<ApprovalRule>, etag: answer.headers.get('etag') ?? '' };
+      },
+      set: (name: string, body: SetRule, etag: string) =>
+        readJson<ApprovalRule>(transport, {
+          method: 'PUT',
+          path: `/v1/approval-rules/${segment(name)}`,
+          json: body,
+          headers: etag === '' ? {} : { 'if-match': etag },
+        }),
+      remove: async (name: string, etag: string): Promise<void> =>
+        void (await transport.send({ method: 'DELETE', path: `/v1/approval-rules/${segment(name)}`, headers: { 'if-match': etag } })),
+      test: (body: RuleDraft & { limit?: number }) =>
+        readJson<RuleTrial>(transport, { method: 'POST', path: '/v1/approval-rules/test', json: body, repeatable: true }),
     },
     artifacts: {
       list: (query: Query) => get<Page<Artifact>>('/v1/artifacts', query),

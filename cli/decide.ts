@@ -1,5 +1,5 @@
 import { KosError } from '#core/errors.ts';
-import type { Approval, DecideApproval } from '#schemas/approval.ts';
+import type { Approval, DecideApproval, EditedArgument } from '#schemas/approval.ts';
 import { describeApproval } from './approval-view.ts';
 import { isPromptEnd } from './confirm.ts';
 import type { Invocation } from './invocation.ts';
@@ -7,8 +7,19 @@ import type { Invocation } from './invocation.ts';
 type Decision = DecideApproval['decision'];
 
 /** The decision names the digest of what was shown; if the arguments changed since, the server refuses and nothing is decided. */
-export async function sendDecision(invocation: Invocation, approval: Approval, decision: Decision, reason: string | undefined): Promise<Approval> {
-  const body = { decision, argumentsDigest: approval.argumentsDigest, ...(reason === undefined ? {} : { reason }) };
+export async function sendDecision(
+  invocation: Invocation,
+  approval: Approval,
+  decision: Decision,
+  reason: string | undefined,
+  edited?: EditedArgument[],
+): Promise<Approval> {
+  const body = {
+    decision,
+    argumentsDigest: approval.argumentsDigest,
+    ...(reason === undefined ? {} : { reason }),
+    ...(edited === undefined ? {} : { arguments: edited }),
+  };
   try {
     return await invocation.client.approvals.decide(approval.id, body);
   } catch (error) {

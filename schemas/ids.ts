@@ -11,6 +11,7 @@ export const idPrefixes = {
   audit: 'aud',
   approval: 'apr',
   wait: 'wait',
+  escalation: 'esc',
   signal: 'sig',
   artifact: 'art',
   output: 'out',

@@ -149,13 +149,40 @@ export const signalStepSchema = z.strictObject({
 
 export const roleNames = ['viewer', 'operator', 'approver', 'admin', 'owner'] as const;
 
+/** One who may decide: a role, a person by id or name, an agent by name. */
+const approverSchema = z
+  .string()
+  .regex(
+    new RegExp(`^(role:(${roleNames.join('|')})|(user|agent):[^\\s,:][^,\\n]{0,199})$`),
+    `who decides is user:ID-or-name, agent:NAME, or role: and one of ${roleNames.join(', ')}`,
+  );
+
+const approversSchema = z.union([approverSchema, z.array(approverSchema).min(1).max(20)]);
+
+const timeToDecideMs = z.int().min(1_000).max(planLimits.longestWaitMs);
+
 export const approvalStepSchema = z.strictObject({
   approval: z.strictObject({
     for: z.array(stepIdSchema).min(1).max(100).optional().describe('Steps that run only after the decision, with the input that was shown.'),
-    from: z.enum(roleNames.map((role) => `role:${role}` as const)).optional(),
-    required: z.literal(1).optional().describe('Decisions needed: one, in this version of the language.'),
-    expiresInMs: z.int().min(1_000).max(planLimits.longestWaitMs).optional().describe('Time to decide, in milliseconds; one week when it is not said.'),
+    from: approversSchema.optional().describe('Who may decide: role:ROLE, user:ID-or-name, agent:NAME, or a list of these.'),
+    required: z.int().min(1).max(20).optional().describe('Approvals needed, each by another person; one denial denies.'),
+    expiresInMs: timeToDecideMs.optional().describe('Time to decide, in milliseconds; one week when it is not said.'),
     onDeny: z.enum(['fail', 'continue']).optional().describe('continue: a denial gives output.approved = false instead of a failure.'),
+    onExpiry: z
+      .enum(['fail', 'continue'])
+      .optional()
+      .describe('continue: an expiry gives output.approved = false instead of a failure; as onDeny when it is not said.'),
+    escalate: z
+      .array(
+        z.strictObject({
+          afterMs: timeToDecideMs.describe('Milliseconds after it was asked for.'),
+          to: approversSchema.optional().describe('Who may decide from then on, too; without it only an event tells that time passes.'),
+        }),
+      )
+      .min(1)
+      .max(10)
+      .optional()
+      .describe('What happens when nobody has decided.'),
     fourEyes: z.boolean().optional().describe('The person who answers for the run may not decide.'),
     message: templateText.optional().describe('What the person who decides reads; may hold expressions.'),
   }),

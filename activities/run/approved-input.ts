@@ -1,15 +1,10 @@
 import { KosError } from '#core/errors.ts';
-import { digestOf } from '#core/plan/load.ts';
-import type { ApprovalArgument } from '#schemas/approval.ts';
+import { approvalDigest } from '#core/approval/digest.ts';
 import type { Json } from '#schemas/json.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
-import { readApprovalOfStep } from '#services/runs/ledger/waits.ts';
-import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
+import { readApprovalOfStep } from '#services/runs/ledger/approvals.ts';
+import { coveredBy } from './approvals.ts';
 import type { StepWork } from './step-work.ts';
-
-/** What a decision is bound to: the plan, the tools' versions, what was shown. SHA-256 of the RFC 8785 form. */
-export const argumentsDigestOf = (executable: ExecutablePlan, message: string | null, shown: ApprovalArgument[]): string =>
-  digestOf({ plan: executable.plan.digest, tools: executable.toolVersions, message, arguments: shown as unknown as Json });
 
 /**
  * Read in the transaction that records the step's intent: a forged or stale Signal finds no decision here. Null: the step is not gated, or its
@@ -27,7 +22,7 @@ export async function approvedInput(sql: TransactionSql, work: StepWork): Promis
   if (approval.status === 'denied' || approval.status === 'expired') return 'denied';
   if (approval.status !== 'approved') throw notApproved(compiled.id, compiled.gatedBy, `is ${approval.status}`);
   const shown = approval.arguments.find((argument) => argument.stepPath === compiled.id);
-  if (shown === undefined || argumentsDigestOf(executable, approval.message, approval.arguments) !== approval.argumentsDigest) {
+  if (shown === undefined || approvalDigest(coveredBy(executable), approval.message, approval.arguments) !== approval.argumentsDigest) {
     throw new KosError({
       code: 'approval_tampered',
       message: `What approval ${approval.id} covers is no longer what was decided on (its digest differs).`,

@@ -1,36 +1,23 @@
 import { KosError } from '#core/errors.ts';
 import type { WaitOpened } from '#core/engine/outcome.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
-import type { Scope } from '#core/expression/scope.ts';
-import type { ApprovalArgument } from '#schemas/approval.ts';
 import type { Json } from '#schemas/json.ts';
-import { type ApprovalStep, stepDefaults } from '#schemas/plan.ts';
-import type { OutcomeError } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { endStep, markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
 import { type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
-import {
-  closeWait,
-  type Deadline,
-  expireApproval,
-  findOpenWait,
-  insertApproval,
-  lockWait,
-  markStepWaiting,
-  openWaitRow,
-  readApprovalOfStep,
-} from '#services/runs/ledger/waits.ts';
+import { expireApproval } from '#services/runs/ledger/approvals.ts';
+import { closeWait, type Deadline, findOpenWait, lockWait, markStepWaiting, openWaitRow } from '#services/runs/ledger/waits.ts';
 import { lockSignals } from '#services/signals/ledger.ts';
-import { argumentsDigestOf } from './approved-input.ts';
+import { endApproval, escalateApproval, openApproval } from './approvals.ts';
 import type { RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { failStep } from './fail-step.ts';
-import { classifyFailure, storableText } from './failure.ts';
+import { classifyFailure } from './failure.ts';
 import { stepOf } from './items.ts';
-import { asObject, resolveInput } from './resolve-input.ts';
+import { asObject } from './resolve-input.ts';
 import type { EndedAtOnce, Opened, Opening } from './opening.ts';
 import { endSignal, openSignal } from './signal-wait.ts';
 import { placeOf } from './step-place.ts';
@@ -121,45 +108,6 @@ function deadlineOf(compiled: CompiledStep, wait: Record<string, Json>): Deadlin
   });
 }
 
-const messageCharactersAtMost = 20_000;
-
-async function openApproval({ dependencies, sql, work, compiled, step, toldTo, scope }: Opening, gated: CompiledStep[]): Promise<Opened> {
-  const options = approvalOf(compiled);
-  const shown = await Promise.all(gatedInOrder(options, gated).map((each) => argumentOf(dependencies, each, scope)));
-  const evaluated = asObject(await dependencies.evaluator.evaluate(compiled.input, scope));
-  const message = typeof evaluated.message === 'string' ? storableText(evaluated.message, messageCharactersAtMost) : null;
-  const from = options.from ?? stepDefaults.approval.from;
-  const { waitId, endsInMs, expiresAt } = await openWaitRow(
-    sql,
-    work.claim,
-    step.path,
-    'approval',
-    { inMs: options.expiresInMs ?? stepDefaults.approval.expiresInMs },
-    { toldTo },
-  );
-  const approvalId = await insertApproval(sql, work.claim, step.path, {
-    waitId,
-    message,
-    arguments: shown,
-    argumentsDigest: argumentsDigestOf(work.executable, message, shown),
-    from,
-    fourEyes: options.fourEyes ?? stepDefaults.approval.fourEyes,
-    expiresAt,
-  });
-  const until = expiresAt?.toISOString() ?? null;
-  return { waitId, endsInMs, waitingFor: { kind: 'approval', ref: approvalId, until, text: `${step.path} waits for a decision by ${from}.` } };
-}
-
-const approvalOf = (compiled: CompiledStep): ApprovalStep['approval'] => ('approval' in compiled.definition ? compiled.definition.approval : {});
-
-const gatedInOrder = (options: ApprovalStep['approval'], gated: CompiledStep[]): CompiledStep[] =>
-  (options.for ?? []).flatMap((id) => gated.filter((step) => step.id === id));
-
-async function argumentOf(dependencies: RunActivityDependencies, step: CompiledStep, scope: Scope): Promise<ApprovalArgument> {
-  const input = await resolveInput(dependencies.evaluator, step, scope);
-  return { stepPath: step.id, kind: step.kind, ...('tool' in step.definition ? { tool: step.definition.tool } : {}), input };
-}
-
 /** Looks whether a wait is over by what Postgres says: a decision, or its clock. Not over: answers when to look again. */
 export async function settleWait(dependencies: RunActivityDependencies, work: RunWork, at: WaitPlace, waitId: string): Promise<WaitOpened> {
   const compiled = stepOf(work, at.step);
@@ -171,7 +119,11 @@ export async function settleWait(dependencies: RunActivityDependencies, work: Ru
     assertClaim(header, claim);
     const wait = await lockWait(sql, waitId);
     if (wait === null || wait.stepPath !== place.path) throw new Error(`The wait ${waitId} is not one of ${place.path} in ${claim.runId}.`);
-    if (wait.status === 'open' && !wait.due) return { waitId, endsInMs: wait.endsInMs };
+    if (wait.status === 'open' && !wait.due) {
+      return wait.kind === 'approval'
+        ? await escalateApproval(sql, work, compiled, { waitId, stepPath: place.path, endsInMs: wait.endsInMs })
+        : { waitId, endsInMs: wait.endsInMs };
+    }
     const step = await takeStep(sql, claim, place);
     if (!step.taken) return { outcome: step.outcome };
     await markWorking(sql, claim, header);
@@ -194,35 +146,4 @@ async function endTimer(sql: TransactionSql, work: RunWork, step: TakenStep, wai
   const output = { until: expiresAt?.toISOString() ?? null };
   await endStep(sql, work.claim, step, { status: 'succeeded', output, error: null, costMicros: 0, metadata: {} });
   return { outcome: 's' };
-}
-
-async function endApproval(
-  dependencies: RunActivityDependencies,
-  sql: TransactionSql,
-  work: RunWork,
-  compiled: CompiledStep,
-  step: TakenStep,
-): Promise<WaitOpened> {
-  const approval = await readApprovalOfStep(sql, work.claim.runId, step.path);
-  if (approval === null) throw new Error(`The approval of ${step.path} in ${work.claim.runId} is gone.`);
-  const decision = approval.decisions.at(-1);
-  const approved = approval.status === 'approved';
-  const output = { approved, approvalId: approval.id, by: decision?.by ?? null, reason: decision?.reason ?? null, at: decision?.at ?? null };
-  if (approved || approvalOf(compiled).onDeny === 'continue') {
-    await endStep(sql, work.claim, step, { status: 'succeeded', output, error: null, costMicros: 0, metadata: { decision: approval.status } });
-    return { outcome: 's' };
-  }
-  const expired = approval.status === 'expired';
-  const error: OutcomeError = {
-    code: expired ? 'approval_expired' : 'approval_denied',
-    message: expired ? `Nobody decided on ${step.path} in time.` : deniedText(step.path, decision),
-    fix: expired ? 'Start the run again, or raise expiresInMs of the approval.' : null,
-    stepPath: step.path,
-  };
-  return { outcome: await failStep(dependencies, sql, { ...work, compiled }, step, error) };
-}
-
-function deniedText(stepPath: string, decision: { by: string; reason: string | null } | undefined): string {
-  const reason = decision?.reason ?? null;
-  return `${decision?.by ?? 'Somebody'} denied ${stepPath}${reason === null ? '.' : `: ${reason}`}`;
 }

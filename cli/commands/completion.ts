@@ -115,6 +115,8 @@ async function askServer({ client }: Invocation, group: string, argument: string
       return (await client.plans.list({ limit: 200 })).items.map((plan) => plan.name);
     case 'approval id':
       return (await client.approvals.list({ limit: 20, status: 'open' })).items.map((approval) => approval.id);
+    case 'rule name':
+      return (await client.rules.list()).items.map((rule) => rule.name);
     case 'artifact id':
       return ['last', ...(await client.artifacts.list({ limit: 20 })).items.map((artifact) => artifact.id)];
     case 'secret name':

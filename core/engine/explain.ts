@@ -2,6 +2,16 @@ import type { PlanShape } from '#schemas/shape.ts';
 import { type Outcome, stopsTheRun } from './outcome.ts';
 import { needsVerdict } from './readiness.ts';
 
+/** What an open approval still needs. */
+export interface ApprovalFacts {
+  from: string;
+  required: number;
+  approvedBy: number;
+  fourEyes: boolean;
+  claimedBy: string | null;
+  claimedUntil: string | null;
+}
+
 /** One step's row, its items summed up. */
 export interface StepFacts {
   path: string;
@@ -11,12 +21,14 @@ export interface StepFacts {
   attempt: number;
   startedAt: string | null;
   waitingFor: { kind: string; ref: string | null; until: string | null; text: string } | null;
+  /** Of a step that waits for a decision. */
+  approval?: ApprovalFacts | null;
   /** Of a `forEach` that has opened. */
   items: { count: number; ended: number; running: number; retrying: number; waiting: number; failed: number } | null;
 }
 
 /** An item that waits. */
-export type WaitingItemFacts = Pick<StepFacts, 'path' | 'status' | 'startedAt' | 'waitingFor'> & { step: number };
+export type WaitingItemFacts = Pick<StepFacts, 'path' | 'status' | 'startedAt' | 'waitingFor' | 'approval'> & { step: number };
 
 /** What is known of a run and of the parts that move it. */
 export interface RunFactsForExplain {
@@ -174,7 +186,14 @@ const explainUncertain = (runId: string, row: StepFacts): Explained => ({
   command: `kai run resolve ${runId} ${row.items === null ? row.path : `'${row.path}[…]'`} happened|did-not|retry --reason R`,
 });
 
-function explainWait(runId: string, row: Pick<StepFacts, 'startedAt'>, wait: NonNullable<StepFacts['waitingFor']>): Explained {
+function decisionNeeded({ from, required, approvedBy, fourEyes, claimedBy, claimedUntil }: ApprovalFacts): string {
+  const people = required === 1 ? 'A decision' : `${required - approvedBy} more of ${required} approvals, each by another person, or one denial,`;
+  const eyes = fourEyes ? ', but not who answers for the run' : '';
+  const claim = claimedBy === null ? '' : ` ${claimedBy} looks at it until ${claimedUntil ?? 'then'}.`;
+  return `${people} by ${from}${eyes}.${claim}`;
+}
+
+function explainWait(runId: string, row: Pick<StepFacts, 'startedAt' | 'approval'>, wait: NonNullable<StepFacts['waitingFor']>): Explained {
   const { ref, until, text } = wait;
   const since = row.startedAt;
   switch (wait.kind) {
@@ -183,7 +202,7 @@ function explainWait(runId: string, row: Pick<StepFacts, 'startedAt'>, wait: Non
         blockedBy: { kind: 'approval', ref, text },
         since,
         until,
-        unblocks: 'A decision by somebody who may take it.',
+        unblocks: row.approval === undefined || row.approval === null ? 'A decision by somebody who may take it.' : decisionNeeded(row.approval),
         command: `kai approval approve ${ref ?? ''}`,
       };
     case 'run':

@@ -18,9 +18,11 @@ export interface Scope {
   index?: number;
   /** Only in `onError`: why the step failed. */
   error?: Json;
+  /** Only in a rule that approves: the input of the call that is to be approved. */
+  arguments?: Json;
 }
 
-export const rootNames = ['input', 'steps', 'item', 'index', 'run', 'error'] as const;
+export const rootNames = ['input', 'steps', 'item', 'index', 'run', 'error', 'arguments'] as const;
 export type RootName = (typeof rootNames)[number];
 
 export function isRootName(name: string): name is RootName {

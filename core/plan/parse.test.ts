@@ -128,10 +128,10 @@ describe('the form of a plan', () => {
     ['  one: { llm: { model: fast, prompt: x, shema: {} } }', 'unknown key "shema"', 'did you mean "schema"?'],
     ['  one: { wait: { untill: x } }', 'unknown key "untill"', 'did you mean "until"?'],
     ['  one: { wait: { forMs: 5 }, timeoutMs: 5 }', 'unknown key "timeoutMs"', undefined],
-    ['  one: { approval: { required: 2, message: x } }', 'invalid input: expected 1', undefined],
+    ['  one: { approval: { required: 0, message: x } }', 'too small: expected number to be >=1', undefined],
     [
-      '  one: { approval: { from: "role:aprover", message: x } }',
-      'invalid option: expected one of "role:viewer"|"role:operator"|"role:approver"|"role:admin"|"role:owner"',
+      '  one: { approval: { from: [user:ann, "role:aprover"], message: x } }',
+      'who decides is user:ID-or-name, agent:NAME, or role: and one of viewer, operator, approver, admin, owner',
       undefined,
     ],
   ])('%s', (step, message, suggestion) => {

@@ -1,6 +1,7 @@
 import { checkPrompt } from '#core/prompt/check.ts';
 import { type Plan, planLimits, signalNamePattern, type SignalStep } from '#schemas/plan.ts';
 import { type CalledPlans, faultOfCall } from './called-plans.ts';
+import { checkApproval } from './approval-checks.ts';
 import type { PlanEnvironment } from './compiled.ts';
 import { didYouMean } from '#core/expression/closest-name.ts';
 import type { FaultList } from './fault-list.ts';
@@ -23,9 +24,7 @@ export function checkReferences(plan: Plan, steps: StepTemplates[], environment:
     if ('wait' in definition) checkWait(step, faults);
     if ('plan' in definition && environment.plans !== undefined) checkCall(plan.plan, step, definition.plan, environment.plans, faults);
     if ('signal' in definition) checkSignal(step, definition, faults);
-    if ('approval' in definition && definition.approval.for === undefined && definition.approval.message === undefined) {
-      faults.add(`/steps/${step.id}/approval`, 'an approval needs `for` or a `message`: otherwise nobody can tell what is to be decided');
-    }
+    if ('approval' in definition) checkApproval(step.id, definition, faults);
   }
 }
 

@@ -30,6 +30,7 @@ const approvalType = objectOf({ approved: boolType, approvalId: stringType, by: 
 const waitType = objectOf({ until: stringType });
 
 const itemAbsent = 'is only known in a step with forEach';
+const argumentsAbsent: [string, string] = ['arguments', 'arguments is only known in rules that approve'];
 const itemTooEarly = 'is not known yet: when and forEach are evaluated once, before the items';
 
 interface Checker {
@@ -75,16 +76,12 @@ function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticSco
   if (item === undefined) {
     return {
       variables,
-      absent: new Map([
-        ['item', `item ${absent}`],
-        ['index', `index ${absent}`],
-        ['error', errorAbsent],
-      ]),
+      absent: new Map([['item', `item ${absent}`], ['index', `index ${absent}`], ['error', errorAbsent], argumentsAbsent]),
     };
   }
   variables.set('item', item);
   variables.set('index', intType);
-  return { variables, absent: new Map([['error', errorAbsent]]) };
+  return { variables, absent: new Map([['error', errorAbsent], argumentsAbsent]) };
 }
 
 function checkStep(step: StepTemplates, checker: Checker): void {

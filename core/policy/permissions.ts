@@ -20,6 +20,9 @@ const workspacePermissions = [
   'runs:delete',
   'approvals:read',
   'approvals:decide',
+  'approvals:comment',
+  'rules:read',
+  'rules:write',
   'artifacts:read',
   'secrets:read',
   'secrets:write',
@@ -60,8 +63,9 @@ const ofEverybody: readonly Permission[] = ['self:read', 'self:write', 'self:sec
 
 /** What each role adds to those it includes. */
 const adds: Record<Role, readonly Permission[]> = {
-  viewer: [...ofEverybody, 'plans:read', 'runs:read', 'approvals:read', 'artifacts:read', 'keys:read', 'keys:write', 'members:read'],
+  viewer: [...ofEverybody, 'plans:read', 'runs:read', 'approvals:read', 'rules:read', 'artifacts:read', 'keys:read', 'keys:write', 'members:read'],
   operator: [
+    'approvals:comment',
     'plans:write',
     'runs:start',
     'runs:cancel',
@@ -73,13 +77,13 @@ const adds: Record<Role, readonly Permission[]> = {
     'runs:prioritize',
     'runs:pin',
   ],
-  approver: ['approvals:decide'],
-  admin: ['secrets:read', 'secrets:write', 'settings:read', 'settings:write', 'metrics:read', 'audit:read', 'members:write'],
+  approver: ['approvals:decide', 'approvals:comment'],
+  admin: ['rules:write', 'secrets:read', 'secrets:write', 'settings:read', 'settings:write', 'metrics:read', 'audit:read', 'members:write'],
   owner: ['runs:delete'],
 };
 
 /** What no key or token has unless it is granted by name, whatever its owner's roles. */
-export const grantedByNameOnly: readonly Permission[] = ['approvals:decide', 'members:write', 'people:read', 'people:write', 'workspaces:write'];
+export const grantedByNameOnly: readonly Permission[] = ['approvals:decide', 'rules:write', 'members:write', 'people:read', 'people:write', 'workspaces:write'];
 
 /** What would let a program become the person it acts for: their password, their sessions. No scope gives it. */
 export const neverForPrograms: readonly Permission[] = ['self:secure', 'self:open'];

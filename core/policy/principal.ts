@@ -1,4 +1,4 @@
-import { type InstallationRole, isRole, type Permission, type Role, rolesIncludedIn, type Via } from './permissions.ts';
+import type { InstallationRole, Permission, Role, Via } from './permissions.ts';
 
 /** Who makes a request, and what that credential may do, in one workspace. */
 export interface Principal {
@@ -16,10 +16,4 @@ export interface Principal {
   /** What the credential is narrowed to; null: not narrowed. */
   scopes: readonly string[] | null;
   installationRole: InstallationRole | null;
-}
-
-/** Whether these roles satisfy an approval's `from`, e.g. `role:approver`: the role itself or one that includes it. An unknown form is met by nobody. */
-export function meetsFrom(held: readonly Role[], from: string): boolean {
-  const wanted = from.startsWith('role:') ? from.slice('role:'.length) : '';
-  return isRole(wanted) && rolesIncludedIn(held).has(wanted);
 }

@@ -1,5 +1,6 @@
 import { KosError } from '#core/errors.ts';
-import type { Approval, ApprovalArgument, ApprovalDecision } from '#schemas/approval.ts';
+import { peopleWhoApproved } from '#core/approval/tally.ts';
+import type { Approval, ApprovalArgument, ApprovalComment, ApprovalDecision } from '#schemas/approval.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { decodeNewestFirst, newestFirstKey, type Page, pageBytes, pageOf, type Sized } from '#services/paging/page.ts';
 
@@ -16,6 +17,12 @@ interface ApprovalRow {
   required: number;
   four_eyes: boolean;
   decisions: ApprovalDecision[];
+  approvers: string[] | null;
+  comments: ApprovalComment[];
+  claimed_by: string | null;
+  claimed_until: Date | null;
+  /** By the database's clock. */
+  is_claimed: boolean;
   created_at: Date;
   expires_at: Date | null;
   /** By the database's clock. */
@@ -24,6 +31,7 @@ interface ApprovalRow {
 
 const columns = (sql: TransactionSql) => sql`
   id, run_id, step_path, coalesce((select r.called_from || '/' from kos.runs r where r.id = approvals.run_id), '') || step_path as path, status, message, arguments, arguments_digest, "from", required, four_eyes, decisions, created_at, expires_at,
+  approvers, comments, claimed_by, claimed_until, coalesce(status = 'open' and claimed_until > clock_timestamp(), false) as is_claimed,
   coalesce(expires_at <= clock_timestamp(), false) as past_expiry`;
 
 const showApproval = (row: ApprovalRow): Approval => ({
@@ -37,11 +45,15 @@ const showApproval = (row: ApprovalRow): Approval => ({
   arguments: row.arguments,
   argumentsDigest: row.arguments_digest,
   from: row.from,
+  approvers: row.approvers ?? [row.from],
   required: row.required,
+  approvedBy: peopleWhoApproved({ required: row.required, argumentsDigest: row.arguments_digest, decisions: row.decisions }).size,
   fourEyes: row.four_eyes,
   createdAt: row.created_at.toISOString(),
   expiresAt: row.expires_at?.toISOString() ?? null,
+  claim: row.is_claimed && row.claimed_by !== null && row.claimed_until !== null ? { by: row.claimed_by, until: row.claimed_until.toISOString() } : null,
   decisions: row.decisions,
+  comments: row.comments,
 });
 
 export const approvalNotFound = (approvalId: string): KosError =>

@@ -17,6 +17,7 @@ const levels: Partial<Record<EventType, LogLine['level']>> = {
   'step.retrying': 'warn',
   'step.failed': 'error',
   'step.uncertain': 'warn',
+  'approval.escalated': 'warn',
   'approval.expired': 'warn',
 };
 

@@ -1,4 +1,6 @@
-import { explain, type Explanation, type RunFactsForExplain, type StepFacts, type WaitingItemFacts } from '#core/engine/explain.ts';
+import { peopleWhoApproved } from '#core/approval/tally.ts';
+import type { ApprovalDecision } from '#schemas/approval.ts';
+import { type ApprovalFacts, explain, type Explanation, type RunFactsForExplain, type StepFacts, type WaitingItemFacts } from '#core/engine/explain.ts';
 import { isFinalRunStatus, type RunStatus, type StepStatus, type WaitingFor } from '#schemas/run.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
@@ -97,6 +99,7 @@ async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): 
       count(*) filter (where status = 'waiting')::int as waiting,
       count(*) filter (where status in ('failed', 'uncertain'))::int as failed
     from kos.steps where run_id = ${runId} and item is not null group by step`;
+  const approvals = await readOpenApprovals(sql, runId);
   const facts: (StepFacts | undefined)[] = shape.steps.map(() => undefined);
   for (const row of rows) {
     facts[row.step] = {
@@ -107,6 +110,7 @@ async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): 
       attempt: row.attempt,
       startedAt: row.startedAt?.toISOString() ?? null,
       waitingFor: row.waitingFor,
+      approval: approvals.get(row.path) ?? null,
       items: counts.find((count) => count.step === row.step) ?? null,
     };
   }
@@ -120,7 +124,39 @@ async function readWaitingItems(sql: TransactionSql, runId: string): Promise<Wai
   const rows = await sql<(Omit<StepRow, 'items'> & { waitingFor: WaitingFor })[]>`
     select step, path, status, started_at as "startedAt", waiting_for as "waitingFor" from kos.steps
     where run_id = ${runId} and item is not null and status = 'waiting' and waiting_for is not null order by started_at, item limit ${explainedItems}`;
-  return rows.map(({ step, path, status, startedAt, waitingFor }) => ({ step, path, status, startedAt: startedAt?.toISOString() ?? null, waitingFor }));
+  const approvals = await readOpenApprovals(sql, runId);
+  return rows.map(({ step, path, status, startedAt, waitingFor }) => ({
+    step,
+    path,
+    status,
+    startedAt: startedAt?.toISOString() ?? null,
+    waitingFor,
+    approval: approvals.get(path) ?? null,
+  }));
+}
+
+/** By step path; the newest, of a step that was tried again. */
+async function readOpenApprovals(sql: TransactionSql, runId: string): Promise<Map<string, ApprovalFacts>> {
+  const rows = await sql<(Pick<ApprovalFacts, 'from' | 'required' | 'fourEyes'> & OpenApprovalRow)[]>`
+    select step_path as "stepPath", "from", required, four_eyes as "fourEyes", arguments_digest as "argumentsDigest", decisions,
+      case when claimed_until > clock_timestamp() then claimed_by end as "claimedBy", claimed_until as "claimedUntil"
+    from kos.approvals where run_id = ${runId} and status = 'open' order by created_at limit ${openApprovalsAtMost}`;
+  return new Map(
+    rows.map(({ stepPath, from, required, fourEyes, claimedBy, claimedUntil, ...standing }) => {
+      const approvedBy = peopleWhoApproved({ required, ...standing }).size;
+      return [stepPath, { from, required, fourEyes, approvedBy, claimedBy, claimedUntil: claimedUntil?.toISOString() ?? null }];
+    }),
+  );
+}
+
+const openApprovalsAtMost = 1_000;
+
+interface OpenApprovalRow {
+  stepPath: string;
+  argumentsDigest: string;
+  decisions: ApprovalDecision[];
+  claimedBy: string | null;
+  claimedUntil: Date | null;
 }
 
 async function readPendingStart(sql: TransactionSql, runId: string): Promise<RunFactsForExplain['pendingStart']> {

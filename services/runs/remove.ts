@@ -23,6 +23,7 @@ export async function removeRunRows(sql: TransactionSql, workspaceId: string, ru
   const contents = await removeArtifactRows(sql, workspaceId, runIds);
   await sql`delete from kos.steps where ${ofRuns}`;
   await sql`delete from kos.effects where ${ofRuns}`;
+  await sql`delete from kos.approval_escalations where ${ofRuns}`;
   await sql`delete from kos.approvals where ${ofRuns}`;
   await sql`delete from kos.waits where ${ofRuns}`;
   await sql`delete from kos.signals where ${ofRuns}`;

@@ -51,6 +51,8 @@ export interface ToolDescription {
   effect: ToolEffect;
   /** It can say whether its effect happened. */
   reconciles: boolean;
+  /** No rule may approve its calls. */
+  alwaysAsk: boolean;
   inputSchema: JsonObject;
   outputSchema: JsonObject;
   limits: Tool['limits'];
@@ -63,6 +65,7 @@ export function describeTool(tool: Tool): ToolDescription {
     description: tool.description,
     effect: tool.effect,
     reconciles: tool.reconcile !== undefined,
+    alwaysAsk: tool.alwaysAsk ?? false,
     inputSchema: z.toJSONSchema(tool.input, { io: 'input' }) as JsonObject,
     outputSchema: z.toJSONSchema(tool.output, { io: 'output' }) as JsonObject,
     limits: tool.limits,

@@ -35,6 +35,8 @@ export interface Tool<Input = unknown, Output = unknown> {
   version: number;
   description: string;
   effect: ToolEffect;
+  /** Its calls are never approved by a rule: where a plan asks for an approval, a person gives it. */
+  alwaysAsk?: true;
   input: z.ZodType<Input>;
   output: z.ZodType<Output>;
   limits: { timeoutMs: number; outputBytes: number };

@@ -122,8 +122,15 @@ output: "\${steps.note.output}"
     await engine.startWorker();
     const runId = await engine.start(await engine.save(gated('tampered')), { text: 'good' });
     const approval = await askedFor(runId);
-    await engine.rig.system.sql`update kos.approvals set arguments = replace(arguments::text, 'good', 'evil')::json where id = ${approval.id}`;
+    const tamper = () => engine.rig.system.sql`update kos.approvals set arguments = replace(arguments::text, 'good', 'evil')::json where id = ${approval.id}`;
+    const mend = () => engine.rig.system.sql`update kos.approvals set arguments = replace(arguments::text, 'evil', 'good')::json where id = ${approval.id}`;
+    await tamper();
+    await expect(decide(approval, 'approve')).rejects.toMatchObject({ code: 'approval_tampered' });
+    await mend();
+    await engine.stopWorker();
     await decide(approval, 'approve');
+    await tamper();
+    await engine.startWorker();
     expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'approval_tampered', stepPath: 'note' } });
     expect(await written('tampered')).toBe('nothing');
   });

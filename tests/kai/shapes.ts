@@ -65,11 +65,15 @@ export const anApproval = (change: Partial<Approval> = {}): Approval => ({
   arguments: [{ stepPath: 'report', kind: 'artifact', input: { name: 'report.md', content: '# Report\nAll is well.' } }],
   argumentsDigest: 'a'.repeat(64),
   from: 'role:approver',
+  approvers: ['role:approver'],
   required: 1,
+  approvedBy: 0,
   fourEyes: false,
   createdAt: start,
   expiresAt: null,
+  claim: null,
   decisions: [],
+  comments: [],
   ...change,
 });
 

@@ -15,6 +15,7 @@ import { createAuthenticator } from '#services/credentials/authenticate.ts';
 import { watchPresence } from '#services/credentials/presence.ts';
 import { startEventListener } from '#services/events/listener.ts';
 import { startSequencer } from '#services/events/sequencer.ts';
+import { createEvaluator } from '#services/expression/evaluator.ts';
 import { newId } from '#services/ids.ts';
 import { createApiKey } from '#services/identity/api-key.ts';
 import { signingIdentity } from '#services/identity/signing-key.ts';
@@ -26,6 +27,7 @@ import { openSession } from '#services/people/sessions.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { createRateLimiter } from '#services/rates/limiter.ts';
 import { readRun } from '#services/runs/read.ts';
+import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
 import { sendSignal } from '#services/signals/send.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
@@ -158,6 +160,8 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
   const presence = watchPresence(authenticator, log);
   const rates = createRateGuard({ limiter: createRateLimiter({ system, now: Date.now }), table: options.rates ?? unlimited, log });
   const cookie = makeSessionCookie({ installation: name, publicUrl });
+  const evaluator = createEvaluator();
+  const tools = builtinTools({ home, egress: { forbiddenPorts: () => [] } }).map(describeTool);
   const dependencies: ApiDependencies = {
     database,
     system,
@@ -173,10 +177,11 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
       }),
     sendSignal: (request) => sendSignal({ database, validateJson: async (schema, value) => validateJson(schema, value) }, request),
     explainRun: async (transaction, runId) => ({ runId, status: (await readRun(transaction, runId)).status, reasons: [] }),
+    evaluator,
     planSchemaUrl: 'https://kos.example/plan.schema.json',
     health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: async () => 1 }, Date.now),
     metrics: createMetrics(system, listener.watching),
-    listTools: () => [],
+    listTools: () => tools,
     checkJson: async (schema, value) => validateJson(schema, value),
     listModels: () => [],
     nudgeOutbox: () => undefined,
@@ -255,6 +260,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
       server.close();
       await sequencer.stop();
       await listener.close();
+      await evaluator.close();
       await rig.remove();
     },
   };

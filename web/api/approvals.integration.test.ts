@@ -45,7 +45,14 @@ describe('a decision', () => {
     const answer = await decide(approvalId, 'approve');
     expect([answer.status, answer.body.status]).toEqual([200, 'approved']);
     expect(answer.body['decisions']).toEqual([
-      { by: approver.principalId, decision: 'approve', reason: 'because', at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z$/) },
+      {
+        by: approver.principalId,
+        responsible: approver.principalId,
+        decision: 'approve',
+        reason: 'because',
+        argumentsDigest: testArgumentsDigest,
+        at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z$/),
+      },
     ]);
     expect(await stateOf(waitId, approvalId)).toEqual({
       wait: { status: 'settled', version: 2, closed: true },

@@ -4,6 +4,7 @@ import type { Explanation } from '#core/engine/explain.ts';
 import type { ArtifactStore } from '#services/artifacts/store.ts';
 import type { Database, SystemDatabase, Transaction } from '#services/database/connect.ts';
 import type { EventListener } from '#services/events/listener.ts';
+import type { Evaluator } from '#services/expression/evaluator.ts';
 import type { PlanCompiler } from '#services/plans/compiler.ts';
 import type { AcceptRequest } from '#services/runs/accept.ts';
 import type { ModelService } from '#services/models/model.ts';
@@ -30,6 +31,8 @@ export interface ApiDependencies {
   sendSignal: (request: SendRequest) => Promise<Signal>;
   /** Why a run does not go on. */
   explainRun: (transaction: Transaction, runId: string) => Promise<Explanation>;
+  /** Expressions that users wrote, within their budget of time and memory. */
+  evaluator: Pick<Evaluator, 'evaluate'>;
   health: HealthProbe;
   metrics: () => Promise<{ text: string; mediaType: string }>;
   listTools: () => ToolDescription[];

@@ -86,6 +86,7 @@ const routes = makeRoutes({
   acceptRun: (request) => acceptRun({ database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request),
   sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
+  evaluator,
   health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: () => workflows.countPollers() }, Date.now),
   metrics: createMetrics(system, listener.watching),
   listTools: () => tools,

@@ -34,7 +34,9 @@ export function describeRoutes(routes: readonly Route[]): string {
 
 function groupOf({ path }: Route): string {
   const [, first = '', second = ''] = path.split('/');
-  return first === 'v1' && ['plans', 'runs', 'approvals', 'artifacts', 'secrets', 'settings'].includes(second) ? `/v1/${second}` : 'Installation';
+  return first === 'v1' && ['plans', 'runs', 'approvals', 'approval-rules', 'artifacts', 'secrets', 'settings'].includes(second)
+    ? `/v1/${second}`
+    : 'Installation';
 }
 
 const formatNames: Record<BodyFormat, string> = { json: 'JSON', yaml: 'YAML', form: 'a form' };

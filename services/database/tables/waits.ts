@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
-import { bigserial, boolean, index, integer, json, jsonb, text, uniqueIndex } from 'drizzle-orm/pg-core';
-import type { ApprovalArgument, ApprovalDecision } from '#schemas/approval.ts';
+import { bigserial, boolean, index, integer, json, jsonb, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import type { ApprovalArgument, ApprovalComment, ApprovalDecision } from '#schemas/approval.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import { instant, kos, workspaceId } from './columns.ts';
 
@@ -53,6 +53,13 @@ export const approvals = kos.table(
     createdAt: instant('created_at').notNull().default(sql`now()`),
     expiresAt: instant('expires_at'),
     decidedAt: instant('decided_at'),
+    /** Who may decide, people and agents by id. Null: `from` alone, a role, as earlier releases wrote it. */
+    approvers: jsonb('approvers').$type<string[]>(),
+    /** What the digest covers besides message and arguments. Null in what earlier releases wrote. */
+    covers: jsonb('covers').$type<{ plan: string; tools: Record<string, number> }>(),
+    comments: jsonb('comments').$type<ApprovalComment[]>().notNull().default([]),
+    claimedBy: text('claimed_by'),
+    claimedUntil: instant('claimed_until'),
   },
   (table) => [
     index('approvals_by_run').on(table.runId),
@@ -80,6 +87,42 @@ export const signals = kos.table(
     waitId: text('wait_id'),
   },
   (table) => [uniqueIndex('signals_by_run').on(table.runId, table.position), index('signals_untaken').on(table.runId, table.name).where(sql`taken_by is null`)],
+);
+
+/** What happens to an open approval that nobody decides; each with a deadline of its own. */
+export const approvalEscalations = kos.table(
+  'approval_escalations',
+  {
+    id: text('id').primaryKey(),
+    workspaceId: workspaceId(),
+    runId: text('run_id').notNull(),
+    waitId: text('wait_id').notNull(),
+    approvalId: text('approval_id').notNull(),
+    dueAt: instant('due_at').notNull(),
+    /** Who may decide from then on, too, as the plan says it; null: an event only. */
+    to: jsonb('to').$type<string[]>(),
+    /** Null: still to come, if the approval stays open that long. */
+    happenedAt: instant('happened_at'),
+  },
+  (table) => [index('approval_escalations_by_wait').on(table.waitId), index('approval_escalations_by_run').on(table.runId)],
+);
+
+/** Rules that approve calls of tools in a workspace; a row is one version and never changes. */
+export const approvalRules = kos.table(
+  'approval_rules',
+  {
+    workspaceId: workspaceId(),
+    name: text('name').notNull(),
+    version: integer('version').notNull(),
+    tool: text('tool').notNull(),
+    /** An expression over `arguments`; null: always. */
+    condition: text('condition'),
+    description: text('description'),
+    removed: boolean('removed').notNull().default(false),
+    createdBy: text('created_by').notNull(),
+    createdAt: instant('created_at').notNull().default(sql`now()`),
+  },
+  (table) => [primaryKey({ columns: [table.workspaceId, table.name, table.version] })],
 );
 
 /** What must still be told to Temporal; written in the transaction of the change, sent until it is taken. */

@@ -1,21 +1,20 @@
 import type { Claim } from '#core/engine/claim.ts';
-import type { ApprovalArgument } from '#schemas/approval.ts';
 import type { OutcomeError, StepStatus, WaitingFor } from '#schemas/run.ts';
-import type { Json } from '#schemas/json.ts';
-import { jsonParameter, type TransactionSql } from '#services/database/connect.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
-import { recordAudit, recordEvents } from '#services/records/record.ts';
+import { recordEvents } from '#services/records/record.ts';
 import type { StepPlace } from './take-step.ts';
 
 export interface OpenWait {
   waitId: string;
-  /** What is left of it by the database's clock, ms; null: it ends by a decision only. */
+  /** When it must be looked at again by the database's clock, ms: it ends then, or is escalated; null: it ends by a decision only. */
   endsInMs: number | null;
 }
 
-/** What is left of a wait (ms): one that was decided while no workflow listened is due at once. */
-const endsInMs = (sql: TransactionSql) =>
-  sql`case when w.status = 'open' then (extract(epoch from w.expires_at - clock_timestamp()) * 1000)::float8 else 0 end as "endsInMs"`;
+/** What is left of a wait, or until its next escalation (ms): one that was decided while no workflow listened is due at once. */
+const endsInMs = (sql: TransactionSql) => sql`
+  case when w.status = 'open' then (extract(epoch from least(w.expires_at,
+    (select min(e.due_at) from kos.approval_escalations e where e.wait_id = w.id and e.happened_at is null)) - clock_timestamp()) * 1000)::float8 else 0 end as "endsInMs"`;
 
 /** The wait that a repeat of the opening activity finds: of a step that waits, the newest. One of an earlier try, before a retry of the run, is over. */
 export async function findOpenWait(sql: TransactionSql, runId: string, stepPath: string): Promise<OpenWait | null> {
@@ -76,29 +75,6 @@ export async function openWaitRow(
   return { waitId, expiresAt: row?.expiresAt ?? null, endsInMs: row?.endsInMs ?? null };
 }
 
-export interface NewApproval {
-  waitId: string;
-  message: string | null;
-  arguments: ApprovalArgument[];
-  argumentsDigest: string;
-  from: string;
-  fourEyes: boolean;
-  expiresAt: Date | null;
-}
-
-export async function insertApproval(sql: TransactionSql, claim: Claim, stepPath: string, approval: NewApproval): Promise<string> {
-  const approvalId = newId('approval');
-  await sql`
-    insert into kos.approvals (id, workspace_id, wait_id, run_id, step_path, message, arguments, arguments_digest, "from", required, four_eyes, expires_at)
-    values (${approvalId}, ${claim.workspaceId}, ${approval.waitId}, ${claim.runId}, ${stepPath}, ${approval.message}, ${jsonParameter(sql, approval.arguments as unknown as Json)}, ${approval.argumentsDigest},
-      ${approval.from}, 1, ${approval.fourEyes}, ${approval.expiresAt})`;
-  const { workspaceId, runId } = claim;
-  const facts = { approvalId, stepPath, argumentsDigest: approval.argumentsDigest, from: approval.from };
-  await recordEvents(sql, [{ workspaceId, runId, type: 'approval.requested', data: { ...facts, expiresAt: approval.expiresAt?.toISOString() ?? null } }]);
-  await recordAudit(sql, [{ workspaceId, actor: 'kos', action: 'approval.request', subject: approvalId, data: { runId, ...facts } }]);
-  return approvalId;
-}
-
 /** The step's row while it waits. */
 export async function markStepWaiting(sql: TransactionSql, claim: Claim, place: StepPlace, waitingFor: WaitingFor): Promise<void> {
   await sql`
@@ -124,39 +100,19 @@ export interface WaitRow {
 export async function lockWait(sql: TransactionSql, waitId: string): Promise<WaitRow | null> {
   const [row] = await sql<WaitRow[]>`
     select kind, status, step_path as "stepPath", expires_at is not null and expires_at <= clock_timestamp() as due,
-      expires_at as "expiresAt", (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as "endsInMs"
-    from kos.waits where id = ${waitId} for update`;
+      expires_at as "expiresAt", ${endsInMs(sql)}
+    from kos.waits w where id = ${waitId} for update`;
   return row ?? null;
+}
+
+/** Asked again after what was due has been done. */
+export async function readAlarm(sql: TransactionSql, waitId: string): Promise<OpenWait> {
+  const [row] = await sql<OpenWait[]>`select w.id as "waitId", ${endsInMs(sql)} from kos.waits w where w.id = ${waitId}`;
+  return row ?? { waitId, endsInMs: null };
 }
 
 export async function closeWait(sql: TransactionSql, waitId: string, status: 'settled' | 'expired'): Promise<void> {
   await sql`update kos.waits set status = ${status}, version = version + 1, closed_at = clock_timestamp() where id = ${waitId} and status = 'open'`;
-}
-
-export interface DecidedApproval {
-  id: string;
-  status: 'open' | 'approved' | 'denied' | 'expired' | 'voided';
-  message: string | null;
-  arguments: ApprovalArgument[];
-  argumentsDigest: string;
-  decisions: { by: string; reason: string | null; at: string }[];
-}
-
-export async function readApprovalOfStep(sql: TransactionSql, runId: string, stepPath: string): Promise<DecidedApproval | null> {
-  const [row] = await sql<DecidedApproval[]>`
-    select id, status, message, arguments, arguments_digest as "argumentsDigest", decisions from kos.approvals
-    where run_id = ${runId} and step_path = ${stepPath} order by created_at desc limit 1`;
-  return row ?? null;
-}
-
-export async function expireApproval(sql: TransactionSql, claim: Claim, waitId: string, stepPath: string): Promise<void> {
-  await closeWait(sql, waitId, 'expired');
-  const [row] = await sql<{ id: string }[]>`
-    update kos.approvals set status = 'expired', decided_at = clock_timestamp() where wait_id = ${waitId} and status = 'open' returning id`;
-  if (row === undefined) return;
-  const { workspaceId, runId } = claim;
-  await recordEvents(sql, [{ workspaceId, runId, type: 'approval.expired', data: { approvalId: row.id, stepPath } }]);
-  await recordAudit(sql, [{ workspaceId, actor: 'kos', action: 'approval.expire', subject: row.id, data: { runId, stepPath } }]);
 }
 
 /** What the run waits for, when it does nothing else: the first open wait, those that people must end before others. Null: something works, or nothing waits. */

@@ -260,6 +260,8 @@ export function httpTools({ egress }: HttpToolOptions): Tool[] {
       version: 1,
       description: 'Sends to an address that the workspace allows (POST, PUT, PATCH, DELETE), with an Idempotency-Key that is the same on every attempt.',
       effect: 'effectful',
+      // What it does to the outside can be neither repeated nor taken back.
+      alwaysAsk: true,
       input: sendInput,
       output: answerOutput,
       limits,

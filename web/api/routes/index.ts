@@ -3,6 +3,7 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { describeApi } from '../openapi.ts';
 import { defineRoute, json, type Reply, type Route } from '../route.ts';
 import { approvalRoutes } from './approvals.ts';
+import { approvalRuleRoutes } from './approval-rules.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { authRoutes } from './auth.ts';
 import { healthRoutes } from './health.ts';
@@ -37,6 +38,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...runRecordRoutes(dependencies),
     ...signalRoutes(dependencies),
     ...approvalRoutes(dependencies),
+    ...approvalRuleRoutes(dependencies),
     ...artifactRoutes(dependencies),
     ...secretRoutes(dependencies),
     ...settingsRoutes(dependencies),
