@@ -3,6 +3,7 @@ import { type FaultDetail, KosError } from '#core/errors.ts';
 import type { Approval, DecideApproval } from '#schemas/approval.ts';
 import type { ApprovalRule, RuleDraft, RuleTrial, SetRule } from '#schemas/approval-rule.ts';
 import type { Artifact } from '#schemas/artifact.ts';
+import type { PlanDiff, PlanSide } from '#schemas/plan-diff.ts';
 import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
 import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
 import type { SecretDescription } from '#schemas/secret.ts';
@@ -98,6 +99,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
       get: (name: string, version: number | null) =>
         get<PlanVersion>(version === null ? `/v1/plans/${segment(name)}` : `/v1/plans/${segment(name)}/versions/${version}`),
       validate: (text: PlanText) => readJson<PlanVerdict>(transport, { method: 'POST', path: '/v1/plans/validate', repeatable: true, ...planBody(text) }),
+      diff: (from: PlanSide, to: PlanSide) => readJson<PlanDiff>(transport, { method: 'POST', path: '/v1/plans/diff', repeatable: true, json: { from, to } }),
       /** A version is its content, so saving twice is saving once. */
       save: (text: PlanText) => readJson<PlanVersion>(transport, { method: 'POST', path: '/v1/plans', repeatable: true, ...planBody(text) }),
     },

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
+import type { PlanSide } from '#schemas/plan-diff.ts';
 import type { PlanText } from '../client.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { asKosError, usageFault } from '../faults.ts';
 import { readTextFile } from '../input-files.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, type ListOptions, showPage } from '../lists.ts';
+import { describePlanDiff } from '../plan-diff-view.ts';
 import { describePlanFaults, type PlanFile } from '../plan-faults.ts';
 import { parsePlanReference } from '../plan-reference.ts';
 import { describeInstant } from '../times.ts';
@@ -32,6 +34,17 @@ export function definePlan(plan: Command, invocation: Invocation): void {
       empty: 'No plan has been saved yet. Save one: kai plan save FILE (examples stand in examples/).',
     });
   });
+  plan
+    .command('diff')
+    .summary('what differs between two plans: steps, bounds, tools, approvals')
+    .argument('<from>', 'NAME, NAME@VERSION, or a file')
+    .argument('<to>', 'the same')
+    .action(async (from: string, to: string) => {
+      const { client, output } = invocation;
+      const diff = await client.plans.diff(await sideOf(invocation, from), await sideOf(invocation, to));
+      if (output.json) output.document(diff);
+      else output.data(describePlanDiff(diff, output.dataColours));
+    });
   plan
     .command('get')
     .summary('a saved plan as it was written')
@@ -107,3 +120,9 @@ async function show({ output, client }: Invocation, reference: string): Promise<
 
 /** JSON is YAML, but its own parser says better what is wrong with it. */
 const formatOf = (path: string): PlanText['format'] => (path.endsWith('.json') ? 'json' : 'yaml');
+
+/** What looks like a name is a saved plan; `./name` is a file in any case. */
+async function sideOf({ output }: Invocation, given: string): Promise<PlanSide> {
+  if (/^[a-z][a-z0-9-]*(@[0-9]+)?$/.test(given)) return given;
+  return { source: await readTextFile(given, output), format: formatOf(given) };
+}

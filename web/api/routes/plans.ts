@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { withLanguageServerLine } from '#core/plan/language-server.ts';
 import { faultDetailSchema } from '#schemas/fault.ts';
+import { diffPlansSchema, planDiffSchema } from '#schemas/plan-diff.ts';
 import { planSummarySchema, planVersionSchema } from '#schemas/plan-version.ts';
+import { diffSides } from '#services/plans/diff.ts';
 import { listPlans, listPlanVersions, readPlanVersion } from '#services/plans/read.ts';
 import { checkText } from '#services/plans/called-plans.ts';
 import { assertValid, savePlan } from '#services/plans/save.ts';
@@ -45,6 +47,19 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
       const verdict = await checkText(dependencies.database, dependencies.compile, { workspaceId: principal.workspaceId, ...body });
       if (!verdict.ok) return json({ valid: false, errors: verdict.faults, name: null, digest: null });
       return json({ valid: true, errors: [], name: verdict.plan.name, digest: verdict.plan.digest });
+    },
+  }),
+  defineRoute({
+    method: 'post',
+    path: '/v1/plans/diff',
+    summary: 'What differs between two plans, saved ones or texts: steps, bounds, tools, approvals; executes and saves nothing',
+    access: { permission: 'plans:read' },
+    body: diffPlansSchema,
+    bodyBytes: 8_000_000,
+    responses: { 200: planDiffSchema },
+    handler: async ({ principal, body }) => {
+      const effects = new Map(dependencies.listTools().map(({ name, effect }) => [name, effect]));
+      return json(await diffSides({ ...dependencies, effects }, { workspaceId: principal.workspaceId, ...body }));
     },
   }),
   defineRoute({

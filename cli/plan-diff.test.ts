@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import type { PlanDiff } from '#schemas/plan-diff.ts';
+import { startFixtureServer } from '#tests/kai/fixture-server.ts';
+import { makeHome, runKai } from '#tests/kai/run-kai.ts';
+
+const diff: PlanDiff = {
+  equal: false,
+  header: [{ field: 'maxInFlight', from: 100, to: 5 }],
+  steps: [
+    { id: 'send', change: 'added', kind: 'tool', tool: 'http.send', effect: 'effectful', changes: [] },
+    { id: 'old', change: 'removed', kind: 'transform', changes: [] },
+    { id: 'say', change: 'changed', kind: 'llm', model: 'fast', changes: [{ field: 'timeoutMs', from: 60000, to: null }] },
+  ],
+  approvals: [{ id: 'ask', verdict: 'loosened', because: ['of 2 people, 1 is required'] }],
+  modelCalls: { from: 3, to: null },
+};
+
+test('a diff of plans tells of approvals first, then of what changed; --json gives it whole', async () => {
+  const server = await startFixtureServer({ 'POST /v1/plans/diff': () => ({ json: diff }) });
+  const home = await makeHome(server);
+  const { stdout, code } = await runKai(['plan', 'diff', 'triage@1', 'triage'], { home });
+  expect({ code, lines: stdout.trimEnd().split('\n') }).toEqual({
+    code: 0,
+    lines: [
+      'approval ask loosened: of 2 people, 1 is required',
+      '~ maxInFlight: 100 → 5',
+      '+ send tool (http.send, effectful)',
+      '- old transform',
+      '~ say llm (fast)',
+      '    timeoutMs: 60000 → none',
+      'model calls at most, attempts counted: 3 → known only when it runs',
+    ],
+  });
+  expect(JSON.parse(server.received[0]?.body ?? '')).toEqual({ from: 'triage@1', to: 'triage' });
+  expect(JSON.parse((await runKai(['plan', 'diff', 'triage@1', 'triage', '--json'], { home })).stdout)).toEqual(diff);
+  await server.close();
+});

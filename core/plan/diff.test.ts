@@ -1,0 +1,87 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { JsonObject } from '#schemas/json.ts';
+import { diffPlans, type Effects } from './diff.ts';
+import { loadPlan } from './load.ts';
+
+const effects: Effects = new Map([['fs.write', 'idempotent']]);
+const plan = (steps: JsonObject, more: JsonObject = {}) => loadPlan({ plan: 'a', steps, ...more });
+const diff = (from: JsonObject, to: JsonObject) => diffPlans(plan(from), plan(to), effects);
+
+const aStep = fc.oneof(
+  fc.record({ transform: fc.jsonValue({ maxDepth: 1 }) }),
+  fc.record({ tool: fc.constantFrom('fs.write', 'other.tool'), timeoutMs: fc.integer({ min: 1, max: 9 }) }),
+  fc.record({
+    llm: fc.record({ model: fc.constantFrom('fast', 'smart'), prompt: fc.constant('x') }),
+    retry: fc.record({ maxAttempts: fc.integer({ min: 1, max: 5 }) }),
+  }),
+  fc.record({ approval: fc.record({ message: fc.constant('?'), required: fc.integer({ min: 1, max: 3 }), fourEyes: fc.boolean() }) }),
+);
+const someSteps = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd', 'e'), aStep, { minKeys: 1, noNullPrototype: true }) as fc.Arbitrary<JsonObject>;
+
+describe('a diff of plans', () => {
+  it('of equal plans is empty, in whatever order their steps stand', () => {
+    fc.assert(
+      fc.property(someSteps, (steps) => {
+        const turned = Object.fromEntries(Object.entries(steps).toReversed());
+        expect(diff(steps, turned)).toMatchObject({ equal: true, header: [], steps: [], approvals: [] });
+      }),
+    );
+  });
+
+  it('turned round says the opposite', () => {
+    fc.assert(
+      fc.property(someSteps, someSteps, (from, to) => {
+        const [there, back] = [diff(from, to), diff(to, from)];
+        const ids = (one: typeof there, change: string) =>
+          one.steps
+            .filter((step) => step.change === change)
+            .map(({ id }) => id)
+            .toSorted();
+        expect(ids(there, 'added')).toEqual(ids(back, 'removed'));
+        expect(ids(there, 'changed')).toEqual(ids(back, 'changed'));
+        const opposite = { loosened: 'tightened', tightened: 'loosened', mixed: 'mixed' } as const;
+        const verdicts = (one: typeof there) => new Map(one.approvals.map(({ id, verdict }) => [id, verdict]));
+        for (const [id, verdict] of verdicts(there)) expect(verdicts(back).get(id)).toBe(opposite[verdict]);
+        expect(there.modelCalls).toEqual({ from: back.modelCalls.to, to: back.modelCalls.from });
+      }),
+    );
+  });
+
+  it('takes a default that is written out for what it is', () => {
+    const from = { a: { transform: 1 }, ask: { approval: { message: '?' } } };
+    const to = {
+      a: { transform: 1, timeoutMs: 60_000, retry: { maxAttempts: 3 }, onError: 'fail' },
+      ask: { approval: { message: '?', required: 1, from: 'role:approver' } },
+    };
+    expect(diff(from, to).equal).toBe(true);
+    expect(diffPlans(plan(from, { fuse: 'pure' }), plan(from), effects).equal).toBe(true);
+  });
+
+  it('names fields, effects and models', () => {
+    const call = (model: string) => ({ llm: { model, prompt: 'x' } });
+    const found = diff({ a: call('fast') }, { a: call('smart'), w: { tool: 'fs.write', with: { path: 'x' } }, u: { tool: 'none.such' } });
+    expect(found.steps).toEqual([
+      { id: 'a', kind: 'llm', model: 'smart', change: 'changed', changes: [{ field: 'llm.model', from: 'fast', to: 'smart' }] },
+      { id: 'w', kind: 'tool', tool: 'fs.write', effect: 'idempotent', change: 'added', changes: [] },
+      { id: 'u', kind: 'tool', tool: 'none.such', effect: 'unknown', change: 'added', changes: [] },
+    ]);
+    expect(found.modelCalls).toEqual({ from: 3, to: 3 });
+    expect(diff({ a: call('fast') }, { a: { ...call('fast'), forEach: '${[1]}' } }).modelCalls).toEqual({ from: 3, to: null });
+  });
+
+  it('says what loosens and what tightens an approval', () => {
+    const ask = (options: JsonObject, more: JsonObject = {}) => ({ w: { transform: 1 }, ask: { approval: { message: '?', ...options }, ...more } });
+    const verdict = (from: JsonObject, to: JsonObject) => diff(from, to).approvals.map((one) => one.verdict);
+    expect(verdict(ask({ required: 2 }), ask({}))).toEqual(['loosened']);
+    expect(verdict(ask({}), ask({ fourEyes: true }))).toEqual(['tightened']);
+    expect(verdict(ask({ for: ['w'] }), ask({}))).toEqual(['loosened']);
+    expect(verdict(ask({}), ask({ from: 'role:admin' }))).toEqual(['tightened']);
+    expect(verdict(ask({}), ask({ from: ['role:approver', 'role:admin'] }))).toEqual([]);
+    expect(verdict(ask({}), ask({ escalate: [{ afterMs: 1000, to: 'role:viewer' }] }))).toEqual(['loosened']);
+    expect(verdict(ask({}), ask({}, { when: '${false}' }))).toEqual(['loosened']);
+    expect(verdict(ask({ required: 2 }), ask({ fourEyes: true }))).toEqual(['mixed']);
+    expect(verdict(ask({}), { w: { transform: 1 } })).toEqual(['loosened']);
+    expect(verdict(ask({}), ask({ expiresInMs: 5000 }))).toEqual([]);
+  });
+});

@@ -1,0 +1,88 @@
+import { canonicalJson } from '#core/expression/values.ts';
+import { stepDefaults } from '#schemas/plan.ts';
+import type { ApprovalDiff, PlanDiff, StepDiff } from '#schemas/plan-diff.ts';
+import type { Json } from '#schemas/json.ts';
+import type { CompiledStep, LoadedPlan } from './compiled.ts';
+import { diffApproval } from './diff-approvals.ts';
+
+/** Effects of the tools that are installed, by name. */
+export type Effects = ReadonlyMap<string, NonNullable<StepDiff['effect']>>;
+
+/** What is different for those who run `to` instead of `from`. Descriptions, and a default that is written out, are no difference. */
+export function diffPlans(from: LoadedPlan, to: LoadedPlan, effects: Effects): PlanDiff {
+  const [before, after] = [byId(from), byId(to)];
+  const ids = [...new Set([...after.keys(), ...before.keys()])];
+  const steps = ids.map((id) => diffStep(before.get(id), after.get(id), effects)).filter((step) => step !== null);
+  const header = changesOf(headerOf(from), headerOf(to));
+  const approvals = ids.map((id) => diffApproval(before.get(id), after.get(id))).filter((approval): approval is ApprovalDiff => approval !== null);
+  return { equal: steps.length === 0 && header.length === 0, header, steps, approvals, modelCalls: { from: mostModelCalls(from), to: mostModelCalls(to) } };
+}
+
+const byId = (plan: LoadedPlan): Map<string, CompiledStep> => new Map(plan.steps.map((step) => [step.id, step]));
+
+function diffStep(before: CompiledStep | undefined, after: CompiledStep | undefined, effects: Effects): StepDiff | null {
+  const shown = after ?? before;
+  if (shown === undefined) return null;
+  const about = { id: shown.id, kind: shown.kind, ...usedBy(shown, effects) };
+  if (before === undefined) return { ...about, change: 'added', changes: [] };
+  if (after === undefined) return { ...about, change: 'removed', changes: [] };
+  const changes = changesOf(factsOf(before), factsOf(after));
+  return changes.length === 0 ? null : { ...about, change: 'changed', changes };
+}
+
+function usedBy({ definition }: CompiledStep, effects: Effects): Pick<StepDiff, 'tool' | 'effect' | 'model'> {
+  if ('tool' in definition) return { tool: definition.tool, effect: effects.get(definition.tool) ?? 'unknown' };
+  return 'llm' in definition ? { model: definition.llm.model } : {};
+}
+
+type Facts = Record<string, Json>;
+
+/** What a step does and how far it may go, as it holds: with what `defaults` and the language say where the step does not. */
+function factsOf(step: CompiledStep): Facts {
+  const { retry: _retry, ...own } = step.definition as unknown as Facts;
+  const bounds = isWork(step) ? { timeoutMs: step.timeoutMs, retry: { ...step.retry } } : {};
+  const items = step.forEach === null ? {} : { concurrency: step.concurrency };
+  const tolerance = own.onError === undefined ? { onError: step.tolerated ? 'continue' : stepDefaults.onError } : {};
+  const approval = 'approval' in step.definition ? { approval: { ...stepDefaults.approval, ...step.definition.approval } as unknown as Json } : {};
+  return oneLevelDown({ ...own, ...bounds, ...items, ...tolerance, ...approval });
+}
+
+/** Of the others, attempts and their bounds mean nothing. */
+const isWork = ({ kind }: CompiledStep): boolean => !['wait', 'signal', 'approval', 'plan'].includes(kind);
+
+/** So that a change names `llm.model` and not the whole call. */
+function oneLevelDown(facts: Facts): Facts {
+  const parts = Object.entries(facts).flatMap(([name, value]): [string, Json][] =>
+    isObject(value) && Object.keys(value).length > 0 ? Object.entries(value).map(([inner, part]) => [`${name}.${inner}`, part]) : [[name, value]],
+  );
+  return Object.fromEntries(parts);
+}
+
+const isObject = (value: Json): value is Facts => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Of the plan as a whole; what `defaults` says shows in the steps. */
+function headerOf({ document }: LoadedPlan): Facts {
+  const { steps: _steps, defaults: _defaults, version: _version, description: _description, plan: _plan, ...rest } = document;
+  return { fuse: 'pure', maxInFlight: stepDefaults.maxInFlight, ...rest };
+}
+
+function changesOf(before: Facts, after: Facts): PlanDiff['header'] {
+  const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])].toSorted();
+  const different = fields.filter((field) => textOf(before[field]) !== textOf(after[field]));
+  return different.map((field) => ({ field, from: before[field] ?? null, to: after[field] ?? null }));
+}
+
+const textOf = (value: Json | undefined): string => (value === undefined ? '' : canonicalJson(value));
+
+/** Each attempt counted. Null: a step runs for items that only the run knows, or calls another plan. */
+function mostModelCalls(plan: LoadedPlan): number | null {
+  let calls = 0;
+  for (const { kind, definition, retry, forEach } of plan.steps) {
+    if (kind === 'plan') return null;
+    if (!('llm' in definition)) continue;
+    if (forEach === null) calls += retry.maxAttempts;
+    else if (forEach.root.kind === 'constant' && Array.isArray(forEach.root.value)) calls += retry.maxAttempts * forEach.root.value.length;
+    else return null;
+  }
+  return calls;
+}

@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeTestApi, type TestApi } from '#tests/rig/test-api.ts';
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await makeTestApi();
+});
+afterAll(() => api.close());
+
+const source = (required: number): string => `
+plan: compared
+steps:
+  ask: { approval: { message: "?", required: ${required} } }
+  loud: { tool: text.upper, with: { text: a }, needs: [ask] }
+`;
+const diff = (from: unknown, to: unknown) => api.call('POST', '/v1/plans/diff', { body: { from, to } });
+
+describe('two plans', () => {
+  it('are compared, saved or not, by their newest version or a named one', async () => {
+    for (const required of [2, 1]) await api.call('POST', '/v1/plans', { body: { source: source(required) } });
+    const loosened = {
+      equal: false,
+      approvals: [{ id: 'ask', verdict: 'loosened' }],
+      steps: [{ id: 'ask', changes: [{ field: 'approval.required', from: 2, to: 1 }] }],
+    };
+    expect((await diff('compared@1', 'compared')).body).toMatchObject(loosened);
+    expect((await diff({ source: source(2) }, 'compared@2')).body).toMatchObject(loosened);
+    expect((await diff('compared@2', { source: source(1) })).body).toMatchObject({ equal: true, steps: [], approvals: [] });
+    expect((await api.call('GET', '/v1/plans/compared/versions')).body.items).toHaveLength(2);
+  });
+
+  it('that are not there, or no plans, are named', async () => {
+    expect((await diff('compared@9', 'compared')).body).toMatchObject({ status: 404, code: 'plan_version_not_found' });
+    expect((await diff('nothing', 'compared')).body).toMatchObject({ status: 404, code: 'plan_not_found' });
+    expect((await diff('compared', { source: 'plan: x' })).body).toMatchObject({ status: 422, code: 'plan_invalid' });
+  });
+});
