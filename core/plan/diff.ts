@@ -14,19 +14,28 @@ export function diffPlans(from: LoadedPlan, to: LoadedPlan, effects: Effects): P
   const ids = [...new Set([...after.keys(), ...before.keys()])];
   const steps = ids.map((id) => diffStep(before.get(id), after.get(id), effects)).filter((step) => step !== null);
   const header = changesOf(headerOf(from), headerOf(to));
-  const approvals = ids.map((id) => diffApproval(before.get(id), after.get(id))).filter((approval): approval is ApprovalDiff => approval !== null);
+  const approvals = ids.map((id) => diffApproval(before.get(id)?.step, after.get(id)?.step)).filter((approval): approval is ApprovalDiff => approval !== null);
   return { equal: steps.length === 0 && header.length === 0, header, steps, approvals, modelCalls: { from: mostModelCalls(from), to: mostModelCalls(to) } };
 }
 
-const byId = (plan: LoadedPlan): Map<string, CompiledStep> => new Map(plan.steps.map((step) => [step.id, step]));
+/** A step, and what its plan says of failures where it says nothing. */
+interface Placed {
+  step: CompiledStep;
+  onError: Json;
+}
 
-function diffStep(before: CompiledStep | undefined, after: CompiledStep | undefined, effects: Effects): StepDiff | null {
-  const shown = after ?? before;
+function byId({ document, steps }: LoadedPlan): Map<string, Placed> {
+  const defaults = (document.defaults ?? {}) as Facts;
+  return new Map(steps.map((step) => [step.id, { step, onError: defaults.onError ?? stepDefaults.onError }]));
+}
+
+function diffStep(before: Placed | undefined, after: Placed | undefined, effects: Effects): StepDiff | null {
+  const shown = (after ?? before)?.step;
   if (shown === undefined) return null;
   const about = { id: shown.id, kind: shown.kind, ...usedBy(shown, effects) };
   if (before === undefined) return { ...about, change: 'added', changes: [] };
   if (after === undefined) return { ...about, change: 'removed', changes: [] };
-  const changes = changesOf(factsOf(before), factsOf(after));
+  const changes = changesOf(factsOf(before.step, before.onError), factsOf(after.step, after.onError));
   return changes.length === 0 ? null : { ...about, change: 'changed', changes };
 }
 
@@ -38,13 +47,12 @@ function usedBy({ definition }: CompiledStep, effects: Effects): Pick<StepDiff, 
 type Facts = Record<string, Json>;
 
 /** What a step does and how far it may go, as it holds: with what `defaults` and the language say where the step does not. */
-function factsOf(step: CompiledStep): Facts {
+function factsOf(step: CompiledStep, onError: Json): Facts {
   const { retry: _retry, ...own } = step.definition as unknown as Facts;
-  const bounds = isWork(step) ? { timeoutMs: step.timeoutMs, retry: { ...step.retry } } : {};
+  const bounds = isWork(step) ? { timeoutMs: step.timeoutMs, retry: { ...step.retry, nonRetryable: [...step.retry.nonRetryable] } } : {};
   const items = step.forEach === null ? {} : { concurrency: step.concurrency };
-  const tolerance = own.onError === undefined ? { onError: step.tolerated ? 'continue' : stepDefaults.onError } : {};
   const approval = 'approval' in step.definition ? { approval: { ...stepDefaults.approval, ...step.definition.approval } as unknown as Json } : {};
-  return oneLevelDown({ ...own, ...bounds, ...items, ...tolerance, ...approval });
+  return oneLevelDown({ onError, ...own, ...bounds, ...items, ...approval });
 }
 
 /** Of the others, attempts and their bounds mean nothing. */
