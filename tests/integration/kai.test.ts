@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -45,7 +45,8 @@ describe('kai and all of kOS', () => {
     const { findings } = await json<{ findings: { verdict: string }[] }>('doctor');
     expect(findings.filter((finding) => finding.verdict === 'fault')).toEqual([]);
     const plans = await json<{ items: { name: string }[] }>('plan', 'list');
-    expect(plans.items.map((plan) => plan.name)).toEqual(['approval', 'fan-out', 'log-triage']);
+    const examples = (await readdir(join(projectRoot, 'examples'))).map((file) => file.replace('.plan.yaml', ''));
+    expect(plans.items.map((plan) => plan.name)).toEqual(examples.toSorted());
   });
 
   test('a run on real logs, waited for, leaves a report that can be fetched', async () => {

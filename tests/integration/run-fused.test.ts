@@ -109,7 +109,7 @@ describe('a chain of idempotent steps, model calls, artifacts and pure steps (fu
   });
 });
 
-describe('200 workers’ deaths (SIGKILL) after an effect and before its answer is known, in chains', () => {
+describe('200 effects that are cut off by their workers’ deaths (SIGKILL), after they happened and before that is known, in chains', () => {
   const runs = 20;
   const steps = 10;
 
