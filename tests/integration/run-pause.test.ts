@@ -26,7 +26,7 @@ steps:
 describe('a paused run', () => {
   it('finishes the step that runs, starts no other, and goes on when it is resumed', async () => {
     const runId = await engine.start(await engine.save(twoEffects('paused', 1_500)));
-    await expect.poll(() => engine.linesOf('paused')).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('paused'), { timeout: 60_000 }).toHaveLength(1);
     await pause(runId, 'look first');
     expect(await engine.read(runId)).toMatchObject({ status: 'paused', waitingFor: { kind: 'paused', text: 'Paused by prn_test: look first' } });
     await engine.untilStep(runId, 'first', 'succeeded');
@@ -99,7 +99,7 @@ describe('a paused run', () => {
     const name = 'lost-and-paused';
     const source = twoEffects(name, 2_000).replaceAll('test.append', 'test.repeat');
     const runId = await engine.start(await engine.save(source));
-    await expect.poll(() => engine.linesOf(name)).toHaveLength(1);
+    await expect.poll(() => engine.linesOf(name), { timeout: 60_000 }).toHaveLength(1);
     await pause(runId);
     await doomed.kill();
     await engine.startWorker();
@@ -134,7 +134,7 @@ output: "\${size(steps.each.output)}"
 describe('terminating', () => {
   it('ends a run at once, keeps the reason, and lets nothing of it be recorded any more', async () => {
     const runId = await engine.start(await engine.save(twoEffects('terminated', 1_500)));
-    await expect.poll(() => engine.linesOf('terminated')).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('terminated'), { timeout: 60_000 }).toHaveLength(1);
     await engine.act(runId, (transaction, change) => terminateRun(transaction, { ...change, reason: 'runaway' }));
     expect(await engine.read(runId)).toMatchObject({
       status: 'terminated',

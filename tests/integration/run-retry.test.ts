@@ -104,7 +104,7 @@ steps:
     const terminate = (runId: string) => engine.act(runId, (transaction, change) => terminateRun(transaction, { ...change, reason: null }));
     // The worker lives: the next attempt waits for the call that is under way.
     const joined = await engine.start(await engine.save(source('joined')));
-    await expect.poll(() => engine.linesOf('joined')).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('joined'), { timeout: 60_000 }).toHaveLength(1);
     await terminate(joined);
     await retry(joined);
     expect((await engine.ended(joined)).status).toBe('succeeded');
@@ -113,7 +113,7 @@ steps:
     await engine.stopWorker();
     const doomed = await engine.startWorkerProcess();
     const lost = await engine.start(await engine.save(source('cut-off')));
-    await expect.poll(() => engine.linesOf('cut-off')).toHaveLength(1);
+    await expect.poll(() => engine.linesOf('cut-off'), { timeout: 60_000 }).toHaveLength(1);
     await terminate(lost);
     await doomed.kill();
     await engine.startWorker();
