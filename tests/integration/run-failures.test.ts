@@ -179,10 +179,16 @@ output: "\${steps.late.output.attempt}"
 
   it('is effectful and hangs leaves an uncertain step, and is not called again', async () => {
     const file = join(engine.home, 'uncertain.txt');
-    const result = await engine.run(`plan: unsure\nsteps:\n  send: { tool: test.append, with: { file: "${file}", waitMs: 60000 }, timeoutMs: 300 }\n`);
-    expect(result).toMatchObject({ status: 'failed', error: { code: 'step_timeout' } });
-    expect(await statuses(result.id)).toEqual(['send uncertain 1']);
-    expect(await linesOf(file)).toEqual([`${result.id}/send`]);
+    const runId = await engine.start(
+      await engine.save(`plan: unsure\nsteps:\n  send: { tool: test.append, with: { file: "${file}", waitMs: 60000 }, timeoutMs: 300 }\n`),
+    );
+    await engine.untilStep(runId, 'send', 'uncertain');
+    expect(await statuses(runId)).toEqual(['send uncertain 1']);
+    expect(await linesOf(file)).toEqual([`${runId}/send`]);
+    // It holds its run until a person says what happened, or ends it.
+    await engine.cancel(runId);
+    expect(await engine.ended(runId)).toMatchObject({ status: 'cancelled' });
+    expect(await linesOf(file)).toEqual([`${runId}/send`]);
   });
 
   it('can say whether its effect happened is asked instead of repeated', async () => {
