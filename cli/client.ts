@@ -3,6 +3,7 @@ import { type FaultDetail, KosError } from '#core/errors.ts';
 import type { Approval, DecideApproval } from '#schemas/approval.ts';
 import type { ApprovalRule, RuleDraft, RuleTrial, SetRule } from '#schemas/approval-rule.ts';
 import type { Artifact } from '#schemas/artifact.ts';
+import type { Job, JobItem } from '#schemas/job.ts';
 import type { PlanDiff, PlanSide } from '#schemas/plan-diff.ts';
 import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
 import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
@@ -120,6 +121,21 @@ export function createClient(loadCredentials: () => Promise<Credentials>) {
       steps: (id: string, query: Query) => get<Page<Step>>(`/v1/runs/${segment(id)}/steps`, query),
       explain: (id: string) => get<Explanation>(`/v1/runs/${segment(id)}/explain`),
       logs: (id: string, query: Query) => get<Page<LogLine>>(`/v1/runs/${segment(id)}/logs`, query),
+    },
+    jobs: {
+      make: (body: object) => act<Job>('/v1/runs/bulk', body),
+      get: (id: string) => get<Job>(`/v1/jobs/${segment(id)}`),
+      change: (id: string, verb: 'start' | 'abort') => act<Job>(`/v1/jobs/${segment(id)}/${verb}`, undefined),
+      /** All of them, page by page. */
+      items: async (id: string): Promise<JobItem[]> => {
+        const items: JobItem[] = [];
+        for (let cursor: string | null = '0'; cursor !== null; ) {
+          const page: Page<JobItem> = await get<Page<JobItem>>(`/v1/jobs/${segment(id)}/items`, { limit: 200, cursor });
+          items.push(...page.items);
+          cursor = page.nextCursor;
+        }
+        return items;
+      },
     },
     approvals: {
       list: (query: Query) => get<Page<Approval>>('/v1/approvals', query),

@@ -17,6 +17,7 @@ export const idPrefixes = {
   output: 'out',
   modelCall: 'mc',
   session: 'ses',
+  job: 'job',
   link: 'lnk',
   grant: 'grt',
 } as const;

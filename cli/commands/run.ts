@@ -6,6 +6,7 @@ import { exitCodes } from '../exit-codes.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, collect, type ListOptions, readPairs, showPage } from '../lists.ts';
 import { defineReruns } from '../run/reruns.ts';
+import { defineBulk } from '../run/bulk.ts';
 import { exitCodeOfRun, tellError } from '../run/outcome.ts';
 import { defineStepsByHand } from '../run/steps-by-hand.ts';
 import { resolveRunId, runArgument } from '../short-ids.ts';
@@ -102,6 +103,7 @@ export function defineRun(run: Command, invocation: Invocation): void {
   defineRunActions(run, invocation);
   defineReruns(run, invocation);
   defineStepsByHand(run, invocation);
+  defineBulk(run, invocation);
 }
 
 function defineStart(run: Command, invocation: Invocation): void {

@@ -1,8 +1,9 @@
 import { statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { ArtifactStore } from '#services/artifacts/store.ts';
-import type { SystemDatabase } from '#services/database/connect.ts';
+import type { Database, SystemDatabase } from '#services/database/connect.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
+import { startJobs } from './jobs.ts';
 import { startOutbox } from './outbox.ts';
 import { startPruning } from './pruning.ts';
 import { startReconciler } from './reconciler.ts';
@@ -14,6 +15,7 @@ export interface Duties {
 }
 
 export interface DutyDependencies {
+  database: Database;
   system: SystemDatabase;
   workflows: RunWorkflows;
   artifacts: ArtifactStore;
@@ -29,7 +31,8 @@ export function startDuties(dependencies: DutyDependencies): Duties {
     return bavail * bsize;
   };
   const outbox = startOutbox({ ...dependencies, freeBytes });
-  const duties = [outbox, startReconciler(dependencies), startPruning(dependencies)];
+  const jobs = startJobs({ ...dependencies, nudgeOutbox: () => outbox.nudge() });
+  const duties = [outbox, jobs, startReconciler(dependencies), startPruning(dependencies)];
   return {
     nudgeOutbox: () => outbox.nudge(),
     stop: async () => {

@@ -74,7 +74,7 @@ const oidc = configuration.oidc && createOidcService({ system, settings: { ...co
 
 const listener = await startEventListener({ address: facts.database.listen ?? facts.database.app, system, log });
 const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
-const duties = startDuties({ system, workflows, artifacts, home, log, now: Date.now });
+const duties = startDuties({ database, system, workflows, artifacts, home, log, now: Date.now });
 
 const routes = makeRoutes({
   database,

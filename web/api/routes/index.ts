@@ -7,6 +7,7 @@ import { approvalRuleRoutes } from './approval-rules.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { authRoutes } from './auth.ts';
 import { healthRoutes } from './health.ts';
+import { jobRoutes } from './jobs.ts';
 import { meRoutes } from './me.ts';
 import { keyRoutes, memberRoutes, peopleRoutes, workspacesRoutes } from './members.ts';
 import { oauthRoutes } from './oauth.ts';
@@ -35,6 +36,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...runActionRoutes(dependencies),
     ...rerunRoutes(dependencies),
     ...runStepRoutes(dependencies),
+    ...jobRoutes(dependencies),
     ...runRecordRoutes(dependencies),
     ...signalRoutes(dependencies),
     ...approvalRoutes(dependencies),
