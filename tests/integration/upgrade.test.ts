@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readRun, waitForEnds } from '#tests/chaos/rig/ends.ts';
 import { type Installation, makeInstallation, partNames } from '#tests/chaos/rig/installation.ts';
-import { type Load, startLoad, statusOf, waitForEnds } from '#tests/chaos/rig/load.ts';
+import { type Load, startLoad } from '#tests/chaos/rig/load.ts';
 import { approve, untilAsked } from '#tests/chaos/rig/people.ts';
 import { chaosPlans } from '#tests/chaos/rig/plans.ts';
 import { openSink, type Sink } from '#tests/chaos/rig/sink.ts';
@@ -56,9 +57,9 @@ describe.skipIf(missing !== null)(`runs that ${previousRelease.version} started`
     await after.start();
     await approve(after, approvalId);
     const loads = [parked, ...working];
-    const unfinished = await waitForEnds(after, loads);
+    const unfinished = await waitForEnds(after, sink, loads);
     const verdict = await judge(after, sink, loads);
-    expect(await Promise.all(unfinished.map(async ({ kind, runId }) => `${kind} is ${await statusOf(after, runId)}`))).toEqual([]);
+    expect(await Promise.all(unfinished.map(async ({ kind, runId }) => `${kind} is ${(await readRun(after, runId)).status}`))).toEqual([]);
     expect([...verdict.faults, ...(await judgeRecord(after))]).toEqual([]);
     expect(verdict).toMatchObject({ runs: loads.length, missing: 0, doubled: 0, attemptsSpent: 0 });
     // They keep the decisions they were started with; a run of this release has today's.

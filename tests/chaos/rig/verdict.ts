@@ -15,7 +15,7 @@ export interface Verdict {
   doubled: number;
   /** Idempotent effects that were asked for again under their key. */
   repeated: number;
-  /** Effectful steps left to a person. */
+  /** Effectful items that were left to a person, who has said what came of them. */
   uncertain: number;
   /** Steps that used up an attempt of their own though only kOS was hurt. */
   attemptsSpent: number;
@@ -68,7 +68,7 @@ async function judgeRun(installation: Installation, sink: Sink, load: Load): Pro
       (select count(*)::int from kos.events where run_id = r.id and type = 'run.accepted') as accepted,
       (select count(*)::int from (select 1 from kos.events where run_id = r.id and type = 'step.succeeded' group by data->>'stepPath' having count(*) > 1) twice) as twice,
       (select coalesce(sum(attempt - 1), 0)::int from kos.steps where run_id = r.id and attempt > 1) as attempts,
-      (select count(*)::int from kos.steps where run_id = r.id and status = 'uncertain') as uncertain,
+      (select count(distinct data->>'stepPath')::int from kos.events where run_id = r.id and type = 'step.uncertain' and data->>'stepPath' like '%]') as uncertain,
       (select count(*)::int from kos.steps where run_id = r.id and status = 'succeeded' and kind = 'tool' and path not in ('call', 'write')) as succeeded,
       (select coalesce(sum(calls), 0)::int from kos.effects where run_id = r.id) as calls
     from kos.runs r where r.id = ${runId}`,
@@ -83,8 +83,7 @@ async function judgeRun(installation: Installation, sink: Sink, load: Load): Pro
   if (row.accepted !== 1) say(`was accepted ${row.accepted} times`);
   if (row.twice > 0) say(`${row.twice} steps are on record as succeeded twice`);
   if (row.attempts > 0) say(`${row.attempts} attempts were spent`);
-  const mayFail = kind === 'send' && row.error === 'effect_uncertain';
-  if (row.status !== 'succeeded' && !mayFail) say(`ended as ${row.status} (${row.error ?? 'no error'})`);
+  if (row.status !== 'succeeded') say(`ended as ${row.status} (${row.error ?? 'no error'})`);
   const world = kind === 'fan-out' ? await countFiles(installation, load) : countCalls(sink, load);
   if (kind === 'send' && world.once + world.more < row.succeeded) say(`${row.succeeded} sends are recorded, ${world.once + world.more} arrived`);
   const doubled = kind === 'send' || kind === 'fan-out' ? world.more : 0;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PartName } from '../rig/installation.ts';
-import { startLoad, waitForEnds } from '../rig/load.ts';
+import { waitForEnds } from '../rig/ends.ts';
+import { startLoad } from '../rig/load.ts';
 import { judge, silences } from '../rig/verdict.ts';
 import type { Outcome, Scenario, Stage } from './scenario.ts';
 
@@ -34,7 +35,7 @@ async function play(stage: Stage, { name, part, how }: Absence): Promise<Outcome
   ]);
   await sleep(stage.random.between(500, 1_500));
   const backAt = await (how === 'gone' ? beGone(stage, part) : beHung(stage, part));
-  const unfinished = await waitForEnds(installation, loads);
+  const unfinished = await waitForEnds(installation, sink, loads);
   const verdict = await judge(installation, sink, loads);
   for (const load of unfinished) verdict.faults.push(`${load.kind} ${load.runId} did not end`);
   const worst = (await silences(installation, loads, backAt)).toSorted((one, other) => other.silenceMs - one.silenceMs);

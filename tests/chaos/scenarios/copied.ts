@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { makeInstallation } from '../rig/installation.ts';
-import { startLoad, statusOf, waitForEnds } from '../rig/load.ts';
+import { readRun, waitForEnds } from '../rig/ends.ts';
+import { startLoad } from '../rig/load.ts';
 import { approve, untilAsked } from '../rig/people.ts';
 import { judge, judgeRecord } from '../rig/verdict.ts';
 import type { Outcome, Scenario, Stage } from './scenario.ts';
@@ -16,7 +17,7 @@ async function play(stage: Stage): Promise<Outcome> {
   const parked = await startLoad(installation, sink, { kind: 'approval' });
   const approvalId = await untilAsked(installation, parked.runId);
   const ended = await startLoad(installation, sink, { kind: 'fan-out', count: 50 });
-  await waitForEnds(installation, [ended]);
+  await waitForEnds(installation, sink, [ended]);
   const working = await Promise.all([startLoad(installation, sink, { kind: 'chain' }), startLoad(installation, sink, { kind: 'fetch', count: 300 })]);
   await installation.stop();
   const elsewhere = makeInstallation(`${installation.home}-copy`);
@@ -24,9 +25,9 @@ async function play(stage: Stage): Promise<Outcome> {
   await elsewhere.start();
   await approve(elsewhere, approvalId);
   const loads = [parked, ended, ...working];
-  const unfinished = await waitForEnds(elsewhere, loads);
+  const unfinished = await waitForEnds(elsewhere, sink, loads);
   const verdict = await judge(elsewhere, sink, loads);
-  for (const load of unfinished) verdict.faults.push(`${load.kind} ${load.runId} is ${await statusOf(elsewhere, load.runId)} in the copy`);
+  for (const load of unfinished) verdict.faults.push(`${load.kind} ${load.runId} is ${(await readRun(elsewhere, load.runId)).status} in the copy`);
   verdict.faults.push(...(await judgeRecord(elsewhere)));
   await elsewhere.stop();
   stage.say(`${name}: ${verdict.faults.length} faults`);

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Installation, makeInstallation } from '../rig/installation.ts';
-import { type Load, startLoad, waitForEnds } from '../rig/load.ts';
+import { waitForEnds } from '../rig/ends.ts';
+import { type Load, startLoad } from '../rig/load.ts';
 import { chaosPlans } from '../rig/plans.ts';
 import { judge, judgeRecord, noVerdict } from '../rig/verdict.ts';
 import type { Outcome, Scenario, Stage } from './scenario.ts';
@@ -50,17 +51,17 @@ async function playOn(stage: Stage, installation: Installation, volume: string):
   const held = await startLoad(installation, sink, { kind: 'fan-out', count: 20 });
   await sleep(3_000);
   faults.push(...(await judgeHeld(installation, held)));
-  const unfinished = await waitForEnds(installation, [before]);
+  const unfinished = await waitForEnds(installation, sink, [before]);
   if (unfinished.length > 0) faults.push('a run that was under way did not go on below 1 GB');
   await rm(filler);
-  unfinished.push(...(await waitForEnds(installation, [held], 30_000)));
+  unfinished.push(...(await waitForEnds(installation, sink, [held], 30_000)));
 
   const working = await Promise.all([startLoad(installation, sink, { kind: 'chain' }), startLoad(installation, sink, { kind: 'fetch', count: 200 })]);
   await sleep(500);
   await fill(volume, filler, 0);
   await sleep(fullForMs);
   await rm(filler);
-  unfinished.push(...(await waitForEnds(installation, working)));
+  unfinished.push(...(await waitForEnds(installation, sink, working)));
 
   const loads = [before, held, ...working];
   const verdict = await judge(installation, sink, loads);

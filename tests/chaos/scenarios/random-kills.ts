@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type PartName, partNames } from '../rig/installation.ts';
-import { type Load, startLoad, waitForEnds } from '../rig/load.ts';
+import { waitForEnds } from '../rig/ends.ts';
+import { type Load, startLoad } from '../rig/load.ts';
 import { addVerdicts, judge, noVerdict, silences } from '../rig/verdict.ts';
 import type { Outcome, Scenario, Stage } from './scenario.ts';
 
@@ -60,5 +61,5 @@ async function playRound(stage: Stage, target: Target): Promise<{ loads: Load[];
   const killedAt = await installation.kill(target.parts);
   if (target.restart) await installation.start();
   const loads = await Promise.all(starting);
-  return { loads, unfinished: await waitForEnds(installation, loads), killedAt, momentMs };
+  return { loads, unfinished: await waitForEnds(installation, sink, loads), killedAt, momentMs };
 }

@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startLoad, waitForEnds } from '../rig/load.ts';
+import { waitForEnds } from '../rig/ends.ts';
+import { startLoad } from '../rig/load.ts';
 import { addVerdicts, judge, noVerdict, silences } from '../rig/verdict.ts';
 import { approve, untilAsked } from '../rig/people.ts';
 import type { Outcome, Scenario, Stage } from './scenario.ts';
@@ -33,7 +34,7 @@ async function play(stage: Stage): Promise<Outcome> {
     const working = await Promise.all(starting);
     await approve(installation, approvalId);
     const loads = [...parked, ...working];
-    const unfinished = await waitForEnds(installation, loads);
+    const unfinished = await waitForEnds(installation, sink, loads);
     verdict = addVerdicts(verdict, await judge(installation, sink, loads));
     for (const load of unfinished) verdict.faults.push(`${load.kind} ${load.runId} did not end`);
     const worst = (await silences(installation, working, killedAt)).toSorted((one, other) => other.silenceMs - one.silenceMs);

@@ -1,4 +1,5 @@
-import { type Load, startLoad, waitForEnds } from '../rig/load.ts';
+import { waitForEnds } from '../rig/ends.ts';
+import { type Load, startLoad } from '../rig/load.ts';
 import { approve, untilAsked } from '../rig/people.ts';
 import { judge } from '../rig/verdict.ts';
 import type { Outcome, Stage } from './scenario.ts';
@@ -26,7 +27,7 @@ export async function startWaiting(stage: Stage): Promise<Waiting> {
       await installation.kill(['supervisor', 'postgres', 'temporal', 'worker', 'api']);
       await installation.start();
       const loads = [person, early, late];
-      const unfinished = await waitForEnds(installation, loads);
+      const unfinished = await waitForEnds(installation, sink, loads);
       const verdict = await judge(installation, sink, loads);
       for (const load of unfinished) verdict.faults.push(`${load.kind} ${load.runId} did not end`);
       verdict.faults.push(...(await judgeRinging(stage, late, 6_000)), ...(await judgeRinging(stage, early, 20_000, true)));
