@@ -12,6 +12,7 @@ import type { SendSignal, Signal } from '#schemas/signal.ts';
 import type { WorkspaceSettings } from '#schemas/settings.ts';
 import type { Invitation, Key, MadeKey, MadeLink, Member, Person, Profile, Workspace } from '#schemas/people.ts';
 import type { Credentials } from './credentials.ts';
+import type { Patience } from './patience.ts';
 import { createTransport, newIdempotencyKey, type Request, type Transport } from './transport.ts';
 
 export interface Page<Item> {
@@ -84,8 +85,8 @@ type Query = NonNullable<Request['query']>;
 export type Client = ReturnType<typeof createClient>;
 
 /** The public API as functions. One call is one action: an idempotency key is made for it and kept over its retries. */
-export function createClient(loadCredentials: () => Promise<Credentials>) {
-  const transport = createTransport(loadCredentials);
+export function createClient(loadCredentials: () => Promise<Credentials>, patience: Patience | null = null) {
+  const transport = createTransport(loadCredentials, patience);
   const get = <T>(path: string, query: Query = {}): Promise<T> => readJson<T>(transport, { method: 'GET', path, query });
   const act = <T>(path: string, json: unknown, idempotencyKey = newIdempotencyKey()): Promise<T> =>
     readJson<T>(transport, { method: 'POST', path, json, idempotencyKey });

@@ -11,6 +11,8 @@ export interface Credentials {
   apiKey: string | null;
   /** Sent with every request. */
   headers?: Record<string, string>;
+  /** Whether the server is the one that `$KOS_HOME` belongs to; absent: not known. */
+  local?: boolean;
 }
 
 const fileSchema = z.looseObject({ url: z.url(), apiKey: z.string().min(1), keyId: z.string().optional() });
@@ -26,7 +28,7 @@ export const loginFilePath = (home: string): string => join(home, 'login.json');
 export async function readCredentials(configuration: Pick<Configuration, 'home' | 'cli'>): Promise<Credentials> {
   const path = join(configuration.home, 'cli.json');
   const { cli } = configuration;
-  if (cli.url !== undefined && cli.apiKey !== undefined) return { url: trimSlash(cli.url), apiKey: cli.apiKey };
+  if (cli.url !== undefined && cli.apiKey !== undefined) return { url: trimSlash(cli.url), apiKey: cli.apiKey, local: false };
   const login = cli.local ? null : await readKeyFile(loginFilePath(configuration.home));
   const file = login ?? (await readKeyFile(path));
   if (file === null) {
@@ -35,7 +37,7 @@ export async function readCredentials(configuration: Pick<Configuration, 'home' 
   const url = trimSlash(cli.url ?? file.url);
   const apiKey = cli.apiKey ?? (url === trimSlash(file.url) ? file.apiKey : undefined);
   if (apiKey === undefined) throw noKey(url);
-  return { url, apiKey };
+  return { url, apiKey, local: login === null && url === trimSlash(file.url) };
 }
 
 export async function readKeyFile(path: string): Promise<KeyFile | null> {

@@ -2,6 +2,7 @@ import type { Configuration } from '#config';
 import { type Client, createClient } from './client.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { createOutput, type Output } from './output.ts';
+import { patienceWith } from './patience.ts';
 
 /** What a command works with. Made once per process; nothing is read or connected before it is asked for. */
 export interface Invocation {
@@ -33,10 +34,16 @@ export function createInvocation(wantsJson: () => boolean): Invocation {
     return readConfiguration(environment);
   });
   const client = once(() =>
-    createClient(async () => {
-      const { readCredentials } = await import('./credentials.ts');
-      return await readCredentials(await configuration());
-    }),
+    createClient(
+      async () => {
+        const { readCredentials } = await import('./credentials.ts');
+        return await readCredentials(await configuration());
+      },
+      patienceWith(
+        async () => (await configuration()).home,
+        (line) => output().say(line),
+      ),
+    ),
   );
   return {
     get output() {

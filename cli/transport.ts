@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type FaultDetail, KosError } from '#core/errors.ts';
 import type { Credentials } from './credentials.ts';
+import { isAway, type Patience, stillAway } from './patience.ts';
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -20,8 +21,8 @@ export interface Request {
   /** Doing it twice does what doing it once does, although it is a `POST`. */
   repeatable?: boolean;
   signal?: AbortSignal;
-  /** Tries after the first; 0 where the caller asks whether somebody answers at all. */
-  retries?: number;
+  /** 0: no second try, where the caller asks whether somebody answers at all, or has a patience of its own. */
+  retries?: 0;
 }
 
 export interface Answer {
@@ -49,20 +50,50 @@ const answerTimeoutMs = 30_000;
 
 export const newIdempotencyKey = (): string => randomUUID();
 
-export function createTransport(loadCredentials: () => Promise<Credentials>): Transport {
+export function createTransport(loadCredentials: () => Promise<Credentials>, patience: Patience | null = null): Transport {
   let credentials: Promise<Credentials> | null = null;
   const current = (): Promise<Credentials> => (credentials ??= loadCredentials());
+  const forgetCredentials = (): void => {
+    credentials = null;
+  };
   return {
     address: async () => (await current()).url,
-    forgetCredentials: () => {
-      credentials = null;
-    },
-    send: (request) => sendWithRetries(current, request),
+    forgetCredentials,
+    send: (request) =>
+      patience === null || request.retries === 0
+        ? sendWithRetries(current, request)
+        : sendPatiently({ current, forgetCredentials, patience }, request),
   };
 }
 
+interface Waiting {
+  current: () => Promise<Credentials>;
+  forgetCredentials: () => void;
+  patience: Patience;
+}
+
+/** A server that restarts comes back, at another address perhaps: whoever asks in that second is answered a little later, not told to start it. */
+async function sendPatiently({ current, forgetCredentials, patience }: Waiting, request: Request): Promise<Answer> {
+  for (let since: number | null = null; ; ) {
+    try {
+      return await sendWithRetries(current, request);
+    } catch (error) {
+      if (request.signal?.aborted || !isAway(error)) throw error;
+      const credentials = await current().catch(() => null);
+      if (!(await patience.comesBack(credentials))) throw error;
+      if (!isRepeatable(request) && !neverArrived(error)) throw error;
+      if (since === null) patience.tell(`${error.message} It is starting or restarting: trying for up to ${patience.forMs / 1_000} s.`);
+      since ??= performance.now();
+      const waitedMs = performance.now() - since;
+      if (waitedMs > patience.forMs) throw stillAway(error, waitedMs);
+      forgetCredentials();
+      await delay(patience.everyMs, undefined, request.signal === undefined ? {} : { signal: request.signal });
+    }
+  }
+}
+
 async function sendWithRetries(current: () => Promise<Credentials>, request: Request): Promise<Answer> {
-  const retries = isRepeatable(request) ? Math.min(request.retries ?? retryDelaysMs.length, retryDelaysMs.length) : 0;
+  const retries = request.retries ?? (isRepeatable(request) ? retryDelaysMs.length : 0);
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await sendOnce(await current(), request);
@@ -73,6 +104,9 @@ async function sendWithRetries(current: () => Promise<Credentials>, request: Req
     }
   }
 }
+
+/** Nobody listened, or there is nobody to ask yet: whatever was asked has not happened. */
+const neverArrived = (error: KosError): boolean => error.code === 'never_started' || codeOf(error.cause) === 'ECONNREFUSED';
 
 /** GET, PUT and DELETE say the same thing twice; POST only under an idempotency key. */
 const isRepeatable = (request: Request): boolean =>
@@ -135,9 +169,13 @@ function requestInit(credentials: Credentials, request: Request): RequestInit {
   return body === undefined ? { method: request.method, headers } : { method: request.method, headers, body };
 }
 
+/** `fetch` hides what happened to the connection in the cause of its error. */
+const causeOf = (error: unknown): unknown => (error instanceof Error && error.cause instanceof Error ? error.cause : error);
+const codeOf = (error: unknown): string | undefined => (causeOf(error) as NodeJS.ErrnoException | undefined)?.code;
+
 function unreachable(url: string, error: unknown, timedOut: boolean): KosError {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+  const cause = causeOf(error);
+  const code = codeOf(error);
   const reason = timedOut
     ? `no answer within ${answerTimeoutMs / 1000} s`
     : (reasons[code ?? ''] ?? code ?? (cause instanceof Error ? cause.message : 'no connection'));

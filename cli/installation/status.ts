@@ -1,8 +1,8 @@
-import { KosError } from '#core/errors.ts';
 import { isFinalRunStatus, type RunStatus, runStatuses } from '#schemas/run.ts';
 import type { Me, Overview } from '../client.ts';
 import { exitCodes } from '../exit-codes.ts';
 import type { Invocation } from '../invocation.ts';
+import { isAway, stillAway } from '../patience.ts';
 import { describeFields } from '../show-value.ts';
 import { paintOfStatus } from '../status-words.ts';
 import { readPartProcesses } from './home-facts.ts';
@@ -13,10 +13,8 @@ export async function showStatus(invocation: Invocation): Promise<void> {
   const { home } = await invocation.configuration();
   const processes = await readPartProcesses(home);
   const readiness = await client.ready().catch((error: unknown) => {
-    throw stillStarting(
-      error,
-      processes.some((part) => part.name === 'supervisor' && part.running),
-    );
+    const supervisorRuns = processes.some((part) => part.name === 'supervisor' && part.running);
+    throw supervisorRuns && isAway(error) ? stillAway(error, 0) : error;
   });
   const [me, overview] = await Promise.all([client.me(), client.overview()]);
   const url = await client.transport.address();
@@ -71,17 +69,4 @@ function describeRuns(runs: Overview['runs'], { output }: Invocation): string {
 function describeApprovals({ openApprovals }: Overview): string {
   if (openApprovals === 0) return 'none waits for a decision';
   return `${openApprovals === 1 ? '1 waits' : `${openApprovals} wait`} for a decision: kai approval list`;
-}
-
-/** Nobody answers yet, but a start is under way: another start would be the wrong advice. */
-function stillStarting(error: unknown, supervisorRuns: boolean): unknown {
-  if (!supervisorRuns || !(error instanceof KosError) || (error.code !== 'server_unreachable' && error.code !== 'never_started')) return error;
-  return new KosError({
-    code: 'still_starting',
-    message: `${error.message.replace(/\.$/, '')}, but its supervisor runs: it is starting, or has lost a part.`,
-    fix: 'Wait a moment. What it does: kai doctor',
-    status: 503,
-    retryable: true,
-    cause: error,
-  });
 }
