@@ -133,7 +133,7 @@ describe('completion', () => {
     [['run', 'st'], ['start']],
     [
       ['--json', 'plan', ''],
-      ['validate', 'save', 'list', 'get', 'diff'],
+      ['validate', 'save', 'list', 'diff', 'get'],
     ],
     [['run', 'start', '--input-'], ['--input-file']],
     [['settings', 'add', 'r'], ['roots']],

@@ -60,9 +60,7 @@ export function createTransport(loadCredentials: () => Promise<Credentials>, pat
     address: async () => (await current()).url,
     forgetCredentials,
     send: (request) =>
-      patience === null || request.retries === 0
-        ? sendWithRetries(current, request)
-        : sendPatiently({ current, forgetCredentials, patience }, request),
+      patience === null || request.retries === 0 ? sendWithRetries(current, request) : sendPatiently({ current, forgetCredentials, patience }, request),
   };
 }
 

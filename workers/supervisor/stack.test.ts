@@ -1,7 +1,9 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { projectRoot, readConfiguration } from '#config';
 import type { DatabaseAddress } from '#services/database/address.ts';
 import { readPartFacts } from '#services/embedded/part.ts';
@@ -9,6 +11,10 @@ import { openLogs } from './log-files.ts';
 import { type Stack, makeStack } from './stack.ts';
 
 let home: string;
+/** Somebody listens at the address that is configured for Temporal. */
+const temporal = createServer().listen(0, '127.0.0.1');
+beforeAll(() => (temporal.listening ? undefined : once(temporal, 'listening')));
+afterAll(() => temporal.close());
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'kos-stack-'));
   for (const folder of ['run', 'logs']) await mkdir(join(home, folder));
@@ -19,7 +25,7 @@ const program = { file: join(tmpdir(), 'not-there.ts'), nodeOptions: [], graceMs
 
 const stackOn = (environment: Record<string, string>, prepare: (administrator: DatabaseAddress) => Promise<DatabaseAddress>): Stack =>
   makeStack({
-    configuration: readConfiguration({ KOS_HOME: home, TEMPORAL_ADDRESS: '127.0.0.1:1', ...environment }),
+    configuration: readConfiguration({ KOS_HOME: home, TEMPORAL_ADDRESS: `127.0.0.1:${(temporal.address() as AddressInfo).port}`, ...environment }),
     address: { host: '127.0.0.1', port: 3000, localUrl: 'http://127.0.0.1:3000', publicUrl: 'http://127.0.0.1:3000' },
     projectRoot,
     environment: {},
