@@ -14,11 +14,15 @@ export interface DocumentFault extends FaultDetail {
 
 export type ReadDocument = { ok: true; plan: Plan; document: JsonObject } | { ok: false; faults: DocumentFault[] };
 
+/** What is said of a text that holds nothing, or comments alone. */
+export const emptyPlan = { message: 'the plan is empty', suggestion: 'begin with "plan: NAME" and "steps:"' };
+
 const kinds = Object.keys(stepSchemas) as StepKind[];
 
 /** Checks a document's form: known keys, types, bounds. Each step is held against the schema of its own kind. */
 export function readDocument(document: Json): ReadDocument {
-  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
+  if (document === null) return { ok: false, faults: [valueFault('', emptyPlan.message, emptyPlan.suggestion)] };
+  if (typeof document !== 'object' || Array.isArray(document)) {
     return { ok: false, faults: [valueFault('', `a plan is an object with "plan" and "steps", not ${describeJson(document)}`)] };
   }
   const header = planHeaderSchema.safeParse(document);
@@ -107,10 +111,16 @@ function faultsOfIssue(issue: Issue, schema: z.ZodType, base: string): DocumentF
       return [keyFault(pointer, issue.issues[0]?.message ?? issue.message)];
     case 'invalid_type':
       if (issue.message.endsWith('received undefined')) return [valueFault(pointer, `"${String(issue.path.at(-1))}" is missing`)];
-      return [valueFault(pointer, lowerFirst(issue.message))];
+      return [valueFault(pointer, issue.expected === 'record' ? mapNeeded(issue) : lowerFirst(issue.message))];
     default:
       return [valueFault(pointer, lowerFirst(issue.message))];
   }
+}
+
+/** A YAML map, in words that somebody who never met a record understands. */
+function mapNeeded(issue: Issue): string {
+  const given = /received (\w+)$/.exec(issue.message)?.[1];
+  return `"${String(issue.path.at(-1))}" is a map of names, not ${given === 'null' || given === undefined ? 'nothing' : given === 'array' ? 'a list' : `a ${given}`}`;
 }
 
 function keysText(known: string[]): string | undefined {

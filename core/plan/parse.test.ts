@@ -43,7 +43,7 @@ describe('reading text', () => {
     ['an infinite number', 'plan: .inf', /no infinite numbers/, 1, 7],
     ['an inexact integer', 'plan: 12345678901234567890', /too large to be exact/, 1, 7],
     ['a key that is a list', '? [a]\n: b', /a key must be plain text/, 1, 3],
-    ['two documents', 'plan: a\n---\nplan: b', /not valid YAML/, 2, 1],
+    ['two documents', 'plan: a\n---\nplan: b', /one YAML document, and another begins here/, 2, 1],
   ])('refuses %s, with its place', (_, text, message, line, column) => {
     const [fault] = faultsOf(text);
     expect(fault?.message).toMatch(message);
@@ -141,8 +141,19 @@ describe('the form of a plan', () => {
     for (const fault of faults) expect(fault.line).toBe(3);
   });
 
+  it.each(['', '  \n', '# nothing but this\n', '---\n'])('an empty text is called empty: %j', (text) => {
+    for (const format of ['yaml', 'json'] as const) {
+      if (format === 'json' && text.trim() !== '') continue;
+      expect(faultsOf(text, format)[0]).toMatchObject({ line: 1, message: 'the plan is empty', suggestion: expect.stringContaining('steps:') });
+    }
+  });
+
+  it('names what a map of steps is not', () => {
+    expect(faultsOf('plan: a\nsteps:\n')[0]).toMatchObject({ pointer: '/steps', message: '"steps" is a map of names, not nothing' });
+    expect(faultsOf('plan: a\nsteps: [1]\n')[0]).toMatchObject({ message: '"steps" is a map of names, not a list' });
+  });
+
   it('refuses what is no plan at all', () => {
-    expect(faultsOf('')[0]?.message).toMatch(/not nothing/);
     expect(faultsOf('[1]')[0]?.message).toMatch(/not a list/);
     expect(faultsOf('plan: a')[0]?.message).toBe('"steps" is missing');
     expect(faultsOf('plan: a\nsteps: {}')[0]?.message).toBe('a plan needs at least one step');

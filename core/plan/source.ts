@@ -1,6 +1,7 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLParseError } from 'yaml';
 import type { FaultDetail } from '#core/errors.ts';
 import { escapePointer } from '#core/expression/template.ts';
+import { emptyPlan } from './document.ts';
 import { planLimits } from '#schemas/plan.ts';
 import type { Json } from '#schemas/json.ts';
 
@@ -33,6 +34,7 @@ export function readText(text: string, format: 'yaml' | 'json' = 'yaml'): Parsed
       'keep data out of the plan: read it with a tool, or pass it as input',
     );
   }
+  if (text.trim() === '') return refused(emptyPlan.message, { line: 1, column: 1 }, emptyPlan.suggestion);
   if (format === 'json') {
     const fault = jsonFault(text);
     if (fault !== undefined) return { ok: false, faults: [fault] };
@@ -93,7 +95,7 @@ function compose(text: string): ParsedText {
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
   if (document.errors.length > 0) {
-    const faults = document.errors.slice(0, 20).map((error) => ({ pointer: '', message: `not valid YAML: ${firstLine(error.message)}`, ...at(error.pos[0]) }));
+    const faults = document.errors.slice(0, 20).map((error) => ({ pointer: '', message: describeError(error), ...at(error.pos[0]) }));
     return { ok: false, faults };
   }
   const reader = new DocumentReader(at);
@@ -101,6 +103,9 @@ function compose(text: string): ParsedText {
   if (reader.faults.length > 0) return { ok: false, faults: reader.faults.slice(0, 20) };
   return { ok: true, document: value, locate: createLocator(document.contents, reader.anchors, text, at) };
 }
+
+const describeError = (error: YAMLParseError): string =>
+  error.code === 'MULTIPLE_DOCS' ? 'a plan is one YAML document, and another begins here' : `not valid YAML: ${firstLine(error.message)}`;
 
 function firstLine(message: string): string {
   return message.split('\n')[0] ?? message;

@@ -9,7 +9,8 @@ const deepestNesting = 200;
 export async function readBody(request: IncomingMessage, route: Pick<Route, 'body' | 'bodyFormats' | 'bodyBytes'>): Promise<unknown> {
   if (route.body === undefined) return undefined;
   const bytes = await readBytes(request, route.bodyBytes);
-  if (bytes.length === 0) return undefined;
+  // An empty text is a text, if it says that it is one; an empty JSON is nothing.
+  if (bytes.length === 0 && formatNamed(contentTypeOf(request)) !== 'yaml') return undefined;
   const text = decode(bytes);
   switch (formatOf(request, route.bodyFormats)) {
     case 'json':

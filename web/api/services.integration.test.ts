@@ -18,6 +18,12 @@ describe('plans', () => {
   const plan = (name: string, text: string) => `# ${name}, with a comment\nplan: ${name}\nsteps:\n  shout: { tool: text.upper, with: { text: ${text} } }\n`;
   const save = (source: string) => api.call('POST', '/v1/plans', { text: source, headers: { 'content-type': 'application/yaml' } });
 
+  it('an empty text is an empty plan, not a request without a body', async () => {
+    expect((await save('')).body).toMatchObject({ code: 'plan_invalid', errors: [{ line: 1, column: 1, message: 'the plan is empty' }] });
+    const checked = await api.call('POST', '/v1/plans/validate', { text: '', headers: { 'content-type': 'application/yaml' } });
+    expect(checked.body).toMatchObject({ valid: false, errors: [{ message: 'the plan is empty' }] });
+  });
+
   it('are saved as versions of their name, equal content once', async () => {
     const [first, second] = [await save(plan('versions', 'one')), await save(plan('versions', 'two'))];
     expect([first.status, first.body['version'], second.status, second.body['version']]).toEqual([201, 1, 201, 2]);
