@@ -193,6 +193,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     publicUrl,
     version: '0.0.0',
     places: { home, projectRoot },
+    closed: () => ({ home, ownPorts: [3000] }),
     log,
     now: () => new Date(),
   };

@@ -10,6 +10,7 @@ import type { AcceptRequest } from '#services/runs/accept.ts';
 import type { ModelService } from '#services/models/model.ts';
 import type { SendRequest } from '#services/signals/send.ts';
 import type { Signal } from '#schemas/signal.ts';
+import type { Closed } from '#services/settings/unusable.ts';
 import type { SecretService } from '#services/secrets/secrets.ts';
 import type { JsonCheck } from '#services/tools/json.ts';
 import type { ToolDescription } from '#services/tools/registry.ts';
@@ -53,6 +54,8 @@ export interface ApiDependencies {
   publicUrl: string;
   version: string;
   places: { home: string; projectRoot: string };
+  /** What tools never reach. */
+  closed: () => Closed;
   /** Where editors find the JSON Schema of plans. */
   planSchemaUrl: string;
   log: Logger;

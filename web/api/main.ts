@@ -104,6 +104,7 @@ const routes = makeRoutes({
   publicUrl,
   version,
   places: { home, projectRoot },
+  closed: () => ({ home, ownPorts: facts.ownPorts }),
   planSchemaUrl,
   log,
   now: () => new Date(),

@@ -166,6 +166,21 @@ describe('settings', () => {
     expect((await audit(api.owner.workspaceId)).filter(({ action }) => action === 'settings.change')).toHaveLength(2);
   });
 
+  it('take no entry that would stay refused, and say why', async () => {
+    const { headers, body } = await api.call('GET', '/v1/settings');
+    const etag = headers.get('etag') ?? '';
+    const roots = [{ path: api.dependencies.places.home, write: true }];
+    expect((await patch({ egress: ['api.example.com:443', '127.0.0.1:3000'], roots }, etag)).body).toMatchObject({
+      status: 422,
+      code: 'settings_unusable',
+      errors: [
+        { pointer: '/egress/1', message: expect.stringContaining('a port of kOS itself') },
+        { pointer: '/roots/0/path', message: expect.stringContaining('belongs to kOS itself') },
+      ],
+    });
+    expect((await api.call('GET', '/v1/settings')).body).toEqual(body);
+  });
+
   it('take one of ten changes that were made at once on the same state', async () => {
     const { headers } = await api.call('GET', '/v1/settings');
     const answers = await Promise.all(Array.from({ length: 10 }, (_, index) => patch({ egress: [`host-${index}.example:443`] }, headers.get('etag') ?? '')));

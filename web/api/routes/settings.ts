@@ -3,6 +3,7 @@ import { KosError } from '#core/errors.ts';
 import type { Principal } from '#core/policy/principal.ts';
 import { type WorkspaceSettings, workspaceSettingsSchema } from '#schemas/settings.ts';
 import { builtInRoots, changeSettings, readVersionedSettings, type VersionedSettings } from '#services/settings/settings.ts';
+import { refuseUnusable } from '#services/settings/unusable.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
 import { defineRoute, json, type Reply, type Route } from '../route.ts';
 
@@ -29,9 +30,13 @@ export const settingsRoutes = (dependencies: ApiDependencies): Route[] => {
 
   const change = async (principal: Principal, ifMatch: string | undefined, wanted: Partial<WorkspaceSettings>): Promise<Reply> =>
     show(
-      await inWorkspaceOf(dependencies, principal, (transaction) =>
-        changeSettings(transaction, { workspaceId: principal.workspaceId, actor: principal.principalId, version: versionOf(ifMatch), change: wanted }),
-      ),
+      await inWorkspaceOf(dependencies, principal, async (transaction) => {
+        const version = versionOf(ifMatch);
+        const before = await readVersionedSettings(transaction, principal.workspaceId);
+        // On another state than was read, its change is answered first.
+        if (before.version === version) await refuseUnusable(before.settings, wanted, dependencies.closed());
+        return await changeSettings(transaction, { workspaceId: principal.workspaceId, actor: principal.principalId, version, change: wanted });
+      }),
     );
 
   return [
