@@ -3,15 +3,14 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { DatabaseAddress } from './address.ts';
-import { type Sql, assertBoundByRowSecurity, openPool } from './connect.ts';
+import { assertBoundByRowSecurity, openPool } from './connect.ts';
 import { migrateTables } from './migrate.ts';
-import { scramVerifier } from './scram.ts';
+import { provideRoles, type RolePasswords } from './roles.ts';
 
 /** Any fixed number does: it names "kOS is preparing this database" among the cluster's advisory locks. */
 const preparationLock = 7_205_016_001;
 
 const rolePasswordsSchema = z.object({ app: z.string().min(20), system: z.string().min(20) });
-type RolePasswords = z.infer<typeof rolePasswordsSchema>;
 
 export interface PreparedDatabase {
   app: DatabaseAddress;
@@ -19,7 +18,7 @@ export interface PreparedDatabase {
 }
 
 /**
- * Makes the three roles, brings the tables to the newest migration under an advisory lock, and checks that the application's login is bound
+ * Provides the three roles, brings the tables to the newest migration under an advisory lock, and checks that the application's login is bound
  * by row security. `keysDirectory` keeps the roles' passwords (mode 0600). Safe to call from several processes at once.
  */
 export async function prepareDatabase(administrator: DatabaseAddress, keysDirectory: string): Promise<PreparedDatabase> {
@@ -27,7 +26,7 @@ export async function prepareDatabase(administrator: DatabaseAddress, keysDirect
   try {
     await sql`select pg_advisory_lock(${preparationLock})`;
     const passwords = await rolePasswords(keysDirectory);
-    await makeRoles(sql, passwords);
+    await provideRoles(sql, administrator, passwords);
     await sql.unsafe('set role kos_owner');
     await migrateTables(sql);
     await sql.unsafe('reset role');
@@ -38,20 +37,6 @@ export async function prepareDatabase(administrator: DatabaseAddress, keysDirect
   } finally {
     await sql.end();
   }
-}
-
-async function makeRoles(sql: Sql, passwords: RolePasswords): Promise<void> {
-  await makeRole(sql, 'kos_owner', 'NOLOGIN NOSUPERUSER NOBYPASSRLS');
-  await makeRole(sql, 'kos_app', `LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD '${scramVerifier(passwords.app)}'`);
-  await makeRole(sql, 'kos_system', `LOGIN NOSUPERUSER BYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD '${scramVerifier(passwords.system)}'`);
-  const [database] = await sql<{ name: string }[]>`select current_database() as name`;
-  await sql`grant create on database ${sql(database?.name ?? 'kos')} to kos_owner`;
-}
-
-/** `attributes` holds only this file's own words and verifiers in base64, so it needs no quoting. */
-async function makeRole(sql: Sql, name: string, attributes: string): Promise<void> {
-  const [existing] = await sql`select 1 from pg_roles where rolname = ${name}`;
-  await sql.unsafe(`${existing === undefined ? 'create' : 'alter'} role ${name} ${attributes}`);
 }
 
 async function rolePasswords(keysDirectory: string): Promise<RolePasswords> {
@@ -69,7 +54,7 @@ async function rolePasswords(keysDirectory: string): Promise<RolePasswords> {
   return passwords;
 }
 
-/** Null for a file that a power cut left unwritten: the roles get new passwords at every start anyway. */
+/** Null for a file that a power cut left unwritten: roles whose password is not known get a new one. */
 function readRolePasswords(text: string): RolePasswords | null {
   try {
     return rolePasswordsSchema.parse(JSON.parse(text));
