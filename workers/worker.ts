@@ -13,6 +13,7 @@ import { configuredSecurity } from '#services/temporal/security.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
 import { builtInRoots, createSettingsReader, toolSettings } from '#services/settings/settings.ts';
 import { builtinTools, createToolRegistry } from '#services/tools/registry.ts';
+import { announceWorker } from '#services/workers/presence.ts';
 import { ensureWorkflowBundle } from './bundle/workflow-bundle.ts';
 import { createRunWorker, installRuntime } from './create-worker.ts';
 
@@ -56,7 +57,11 @@ const worker = await createRunWorker({
   },
 });
 
-endWithSupervisor(async () => worker.shutdown(), 5_000);
+const leave = announceWorker({ address: facts.database.listen ?? facts.database.app, log });
+endWithSupervisor(async () => {
+  worker.shutdown();
+  await leave();
+}, 5_000);
 log.info('worker: polling');
 settleHeap();
 await worker.run();

@@ -19,17 +19,17 @@ export async function skipSteps(dependencies: RunActivityDependencies, work: Run
     const rows = steps.map((step) => {
       const compiled = work.executable.plan.steps[step];
       return {
-        workspace_id: workspaceId,
-        run_id: runId,
         path: compiled?.id ?? String(step),
         step,
         kind: compiled?.kind ?? '',
-        status: 'skipped',
-        finished_at: new Date(),
-        metadata: sql.json({ reason: skipReason(compiled) }),
+        metadata: { reason: skipReason(compiled) },
       };
     });
-    const inserted = await sql<{ path: string; kind: string }[]>`insert into kos.steps ${sql(rows)} on conflict (run_id, path) do nothing returning path, kind`;
+    const inserted = await sql<{ path: string; kind: string }[]>`
+      insert into kos.steps (workspace_id, run_id, path, step, kind, status, finished_at, metadata)
+      select ${workspaceId}, ${runId}, skipped.path, skipped.step, skipped.kind, 'skipped', clock_timestamp(), skipped.metadata
+      from jsonb_to_recordset(${sql.json(rows)}) as skipped (path text, step int, kind text, metadata jsonb)
+      on conflict (run_id, path) do nothing returning path, kind`;
     await recordEvents(
       sql,
       inserted.map(({ path, kind }) => ({ workspaceId, runId, type: 'step.skipped' as const, data: { stepPath: path, kind } })),

@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { WaitingFor } from '#schemas/run.ts';
 import type { SystemDatabase } from '#services/database/connect.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
+import { countWorkers } from '#services/workers/presence.ts';
 
 /** Runs asked about in one round: what fails fails for many, and the rest has its turn in the next rounds. */
 const asked = 50;
@@ -20,12 +22,21 @@ const failingTask = (attempt: number): WaitingFor => ({
 /** A run that stands still must say why on its own row: no worker polls, or its workflow task fails. Takes the reason back when it is over. */
 export async function tellStalledRuns(options: { system: SystemDatabase; workflows: RunWorkflows }): Promise<void> {
   const { sql } = options.system;
-  if ((await options.workflows.countPollers()) === 0) {
+  if (!(await isAnyWorkerThere(options))) {
     await sql`update kos.runs set waiting_for = ${sql.json(noWorker)} where status in ('queued', 'running') and waiting_for is null`;
     return;
   }
   await sql`update kos.runs set waiting_for = null where status in ('queued', 'running') and waiting_for->>'kind' = 'worker'`;
   await tellFailingTasks(options);
+}
+
+/** A worker that was lost just now is being started again: only one that stays away is told of. */
+const backWithinMs = 4_000;
+
+async function isAnyWorkerThere({ system, workflows }: { system: SystemDatabase; workflows: RunWorkflows }): Promise<boolean> {
+  if ((await countWorkers(system.sql, workflows)) > 0) return true;
+  await sleep(backWithinMs);
+  return (await countWorkers(system.sql, workflows)) > 0;
 }
 
 async function tellFailingTasks({ system, workflows }: { system: SystemDatabase; workflows: RunWorkflows }): Promise<void> {

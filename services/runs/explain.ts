@@ -6,6 +6,7 @@ import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import type { ExecutionFacts, RunWorkflows } from '#services/temporal/run-workflows.ts';
+import { countWorkers } from '#services/workers/presence.ts';
 import { isTolerated, outcomeOf } from './ledger/take-step.ts';
 import { runNotFound } from './read.ts';
 
@@ -47,7 +48,7 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
     readSteps(sql, runId, run.shape),
     readWaitingItems(sql, runId),
     readPendingStart(sql, runId),
-    answered(workflows.countPollers()),
+    answered(countWorkers(sql, workflows)),
     answered(workflows.describe(runId).then((found) => found ?? 'missing')),
   ]);
   return explain({

@@ -95,7 +95,7 @@ async function keepSignal(sql: TransactionSql, request: SendRequest, signalId: s
   await sql`
     insert into kos.signals (id, workspace_id, run_id, name, position, payload, sent_by, taken_by, taken_at, wait_id)
     values (${signalId}, ${workspaceId}, ${runId}, ${signal.name}, ${run.position}, ${jsonParameter(sql, signal.payload)}, ${actor}, ${stepPath},
-      ${wait === null ? null : new Date()}, ${wait?.id ?? null})`;
+      ${wait === null ? null : sql`clock_timestamp()`}, ${wait?.id ?? null})`;
   if (wait !== null) {
     const order = sql.json({ waitId: wait.id, version: wait.version });
     await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'decision', ${order})`;

@@ -42,7 +42,7 @@ export interface RunWorkflows {
   listRunning(type: keyof typeof workflowTypes): AsyncIterable<string>;
   /** With `chain`, that chain of executions and no other. */
   terminate(workflowId: string, reason: string, chain?: string): Promise<void>;
-  /** Workers that poll the queue for workflow tasks. */
+  /** Workers that have polled the queue for workflow tasks within minutes: some may be gone (services/workers/presence.ts knows). */
   countPollers(): Promise<number>;
   close(): Promise<void>;
 }
@@ -107,15 +107,11 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
     },
     async countPollers() {
       const { pollers } = await connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: taskQueue }, taskQueueType: 1 });
-      const freshSince = Date.now() / 1000 - pollerFreshForSeconds;
-      return (pollers ?? []).filter((poller) => Number(poller.lastAccessTime?.seconds ?? 0) > freshSince).length;
+      return (pollers ?? []).length;
     },
     close: () => connection.close(),
   };
 }
-
-/** A poll lasts at most 60 s on the server; a worker that lives has asked since. */
-const pollerFreshForSeconds = 65;
 
 async function signalled(sending: Promise<unknown>): Promise<'taken' | 'gone'> {
   try {

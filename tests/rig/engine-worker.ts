@@ -1,3 +1,4 @@
+import pino from 'pino';
 import { projectRoot } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import type { ArtifactStore } from '#services/artifacts/store.ts';
@@ -11,6 +12,7 @@ import { createSecretService } from '#services/secrets/secrets.ts';
 import { builtInRoots, toolSettings } from '#services/settings/settings.ts';
 import { builtinTools, createToolRegistry } from '#services/tools/registry.ts';
 import type { ToolRegistry } from '#services/tools/tool.ts';
+import { announceWorker } from '#services/workers/presence.ts';
 import { ensureWorkflowBundle } from '#workers/bundle/workflow-bundle.ts';
 import { createRunWorker } from '#workers/create-worker.ts';
 import { join } from 'node:path';
@@ -69,9 +71,11 @@ export async function startEngineWorker(facts: EngineFacts): Promise<EngineWorke
     },
   });
   const running = worker.run();
+  const leave = announceWorker({ address: facts.database, log: pino({ level: 'silent' }) });
   return {
     stop: async () => {
       worker.shutdown();
+      await leave();
       await running;
       await Promise.all([worker.close(), evaluator.close(), database.close()]);
     },

@@ -179,7 +179,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     explainRun: async (transaction, runId) => ({ runId, status: (await readRun(transaction, runId)).status, reasons: [] }),
     evaluator,
     planSchemaUrl: 'https://kos.example/plan.schema.json',
-    health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: async () => 1 }, Date.now),
+    health: createHealthProbe({ pingDatabase: () => database.ping(), pingTemporal: async () => 1, countWorkers: async () => 1 }, Date.now),
     metrics: createMetrics(system, listener.watching),
     listTools: () => tools,
     checkJson: async (schema, value) => validateJson(schema, value),

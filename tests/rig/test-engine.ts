@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pino from 'pino';
 import { inject } from 'vitest';
-import { projectRoot } from '#config';
+import { environment, projectRoot } from '#config';
 import type { JsonObject } from '#schemas/json.ts';
 import { isFinalRunStatus, type Run, type StartRun, type StepStatus } from '#schemas/run.ts';
 import { startOutbox } from '#services/duties/outbox.ts';
@@ -66,6 +66,7 @@ export interface WorkerProcess {
   kill: () => Promise<void>;
 }
 
+const shiftedClock = new URL('./shifted-clock.ts', import.meta.url).href;
 const workerProgram = fileURLToPath(new URL('./worker-process.ts', import.meta.url));
 
 /** Database, queue, worker and duties of one suite's own, on the test run's servers. Closing it replays every history it made. */
@@ -232,9 +233,12 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     startWorker: async () => {
       worker ??= await startEngineWorker(facts);
     },
-    /** A worker in a process of its own; `kill` is SIGKILL. */
-    startWorkerProcess: async (): Promise<WorkerProcess> => {
-      const child = fork(workerProgram, [JSON.stringify(facts)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    /** A worker in a process of its own, whose clock may be wrong; `kill` is SIGKILL. */
+    startWorkerProcess: async ({ clockOffsetMs = 0 } = {}): Promise<WorkerProcess> => {
+      const child = fork(workerProgram, [JSON.stringify(facts)], {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+        ...(clockOffsetMs === 0 ? {} : { execArgv: ['--import', shiftedClock], env: { ...environment, KOS_TEST_CLOCK_OFFSET_MS: String(clockOffsetMs) } }),
+      });
       processes.push(child);
       await once(child, 'message');
       return { child, kill: () => endProcess(child) };

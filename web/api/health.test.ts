@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createHealthProbe, type HealthSources } from './health.ts';
 
-const well: HealthSources = { pingDatabase: async () => undefined, countPollers: async () => 2 };
+const well: HealthSources = { pingDatabase: async () => undefined, pingTemporal: async () => 2, countWorkers: async () => 2 };
 const fail = async (): Promise<never> => {
   throw new Error('unreachable');
 };
@@ -14,24 +14,24 @@ describe('health', () => {
 
   it('names the part that is down, and no more than it', async () => {
     expect(await check({ pingDatabase: fail })).toEqual({ ready: false, parts: { database: 'down', temporal: 'ok', workers: 'ok' } });
-    expect(await check({ countPollers: fail })).toEqual({ ready: false, parts: { database: 'ok', temporal: 'down', workers: 'down' } });
-    expect(await check({ countPollers: async () => 0 })).toEqual({ ready: false, parts: { database: 'ok', temporal: 'ok', workers: 'down' } });
+    expect(await check({ pingTemporal: fail, countWorkers: fail })).toEqual({ ready: false, parts: { database: 'ok', temporal: 'down', workers: 'down' } });
+    expect(await check({ countWorkers: async () => 0 })).toEqual({ ready: false, parts: { database: 'ok', temporal: 'ok', workers: 'down' } });
   });
 
   it('asks once a second while all is well, ten times while it is not, and never twice at once', async () => {
-    let [now, asked, pollers] = [0, 0, 1];
-    const countPollers = async (): Promise<number> => {
+    let [now, asked, workers] = [0, 0, 1];
+    const countWorkers = async (): Promise<number> => {
       asked += 1;
-      return pollers;
+      return workers;
     };
-    const probe = createHealthProbe({ ...well, countPollers }, () => now);
+    const probe = createHealthProbe({ ...well, countWorkers }, () => now);
     const askAt = async (instant: number): Promise<number> => {
       now = instant;
       await Promise.all([probe.check(), probe.check(), probe.check()]);
       return asked;
     };
     expect([await askAt(0), await askAt(999), await askAt(1_000)]).toEqual([1, 1, 2]);
-    pollers = 0;
+    workers = 0;
     expect([await askAt(2_000), await askAt(2_099), await askAt(2_100)]).toEqual([3, 3, 4]);
   });
 });

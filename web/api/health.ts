@@ -12,8 +12,10 @@ export interface HealthProbe {
 
 export interface HealthSources {
   pingDatabase: () => Promise<void>;
-  /** How many workers poll the runs' queue; throws when Temporal does not answer. */
-  countPollers: () => Promise<number>;
+  /** Throws when Temporal does not answer. */
+  pingTemporal: () => Promise<unknown>;
+  /** How many workers are there and poll the runs' queue; throws when database or Temporal does not answer. */
+  countWorkers: () => Promise<number>;
 }
 
 const freshForMs = { ready: 1_000, notReady: 100 };
@@ -37,11 +39,15 @@ export function createHealthProbe(sources: HealthSources, now: () => number): He
 }
 
 async function askAll(sources: HealthSources): Promise<Health> {
-  const [database, pollers] = await Promise.allSettled([within(sources.pingDatabase()), within(sources.countPollers())]);
+  const [database, temporal, workers] = await Promise.allSettled([
+    within(sources.pingDatabase()),
+    within(sources.pingTemporal()),
+    within(sources.countWorkers()),
+  ]);
   const parts: Health['parts'] = {
     database: word(database.status === 'fulfilled'),
-    temporal: word(pollers.status === 'fulfilled'),
-    workers: word(pollers.status === 'fulfilled' && pollers.value > 0),
+    temporal: word(temporal.status === 'fulfilled'),
+    workers: word(workers.status === 'fulfilled' && workers.value > 0),
   };
   return { ready: Object.values(parts).every((part) => part === 'ok'), parts };
 }

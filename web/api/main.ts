@@ -29,6 +29,7 @@ import { createSecretService } from '#services/secrets/secrets.ts';
 import { sendSignal } from '#services/signals/send.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
 import { configuredSecurity } from '#services/temporal/security.ts';
+import { countWorkers } from '#services/workers/presence.ts';
 import { openAccessTokens } from '#services/tokens/access-tokens.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { makeApp, makeServer } from './app.ts';
@@ -87,7 +88,10 @@ const routes = makeRoutes({
   sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
   evaluator,
-  health: createHealthProbe({ pingDatabase: () => database.ping(), countPollers: () => workflows.countPollers() }, Date.now),
+  health: createHealthProbe(
+    { pingDatabase: () => database.ping(), pingTemporal: () => workflows.countPollers(), countWorkers: () => countWorkers(system.sql, workflows) },
+    Date.now,
+  ),
   metrics: createMetrics(system, listener.watching),
   listTools: () => tools,
   checkJson: evaluator.validateJson,
