@@ -66,11 +66,19 @@ const everyStep = {
     .describe('What a failure means. continue: dependants go on with null. value: they go on with it; it may read `error`. step: that step stands in.'),
 };
 
+export const lineForms = ['text', 'json'] as const;
+export type LineForm = (typeof lineForms)[number];
+
+const artifactLines = z.strictObject({
+  artifact: templateText.min(1).max(1_000).describe('The id of an artifact; may hold expressions.'),
+  lines: z.enum(lineForms).describe('What an item is: text, the line as it stands; json, the value that is written in it.'),
+});
+
 const overItems = {
   forEach: z
-    .union([templateText, z.array(jsonSchema)])
+    .union([templateText, z.array(jsonSchema), artifactLines])
     .optional()
-    .describe('A list, or one expression that gives a list: the step runs once for each item, and sees it as item and index.'),
+    .describe('A list, one expression that gives a list, or the lines of an artifact: the step runs once for each item, and sees it as item and index.'),
   concurrency: concurrency.optional().describe('Items at once.'),
   onItemError: onItemError.optional().describe('What the failure of an item means: fail, continue (null stands in its place), or tolerate so many.'),
 };

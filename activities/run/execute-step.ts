@@ -9,6 +9,7 @@ import { effectKeyOf, type Intent, recordIntent } from '#services/runs/ledger/ef
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { isTolerated, outcomeOf, recordStarted, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
+import { itemValue } from './artifact-lines.ts';
 import { approvedInput } from './approved-input.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
@@ -128,9 +129,9 @@ async function begin(
   const startedAt = await markWorking(sql, claim, header);
   work.known.startedAt = startedAt;
   if (needs === 'skip') return await endSkipped(ending, 'a step that it needs was skipped');
-  const scope = makeScope(work.facts, startedAt, results, work.item === null ? null : { value: step.input, index: work.item });
   try {
     if (attempted !== null) return await endAttempted(ending, attempted);
+    const scope = makeScope(work.facts, startedAt, results, await itemValue(dependencies, sql, work, step));
     if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return await endSkipped(ending, 'its "when" is false');
     const approved = await approvedInput(sql, work);
     if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');

@@ -1,9 +1,13 @@
 import { KosError } from '#core/errors.ts';
+import type { Claim } from '#core/engine/claim.ts';
 import { holdsUncertain } from '#core/engine/state.ts';
 import type { ItemsJoined, ItemsOpened } from '#core/engine/outcome.ts';
+import type { Artifact } from '#schemas/artifact.ts';
 import type { Json } from '#schemas/json.ts';
 import type { OutcomeError } from '#schemas/run.ts';
+import { findLines } from '#services/artifacts/lines.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
+import { insertLines, keepArtifact } from '#services/runs/ledger/artifact-lines.ts';
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import {
   countItems,
@@ -20,15 +24,29 @@ import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { endStep, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
 import { recordStarted, takeStep, type TakenStep } from '#services/runs/ledger/take-step.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
+import { namedArtifact } from './artifact-lines.ts';
 import { closeWithLastStep, type RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { failStep } from './fail-step.ts';
 import { classifyFailure, retryDelayMs } from './failure.ts';
+import { placeOf } from './step-place.ts';
 
-/** Evaluates a `forEach` and writes one pending row per item, in the transaction that marks the step as running. */
+/** Evaluates a `forEach` and writes one pending row per item. */
 export async function openItems(dependencies: RunActivityDependencies, work: RunWork, stepNumber: number, alone: boolean): Promise<ItemsOpened> {
   const compiled = stepOf(work, stepNumber);
+  const opened = await openList(dependencies, work, compiled, alone);
+  return 'linesOf' in opened ? await openLines(dependencies, work, compiled, opened.linesOf, alone) : opened;
+}
+
+/** In the transaction that marks the step as running. An artifact's lines are found outside of it, for that takes as long as it is large. */
+async function openList(
+  dependencies: RunActivityDependencies,
+  work: RunWork,
+  compiled: CompiledStep,
+  alone: boolean,
+): Promise<ItemsOpened | { linesOf: Artifact }> {
+  const stepNumber = compiled.number;
   const { claim } = work;
   return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
     const header = await readHeader(sql, claim);
@@ -46,17 +64,54 @@ export async function openItems(dependencies: RunActivityDependencies, work: Run
         await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
         return { outcome: 'k' };
       }
-      const items = asItems(compiled, compiled.forEach === null ? [] : await dependencies.evaluator.evaluate(compiled.forEach, scope));
-      const count = await insertItems(sql, claim, { path: compiled.id, step: stepNumber, kind: compiled.kind }, items);
-      await sql`update kos.steps set metadata = metadata || ${sql.json({ items: count })} where run_id = ${claim.runId} and path = ${compiled.id}`;
-      await recordStarted(sql, claim, step, { items: count });
+      const given = compiled.forEach === null ? [] : await dependencies.evaluator.evaluate(compiled.forEach, scope);
       work.known.startedAt = startedAt;
+      if (compiled.lines !== null) return { linesOf: await namedArtifact(sql, compiled, given) };
+      const items = asItems(compiled, given);
+      await insertItems(sql, claim, placeOf(compiled, null), items);
+      await recordOpened(sql, claim, step, items.length);
       work.known.addItems(stepNumber, items);
-      return { count };
+      return { count: items.length };
     } catch (thrown) {
       return await openingFailed(dependencies, sql, work, compiled, step, thrown, alone);
     }
   });
+}
+
+async function openLines(
+  dependencies: RunActivityDependencies,
+  work: RunWork,
+  compiled: CompiledStep,
+  artifact: Artifact,
+  alone: boolean,
+): Promise<ItemsOpened> {
+  const { claim } = work;
+  const form = compiled.lines ?? 'text';
+  const found = await findLines(dependencies.artifacts, claim.workspaceId, artifact, form, itemsAtMost).then(
+    (lines) => ({ lines }),
+    (thrown: unknown) => ({ thrown }),
+  );
+  return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+    assertClaim(await readHeader(sql, claim), claim);
+    const step = await takeStep(sql, claim, placeOf(compiled, null));
+    if (!step.taken) return { outcome: step.outcome };
+    const known = await countItems(sql, claim.runId, compiled.number);
+    if (known.count > 0) return { count: known.count };
+    try {
+      if ('thrown' in found) throw found.thrown;
+      await keepArtifact(sql, claim, artifact.id);
+      await insertLines(sql, claim, placeOf(compiled, null), artifact, found.lines);
+      await recordOpened(sql, claim, step, found.lines.length);
+      return { count: found.lines.length };
+    } catch (thrown) {
+      return await openingFailed(dependencies, sql, work, compiled, step, thrown, alone);
+    }
+  });
+}
+
+async function recordOpened(sql: TransactionSql, claim: Claim, step: TakenStep, count: number): Promise<void> {
+  await sql`update kos.steps set metadata = metadata || ${sql.json({ items: count })} where run_id = ${claim.runId} and path = ${step.path}`;
+  await recordStarted(sql, claim, step, { items: count });
 }
 
 function asItems(compiled: CompiledStep, value: Json): Json[] {

@@ -1,6 +1,7 @@
 import type { Claim } from '#core/engine/claim.ts';
 import type { Scope, StepResult } from '#core/expression/scope.ts';
 import type { Json } from '#schemas/json.ts';
+import type { LineSource } from '#services/runs/ledger/artifact-lines.ts';
 import { RecentMap } from '#services/runs/recent-map.ts';
 
 const runsAtMost = 100;
@@ -17,6 +18,7 @@ export class KnownRun {
   /** As JSON: whoever reads a value gets one of his own. */
   private readonly outputs = new Map<string, string>();
   private readonly items = new Map<number, string[]>();
+  private readonly lineSources = new Map<number, LineSource>();
   private characters = 0;
 
   addOutput(stepId: string, output: Json): void {
@@ -27,6 +29,14 @@ export class KnownRun {
   addItems(step: number, values: readonly Json[]): void {
     const texts = values.map((value) => JSON.stringify(value));
     if (this.hasRoomFor(texts.reduce((sum, text) => sum + text.length, 0))) this.items.set(step, texts);
+  }
+
+  addLineSource(step: number, source: LineSource): void {
+    this.lineSources.set(step, source);
+  }
+
+  lineSource(step: number): LineSource | undefined {
+    return this.lineSources.get(step);
   }
 
   /** Null when not all of them are known. */

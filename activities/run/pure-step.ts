@@ -63,7 +63,7 @@ async function attempt(
   try {
     if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return null;
     const input = await resolveInput(dependencies.evaluator, compiled, scope);
-    const step = { ...place, taken: true as const, fence: 0, attempt: 1, input: null, wasRunning: false, elapsedMs: 0 };
+    const step = { ...place, taken: true as const, fence: 0, attempt: 1, input: null, line: null, wasRunning: false, elapsedMs: 0 };
     const performance = { claim, step, compiled, input, repeated: false, settings };
     return { performed: await withinTime(work.signal, compiled.timeoutMs, ({ signal }) => performStep(dependencies, { ...performance, signal })) };
   } catch (thrown) {

@@ -10,6 +10,7 @@ import { type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { expireApproval } from '#services/runs/ledger/approvals.ts';
 import { closeWait, type Deadline, findOpenWait, lockWait, markStepWaiting, openWaitRow } from '#services/runs/ledger/waits.ts';
 import { lockSignals } from '#services/signals/ledger.ts';
+import { itemValue } from './artifact-lines.ts';
 import { endApproval, escalateApproval, openApproval } from './approvals.ts';
 import type { RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
@@ -53,7 +54,7 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
     const startedAt = await markWorking(sql, claim, header);
     try {
       const gated = gatedSteps(work, compiled);
-      const own = item === null ? null : { value: step.input, index: item };
+      const own = await itemValue(dependencies, sql, { ...work, compiled }, step);
       const scope = makeScope(work.facts, startedAt, await loadResults(sql, claim.runId, readsOf(compiled, gated)), own);
       if (item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) {
         await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });

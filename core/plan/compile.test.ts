@@ -36,6 +36,40 @@ function faultsOf(text: string): FaultDetail[] {
 const steps = (text: string): string =>
   `plan: a\ninput: { type: object, properties: { n: { type: integer }, s: { type: string }, b: { type: boolean }, list: { type: array, items: { type: integer } } } }\nsteps:\n${text}\n`;
 
+describe('a forEach over the lines of an artifact', () => {
+  const over = (forEach: string, step = 'transform: "${item.n}"'): string =>
+    steps(`  make: { artifact: { name: x, content: y } }\n  each: { ${step}, forEach: ${forEach} }`);
+
+  it('needs the step that wrote it, and is to the workflow as any other', () => {
+    const { shape, steps: compiled } = compile(over('{ artifact: "${steps.make.output.artifactId}", lines: json }'));
+    expect(shape.steps[1]).toEqual({ kind: 'transform', needs: [0], forEach: { concurrency: 20 }, timeoutMs: 60_000 });
+    expect(compiled[1]).toMatchObject({ lines: 'json', reads: { forEach: ['make'] } });
+    expect(loadPlan(compile(over(`{ artifact: "art_${'$'}{input.s}", lines: text }`, `transform: "${'$'}{item}"`)).document).steps[1]?.lines).toBe('text');
+  });
+
+  it.each([
+    ['{ artifact: "${steps.make.output.sizeBytes}", lines: json }', '/steps/each/forEach/artifact', 'artifact must be text, and this is an integer'],
+    [
+      '{ artifact: "${steps.mak.output.artifactId}", lines: json }',
+      '/steps/each/forEach/artifact',
+      'in ${steps.mak.output.artifactId}: there is no step "mak"',
+    ],
+    [
+      '{ artifact: "${item}", lines: json }',
+      '/steps/each/forEach/artifact',
+      'in ${item}: item is not known yet: when and forEach are evaluated once, before the items',
+    ],
+    ['{ artifact: art_1, line: json }', '/steps/each/forEach/line', 'unknown key "line"'],
+    ['{ artifact: art_1 }', '/steps/each/forEach/lines', 'invalid option: expected one of "text"|"json"'],
+  ])('%s is refused', (forEach, pointer, message) => {
+    expect(faultsOf(over(forEach))).toEqual(expect.arrayContaining([expect.objectContaining({ pointer, message })]));
+  });
+
+  it('sees text in lines that are taken as text', () => {
+    expect(faultsOf(over('{ artifact: art_1, lines: text }'))[0]?.message).toContain('item is text and has no field "n"');
+  });
+});
+
 describe('the sample of the design', () => {
   it('compiles to its shape', () => {
     const compiled = compile(sample);

@@ -1,5 +1,5 @@
 import type { Template } from '#core/expression/template.ts';
-import type { PlanStep } from '#schemas/plan.ts';
+import type { LineForm, PlanStep } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { PlanShape, StepKind } from '#schemas/shape.ts';
 import type { CalledPlans } from './called-plans.ts';
@@ -44,7 +44,10 @@ export interface CompiledStep {
   kind: StepKind;
   definition: PlanStep;
   when: Template | null;
+  /** The list, or with `lines` the id of the artifact. */
   forEach: Template | null;
+  /** Its items are the lines of an artifact; null: they are a list's. */
+  lines: LineForm | null;
   /**
    * What the step works on, by kind. transform: the value itself. llm: `{ model, with }`. tool: its `with`. artifact: `{ name, content, mediaType? }`.
    * wait: `{ forMs }` or `{ until }`. approval: `{ message? }`. signal: `{ name }`. plan: the other run's input.

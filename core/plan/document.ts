@@ -103,7 +103,9 @@ function faultsOfIssue(issue: Issue, schema: z.ZodType, base: string): DocumentF
       return issue.keys.map((key) => keyFault(`${pointer}/${escapePointer(key)}`, `unknown key "${key}"`, didYouMean(key, known) ?? keysText(known)));
     }
     case 'invalid_union': {
-      const nearest = issue.errors.toSorted((a, b) => a.length - b.length)[0];
+      // A form of another type was hardly meant.
+      const ofItsType = issue.errors.filter((inner) => !inner.some(({ code, path }) => code === 'invalid_type' && path.length === 0));
+      const nearest = (ofItsType.length > 0 ? ofItsType : issue.errors).toSorted((a, b) => a.length - b.length)[0];
       if (nearest === undefined || nearest.length === 0) return [valueFault(pointer, 'no form that is allowed here')];
       return nearest.flatMap((inner) => faultsOfIssue({ ...inner, path: [...issue.path, ...inner.path] }, schema, base));
     }

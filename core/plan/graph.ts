@@ -17,7 +17,7 @@ export function readGraph(steps: StepTemplates[], faults: FaultList): PlanGraph 
       needs[number]?.add(target);
       whenMentions[number]?.add(target);
     }
-    for (const target of mentioned(own, step.forEach, `/steps/${step.id}/forEach`)) needs[number]?.add(target);
+    for (const target of mentioned(own, step.forEach, step.forEachPointer)) needs[number]?.add(target);
     for (const target of mentioned(own, step.input, step.inputPointer)) needs[number]?.add(target);
     for (const target of mentioned(own, step.onError, `/steps/${step.id}/onError/value`)) needs[number]?.add(target);
     for (const target of writtenNeeds(own)) needs[number]?.add(target);

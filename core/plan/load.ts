@@ -87,7 +87,7 @@ function stepsByFallback(plan: Plan): Map<string, string> {
 }
 
 function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied: Pick<CompiledStep, 'gatedBy' | 'fallbackOf'>): CompiledStep {
-  const { id, kind, definition, when, forEach, onError, input } = templates;
+  const { id, kind, definition, when, forEach, lines, onError, input } = templates;
   const own: Pick<PlanStep & Partial<WorkingStep>, 'retry' | 'timeoutMs' | 'timeoutInAllMs' | 'concurrency' | 'onItemError'> = definition;
   return {
     number,
@@ -96,6 +96,7 @@ function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied
     definition,
     when,
     forEach,
+    lines,
     input,
     reads: { when: [...(when?.steps ?? [])], forEach: [...(forEach?.steps ?? [])], input: [...input.steps], onError: [...(onError?.steps ?? [])] },
     // The steps of the other run have been tried as often as its own plan says: a whole run is not, unless the step says so.

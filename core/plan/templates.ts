@@ -1,5 +1,5 @@
 import { readTemplate, type Template } from '#core/expression/template.ts';
-import type { PlanStep } from '#schemas/plan.ts';
+import type { LineForm, PlanStep } from '#schemas/plan.ts';
 import type { Json } from '#schemas/json.ts';
 import type { StepKind } from '#schemas/shape.ts';
 import type { FaultList } from './fault-list.ts';
@@ -11,7 +11,11 @@ export interface StepTemplates {
   kind: StepKind;
   definition: PlanStep;
   when: Template | null;
+  /** The list, or with `lines` the id of the artifact. */
   forEach: Template | null;
+  lines: LineForm | null;
+  /** Where `forEach` stands in the document. */
+  forEachPointer: string;
   /** The value that stands in for the output of a failed step. */
   onError: Template | null;
   input: Template;
@@ -27,11 +31,20 @@ export function readStepTemplates(id: string, definition: PlanStep, faults: Faul
     kind: kindOf(definition),
     definition,
     when: definition.when === undefined ? null : readWhole(definition.when, `${base}/when`, 'when', faults),
-    forEach: definition.forEach !== undefined ? readWhole(definition.forEach, `${base}/forEach`, 'forEach', faults) : null,
+    ...readItems(definition, base, faults),
     onError: readErrorValue(definition, base, faults),
     input: read(value, `${base}${pointer}`, faults),
     inputPointer: `${base}${pointer}`,
   };
+}
+
+function readItems({ forEach }: PlanStep, base: string, faults: FaultList): Pick<StepTemplates, 'forEach' | 'lines' | 'forEachPointer'> {
+  const pointer = `${base}/forEach`;
+  if (forEach === undefined) return { forEach: null, lines: null, forEachPointer: pointer };
+  if (typeof forEach === 'string' || Array.isArray(forEach))
+    return { forEach: readWhole(forEach, pointer, 'forEach', faults), lines: null, forEachPointer: pointer };
+  const ofArtifact = `${pointer}/artifact`;
+  return { forEach: read(forEach.artifact, ofArtifact, faults), lines: forEach.lines, forEachPointer: ofArtifact };
 }
 
 const readErrorValue = ({ onError }: PlanStep, base: string, faults: FaultList): Template | null =>

@@ -88,14 +88,23 @@ function checkStep(step: StepTemplates, checker: Checker): void {
   const base = `/steps/${step.id}`;
   const outside = step.forEach === null ? itemAbsent : itemTooEarly;
   if (step.when !== null) expectType(step.when, boolType, `${base}/when`, 'when', outside, checker);
-  const items = step.forEach === null ? undefined : expectType(step.forEach, listOf(dyn), `${base}/forEach`, 'forEach', outside, checker);
-  const item = items === undefined ? undefined : items.kind === 'list' ? items.element : dyn;
+  const item = step.forEach === null ? undefined : checkItems(step, step.forEach, outside, checker);
   const typed = checkTemplate(step.input, scopeOf(checker, itemAbsent, item));
   for (const fault of typed.faults) checker.faults.addTemplateFault(step.inputPointer, fault);
   checkInput(step, typed, checker);
   const own = outputTypeOf(step, typed, checker);
-  const output = withErrorValue(step, items === undefined ? own : listOf(own), checker);
+  const output = withErrorValue(step, item === undefined ? own : listOf(own), checker);
   checker.stepTypes.set(step.id, objectOf({ status: stringType, output, error: errorType }));
+}
+
+/** Answers the type of an item. */
+function checkItems({ lines, forEachPointer }: StepTemplates, forEach: Template, outside: string, checker: Checker): StaticType {
+  if (lines !== null) {
+    expectType(forEach, stringType, forEachPointer, 'artifact', outside, checker);
+    return lines === 'text' ? stringType : dyn;
+  }
+  const items = expectType(forEach, listOf(dyn), forEachPointer, 'forEach', outside, checker);
+  return items.kind === 'list' ? items.element : dyn;
 }
 
 const isPlain = ({ kind }: StaticType): boolean => kind !== 'object' && kind !== 'list';

@@ -27,6 +27,16 @@ export function describeArtifactStore(name: string, makeStore: () => Promise<Art
       expect(await buffer(opened.stream)).toEqual(content);
     });
 
+    it('reads a part of what was put', async () => {
+      const store = await makeStore();
+      const workspaceId = newId('workspace');
+      const { sha256 } = await store.putArtifact(workspaceId, Buffer.from('Grüße, 世界'));
+      expect((await store.read({ workspaceId, sha256 }, { at: 2, bytes: 5 })).toString()).toBe('üße');
+      expect(await store.read({ workspaceId, sha256 }, { at: 3, bytes: 0 })).toHaveLength(0);
+      await expect(store.read({ workspaceId, sha256 }, { at: 10, bytes: 50 })).rejects.toMatchObject({ code: 'artifact_content_damaged' });
+      await expect(store.read({ workspaceId: newId('workspace'), sha256 }, { at: 0, bytes: 1 })).rejects.toMatchObject({ code: 'artifact_content_missing' });
+    });
+
     it('takes streams, and empty content', async () => {
       const store = await makeStore();
       const workspaceId = newId('workspace');

@@ -20,6 +20,11 @@ export function createArtifactStore(options: { directory: string }): ArtifactSto
     return join(directory, workspaceId, sha256.slice(0, 2), sha256);
   };
 
+  const openContent = (location: ArtifactLocation): Promise<FileHandle> =>
+    open(pathOf(location), 'r').catch((error: unknown) => {
+      throw isAbsent(error) ? missing(location.sha256) : error;
+    });
+
   return {
     async putArtifact(workspaceId, content) {
       if (!workspacePattern.test(workspaceId)) throw new TypeError(`"${workspaceId}" is not a workspace id`);
@@ -36,11 +41,20 @@ export function createArtifactStore(options: { directory: string }): ArtifactSto
     },
 
     async open(location) {
-      const file = await open(pathOf(location), 'r').catch((error: unknown) => {
-        throw isAbsent(error) ? missing(location.sha256) : error;
-      });
+      const file = await openContent(location);
       const { size } = await file.stat();
       return { stream: createReadStream('', { fd: file }), sizeBytes: size };
+    },
+
+    async read(location, { at, bytes }) {
+      const file = await openContent(location);
+      try {
+        const content = Buffer.alloc(bytes);
+        if ((await readWhole(file, content, at)) < bytes) throw damaged(location.sha256);
+        return content;
+      } finally {
+        await file.close();
+      }
     },
 
     async remove(location, putBefore) {
@@ -98,6 +112,17 @@ async function writeWhole(file: FileHandle, chunk: Uint8Array): Promise<void> {
   while (written < chunk.byteLength) written += (await file.write(chunk, written)).bytesWritten;
 }
 
+/** Answers how many bytes there were. */
+async function readWhole(file: FileHandle, content: Buffer, at: number): Promise<number> {
+  let read = 0;
+  while (read < content.byteLength) {
+    const { bytesRead } = await file.read(content, read, content.byteLength - read, at + read);
+    if (bytesRead === 0) break;
+    read += bytesRead;
+  }
+  return read;
+}
+
 /** Gives the draft its name, and makes the name survive a power cut. A rename over equal content is harmless; the new time keeps it from the sweep. */
 async function settle(draft: string, path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -134,6 +159,14 @@ function ignoreAbsent(error: unknown): undefined {
 
 const missing = (sha256: string): KosError =>
   new KosError({ code: 'artifact_content_missing', message: `The content ${sha256.slice(0, 12)}… is not in the artifact store.`, status: 404 });
+
+const damaged = (sha256: string): KosError =>
+  new KosError({
+    code: 'artifact_content_damaged',
+    message: `The content ${sha256.slice(0, 12)}… in the artifact store is shorter than it was.`,
+    fix: 'Put its file back from a backup of the data folder.',
+    status: 500,
+  });
 
 const diskFull = (directory: string, cause: unknown): KosError =>
   new KosError({

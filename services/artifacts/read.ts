@@ -43,11 +43,12 @@ export async function listArtifacts({ sql }: Transaction, filter: ArtifactFilter
 }
 
 /** Throws KosError `artifact_not_found`, for another workspace's artifact too. */
-export async function readArtifact({ sql }: Transaction, artifactId: string): Promise<Artifact> {
+export async function readArtifact({ sql }: Pick<Transaction, 'sql'>, artifactId: string): Promise<Artifact> {
   const [row] = await sql<ArtifactRow[]>`
     select id, run_id, step_path, name, media_type, size_bytes, sha256, created_at from kos.artifacts where id = ${artifactId}`;
-  if (row === undefined) {
-    throw new KosError({ code: 'artifact_not_found', message: `There is no artifact ${artifactId} in this workspace.`, fix: 'kai artifact list', status: 404 });
-  }
+  if (row === undefined) throw artifactNotFound(artifactId);
   return showArtifact(row);
 }
+
+export const artifactNotFound = (artifactId: string): KosError =>
+  new KosError({ code: 'artifact_not_found', message: `There is no artifact ${artifactId} in this workspace.`, fix: 'kai artifact list', status: 404 });

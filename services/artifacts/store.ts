@@ -20,6 +20,8 @@ export interface ArtifactStore {
   putArtifact(workspaceId: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<StoredContent>;
   /** Throws KosError `artifact_content_missing`. */
   open(location: ArtifactLocation): Promise<{ stream: Readable; sizeBytes: number }>;
+  /** So many bytes from there on. Throws KosError `artifact_content_missing`, and `artifact_content_damaged` when the content ends before. */
+  read(location: ArtifactLocation, range: { at: number; bytes: number }): Promise<Buffer>;
   /** Removes content that was last put before `putBefore`; younger content may belong to a step that has not recorded it yet. */
   remove(location: ArtifactLocation, putBefore: Date): Promise<'removed' | 'kept' | 'absent'>;
   /** Every content that was last put before that instant, in no order. */

@@ -167,5 +167,5 @@ async function referToArtifacts(sql: TransactionSql, workspaceId: string, runId:
   if (named.length === 0) return;
   await sql`
     insert into kos.artifact_references (workspace_id, artifact_id, run_id)
-    select ${workspaceId}, id, ${runId} from kos.artifacts where id in ${sql(named)} on conflict do nothing`;
+    select ${workspaceId}, id, ${runId} from kos.artifacts where id in ${sql(named)} for key share on conflict do nothing`;
 }

@@ -16,6 +16,8 @@ export async function removeRunRows(sql: TransactionSql, workspaceId: string, ru
   const ofRuns = sql`workspace_id = ${workspaceId} and run_id in ${sql(runIds)}`;
   const outputs = await sql<{ id: string }[]>`delete from kos.output_references where ${ofRuns} returning output_id as id`;
   if (outputs.length > 0) {
+    // Locked before it is looked who else refers to them: somebody may be about to.
+    await sql`select from kos.outputs where workspace_id = ${workspaceId} and id in ${sql(outputs.map((row) => row.id))} order by id for update`;
     await sql`
       delete from kos.outputs o where o.workspace_id = ${workspaceId} and o.id in ${sql(outputs.map((row) => row.id))}
         and not exists (select 1 from kos.output_references r where r.output_id = o.id)`;
@@ -38,6 +40,7 @@ async function removeArtifactRows(sql: TransactionSql, workspaceId: string, runI
   const references = await sql<{ id: string }[]>`
     delete from kos.artifact_references where workspace_id = ${workspaceId} and run_id in ${sql(runIds)} returning artifact_id as id`;
   if (references.length === 0) return [];
+  await sql`select from kos.artifacts where workspace_id = ${workspaceId} and id in ${sql(references.map((row) => row.id))} order by id for update`;
   const removed = await sql<{ sha256: string }[]>`
     delete from kos.artifacts a where a.workspace_id = ${workspaceId} and a.id in ${sql(references.map((row) => row.id))}
       and not exists (select 1 from kos.artifact_references r where r.artifact_id = a.id) returning sha256`;

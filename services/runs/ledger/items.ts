@@ -5,14 +5,13 @@ import { jsonParameter, type TransactionSql } from '#services/database/connect.t
 
 export const itemsAtMost = 100_000;
 
-/** Writes one pending row per item, all at once; a repeat changes nothing. Answers how many there are. */
-export async function insertItems(sql: TransactionSql, claim: Claim, place: { path: string; step: number; kind: string }, items: Json[]): Promise<number> {
+/** Writes one pending row per item, all at once; a repeat changes nothing. */
+export async function insertItems(sql: TransactionSql, claim: Claim, place: { path: string; step: number; kind: string }, items: Json[]): Promise<void> {
   await sql`
     insert into kos.steps (workspace_id, run_id, path, step, item, kind, status, input)
     select ${claim.workspaceId}, ${claim.runId}, ${place.path}::text || '[' || (position - 1) || ']', ${place.step}::int, (position - 1)::int, ${place.kind}::text, 'pending', value
     from json_array_elements(${jsonParameter(sql, items)}) with ordinality as list(value, position)
     on conflict (run_id, path) do nothing`;
-  return items.length;
 }
 
 /** Items that have not ended, as inclusive ranges; those that wait (for another attempt, or for what their step waits for) only with `waitingToo`. */

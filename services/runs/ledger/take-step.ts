@@ -14,13 +14,21 @@ export interface StepPlace {
   kind: string;
 }
 
+/** A line of an artifact: its first byte and how many it has, without its end. */
+export interface Line {
+  at: number;
+  bytes: number;
+}
+
 /** The right to write a step's outcome, until somebody takes a newer one. */
 export interface TakenStep extends StepPlace {
   taken: true;
   fence: number;
   attempt: number;
-  /** The item's value. */
+  /** The item's value; null where it is a line of an artifact. */
   input: Json;
+  /** Of an item that is a line of an artifact: where it stands there, in bytes. */
+  line: Line | null;
   /** A lost worker left it in the middle of its work. */
   wasRunning: boolean;
   /** Since its first attempt began, by the database's clock, ms. */
@@ -65,7 +73,7 @@ export function outcomeOf(status: StepStatus, tolerated: boolean): Outcome | nul
  * worked on; a step that a lost worker left `running` goes on in the same attempt. (A query inside `returning` sees the row as it was.)
  */
 export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPlace): Promise<TakenStep | EndedStep> {
-  const [row] = await sql<Pick<TakenStep, 'fence' | 'attempt' | 'input' | 'wasRunning' | 'elapsedMs'>[]>`
+  const [row] = await sql<Pick<TakenStep, 'fence' | 'attempt' | 'input' | 'line' | 'wasRunning' | 'elapsedMs'>[]>`
     insert into kos.steps as s (workspace_id, run_id, path, step, item, kind, status, attempt, fence, started_at)
     values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.kind}, 'running', 1, 1, clock_timestamp())
     on conflict (run_id, path) do update set
@@ -73,7 +81,7 @@ export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPla
       attempt = s.attempt + case when s.status in ('pending', 'retrying') then 1 else 0 end,
       started_at = coalesce(s.started_at, clock_timestamp())
     where s.status not in ${sql(endedStatuses)}
-    returning fence, attempt, input, (extract(epoch from clock_timestamp() - started_at) * 1000)::float8 as "elapsedMs",
+    returning fence, attempt, input, metadata->'line' as line, (extract(epoch from clock_timestamp() - started_at) * 1000)::float8 as "elapsedMs",
       coalesce((select before.status = 'running' from kos.steps before where before.run_id = s.run_id and before.path = s.path), false) as "wasRunning"`;
   if (row !== undefined) return { taken: true, ...place, ...row };
   const [ended] = await sql<{ status: StepStatus; tolerated: boolean }[]>`
