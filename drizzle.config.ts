@@ -3,6 +3,7 @@ import { defineConfig } from 'drizzle-kit';
 export default defineConfig({
   dialect: 'postgresql',
   schema: [
+    './services/database/tables/cache.ts',
     './services/database/tables/columns.ts',
     './services/database/tables/concurrency.ts',
     './services/database/tables/installation.ts',

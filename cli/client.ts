@@ -165,6 +165,10 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       test: (body: RuleDraft & { limit?: number }) =>
         readJson<RuleTrial>(transport, { method: 'POST', path: '/v1/approval-rules/test', json: body, repeatable: true }),
     },
+    cache: {
+      clear: (plan: string | null) =>
+        readJson<{ plan: string | null; cleared: number }>(transport, { method: 'DELETE', path: '/v1/cache', query: plan === null ? {} : { plan } }),
+    },
     artifacts: {
       list: (query: Query) => get<Page<Artifact>>('/v1/artifacts', query),
       get: (id: string) => get<Artifact>(`/v1/artifacts/${segment(id)}`),

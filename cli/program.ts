@@ -32,6 +32,12 @@ const groups: readonly Group[] = [
     load: async () => (await import('./commands/artifact.ts')).defineArtifact,
   },
   {
+    name: 'cache',
+    heading: work,
+    summary: 'forget outputs that are kept for reuse',
+    load: async () => (await import('./commands/cache.ts')).defineCache,
+  },
+  {
     name: 'up',
     heading: installation,
     summary: 'start kOS here (the same as npm start)',

@@ -98,9 +98,23 @@ const workingStep = {
     .describe('Bound of all attempts together, the pauses between them included, in milliseconds.'),
 };
 
+/** The output of an earlier step stands in for this one's work. */
+export const cacheSchema = z.strictObject({
+  ttlMs: z.int().min(1).max(planLimits.longestWaitMs).describe('How old the output may be, in milliseconds.'),
+  scope: z.enum(['plan', 'workspace']).optional().describe('Whose outputs may be reused: those of runs of this plan, or of every plan of the workspace.'),
+});
+
+const cachedStep = {
+  ...workingStep,
+  cache: cacheSchema.optional().describe('Reuse the output of a step that had the same input, instead of doing the work again.'),
+};
+
+/** As it holds, defaults filled in. */
+export type CacheRule = { ttlMs: number; scope: 'plan' | 'workspace' };
+
 export const transformStepSchema = z.strictObject({
   transform: jsonSchema.describe('A value with expressions in it: its result is the output.'),
-  ...workingStep,
+  ...cachedStep,
 });
 
 export const llmStepSchema = z.strictObject({
@@ -116,13 +130,13 @@ export const llmStepSchema = z.strictObject({
     maxOutputTokens: z.int().min(1).max(1_000_000).optional(),
     temperature: z.number().min(0).max(2).optional(),
   }),
-  ...workingStep,
+  ...cachedStep,
 });
 
 export const toolStepSchema = z.strictObject({
   tool: z.string().min(1).max(200).describe("The tool's name."),
   with: z.record(z.string(), jsonSchema).optional().describe("The tool's input; may hold expressions."),
-  ...workingStep,
+  ...cachedStep,
 });
 
 export const artifactStepSchema = z.strictObject({
@@ -294,4 +308,5 @@ export const stepDefaults = {
   maxInFlight: 100,
   approval: { from: 'role:approver', required: 1, expiresInMs: 604_800_000, onDeny: 'fail', fourEyes: false },
   signal: { expiresInMs: 604_800_000, onExpiry: 'fail' },
+  cacheScope: 'plan',
 } as const;

@@ -58,6 +58,8 @@ export const runSchema = z.object({
   calledFrom: z.string().nullable(),
   pinned: z.boolean(),
   cancelRequestedAt: z.string().nullable(),
+  /** False: its steps reuse no output that was kept by an earlier run. */
+  cache: z.boolean(),
   /** 1 is served first, 5 last. */
   priority: z.int().min(1).max(5),
   /** It is not started before; null: at once. */
@@ -87,6 +89,8 @@ export const startRunSchema = z.strictObject({
   timeoutMs: z.int().min(1).max(31_622_400_000).optional(),
   /** 1 is served first, 5 last; instead of the plan's own. */
   priority: z.int().min(1).max(5).optional(),
+  /** False: every step does its work, whatever earlier runs have found out; what it finds out is kept for later ones. */
+  cache: z.boolean().optional(),
 });
 export type StartRun = z.infer<typeof startRunSchema>;
 
@@ -94,6 +98,8 @@ export type StartRun = z.infer<typeof startRunSchema>;
 export const replayRunSchema = z.strictObject({
   input: jsonObjectSchema.optional(),
   labels: labelsSchema.optional(),
+  /** Whether its steps may reuse outputs that were kept. */
+  cache: z.boolean().optional(),
   reason: z.string().max(2_000).optional(),
 });
 
@@ -121,7 +127,7 @@ export const stepSchema = z.object({
   outputRef: z.string().optional(),
   error: outcomeErrorSchema.nullable(),
   costMicros: z.int(),
-  /** How the output came to be: model, provider, usage, labels, tool and its version, items of a `forEach`. */
+  /** How the output came to be: model, provider, usage, labels, tool and its version, items of a `forEach`, the step whose output was reused. */
   metadata: jsonObjectSchema,
 });
 export type Step = z.infer<typeof stepSchema>;

@@ -1,6 +1,7 @@
 import type { Claim } from '#core/engine/claim.ts';
 import type { Outcome } from '#core/engine/outcome.ts';
 import type { Json } from '#schemas/json.ts';
+import { keepOutput } from '#services/cache/entries.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
 import { settleEffect } from '#services/runs/ledger/effects.ts';
@@ -26,6 +27,8 @@ export interface Ending extends Transaction {
   work: StepWork;
   step: TakenStep;
   effect: Effect;
+  /** Its output is kept under this; null: it is not. */
+  cacheKey: string | null;
 }
 
 export async function endInSuccess(ending: Ending, performed: Performed): Promise<Tried> {
@@ -35,7 +38,7 @@ export async function endInSuccess(ending: Ending, performed: Performed): Promis
   const { artifact, modelCall } = performed;
   const output = artifact === undefined ? performed.output : await recordArtifact(sql, claim, step, artifact);
   const { fallbackOf } = work.compiled;
-  const nothingElse = artifact === undefined && modelCall === undefined && work.alsoAtEnd === undefined && fallbackOf === null;
+  const nothingElse = artifact === undefined && modelCall === undefined && work.alsoAtEnd === undefined && fallbackOf === null && ending.cacheKey === null;
   const outcome = { status: 'succeeded' as const, output, error: null, costMicros: performed.costMicros, metadata: performed.metadata };
   await Promise.all([
     endStep(sql, claim, step, outcome, {
@@ -43,10 +46,17 @@ export async function endInSuccess(ending: Ending, performed: Performed): Promis
       ...(nothingElse ? { commit: ending.commit } : {}),
     }),
     modelCall === undefined ? undefined : recordModelCall(sql, claim, step, modelCall),
+    keep(ending),
   ]);
   if (fallbackOf !== null) await standIn(sql, claim, fallbackOf, step);
   await work.alsoAtEnd?.(sql);
   return { outcome: 's', output };
+}
+
+async function keep({ sql, work, step, cacheKey }: Ending): Promise<void> {
+  const { claim, compiled, facts } = work;
+  if (cacheKey === null || compiled.cache === null) return;
+  await keepOutput(sql, claim, { key: cacheKey, planName: facts.planName, stepPath: step.path, ttlMs: compiled.cache.ttlMs });
 }
 
 /** It did its work, and its output cannot be kept. */

@@ -19,7 +19,7 @@ import { unlessHeld } from './held-by-pause.ts';
 import { makeToolContext, type Performed, performStep, toolOf } from './perform-step.ts';
 import { persistently } from './persistently.ts';
 import { type Attempted, recordAtOnce } from './pure-step.ts';
-import { resolveInput } from './resolve-input.ts';
+import { endInReuse, findReusable, keyedInput } from './reuse.ts';
 import { placeOf } from './step-place.ts';
 import type { StepWork } from './step-work.ts';
 import { withinTime } from '#services/time-limit.ts';
@@ -30,6 +30,7 @@ interface Begun {
   step: TakenStep;
   input: Json;
   intent: Intent | null;
+  cacheKey: string | null;
 }
 
 /** One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. */
@@ -62,7 +63,7 @@ async function executeEffect(dependencies: RunActivityDependencies, work: StepWo
   if (!('intent' in begun)) return begun;
   const key = workKeyOf(work, begun.step);
   const performed = await work.underWay.join(key, work.signal, (signal) => perform(dependencies, work, effect, begun, signal));
-  const tried = await persistently(work.signal, () => recordOutcome(dependencies, work, effect, begun.step, performed));
+  const tried = await persistently(work.signal, () => recordOutcome(dependencies, work, effect, begun, performed));
   work.underWay.forget(key);
   return tried;
 }
@@ -74,12 +75,13 @@ async function recordOutcome(
   dependencies: RunActivityDependencies,
   work: StepWork,
   effect: Effect,
-  step: TakenStep,
+  begun: Begun,
   performed: Performed | StepFailure,
 ): Promise<Tried> {
+  const { step, cacheKey } = begun;
   try {
     return await dependencies.database.inWorkspace(work.claim.workspaceId, async (transaction) => {
-      const ending: Ending = { ...transaction, evaluator: dependencies.evaluator, work, step, effect };
+      const ending: Ending = { ...transaction, evaluator: dependencies.evaluator, work, step, effect, cacheKey };
       if (!('error' in performed)) return await endInSuccess(ending, performed);
       const header = await readHeader(transaction.sql, work.claim);
       assertClaim(header, work.claim);
@@ -87,7 +89,7 @@ async function recordOutcome(
     });
   } catch (error) {
     if ('error' in performed || !isUnstorableValue(error)) throw error;
-    return await recordOutcome(dependencies, work, effect, step, notStorable(step, error));
+    return await recordOutcome(dependencies, work, effect, begun, notStorable(step, error));
   }
 }
 
@@ -124,7 +126,7 @@ async function begin(
   assertClaim(header, claim);
   // What a lost worker left running is finished, for a pause lets it finish.
   if (!step.wasRunning) assertNotPaused(header, claim);
-  const ending: Ending = { ...transaction, evaluator: dependencies.evaluator, work, step, effect };
+  const ending: Ending = { ...transaction, evaluator: dependencies.evaluator, work, step, effect, cacheKey: null };
   if (header.cancelRequested) return await endCancelled(ending);
   const startedAt = await markWorking(sql, claim, header);
   work.known.startedAt = startedAt;
@@ -135,11 +137,15 @@ async function begin(
     if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return await endSkipped(ending, 'its "when" is false');
     const approved = await approvedInput(sql, work);
     if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');
-    const input = approved === null ? await resolveInput(dependencies.evaluator, compiled, scope) : approved.input;
-    if (effect !== 'pure') return await beginEffect(transaction, work, step, input, effect);
+    const keyed = await keyedInput(dependencies, work, scope, approved);
+    // What is under way in this process is awaited, whatever others have found out since.
+    const kept = work.underWay.has(workKeyOf(work, step)) ? null : await findReusable(sql, work, keyed.key);
+    if (kept !== null) return await endInReuse(ending, kept);
+    const input = await keyed.input();
+    if (effect !== 'pure') return await beginEffect(transaction, work, { step, input, cacheKey: keyed.key }, effect);
     const performance = { claim, step, compiled, input, repeated: false, settings };
     const performed = await withinTime(work.signal, attemptTimeoutMs(compiled, step), ({ signal }) => performStep(dependencies, { ...performance, signal }));
-    return await endInSuccess(ending, performed);
+    return await endInSuccess({ ...ending, cacheKey: keyed.key }, performed);
   } catch (thrown) {
     if (work.signal.reason instanceof AttemptLost) throw work.signal.reason;
     const failure = classifyFailure(thrown, step.path);
@@ -154,18 +160,19 @@ async function endAttempted(ending: Ending, attempted: Attempted): Promise<Tried
   return await endInSuccess(ending, attempted.performed);
 }
 
-async function beginEffect({ sql, commit }: Transaction, work: StepWork, step: TakenStep, input: Json, effect: Effect): Promise<Begun> {
+async function beginEffect({ sql, commit }: Transaction, work: StepWork, begun: Omit<Begun, 'intent'>, effect: Effect): Promise<Begun> {
   const { claim, compiled } = work;
+  const { step, input } = begun;
   // Its intent stands, and its outcome is awaited in this process.
-  if (work.underWay.has(workKeyOf(work, step))) return { step, input, intent: null };
+  if (work.underWay.has(workKeyOf(work, step))) return { ...begun, intent: null };
   if (compiled.kind === 'artifact') {
     // Content in kOS's own store, addressed by its digest: writing it is no effect outside.
     await recordStarted(sql, claim, step);
-    return { step, input, intent: null };
+    return { ...begun, intent: null };
   }
   const tool = 'tool' in compiled.definition ? compiled.definition.tool : compiled.kind;
   const intended = { tool, repeatable: effect === 'idempotent', inputDigest: digestOf(input) };
-  return { step, input, intent: await recordIntent(sql, claim, step, intended, commit) };
+  return { ...begun, intent: await recordIntent(sql, claim, step, intended, commit) };
 }
 
 /** Members of a chain look at their needs themselves: what ran before them in the same activity is known to the rows only. */

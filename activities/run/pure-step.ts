@@ -26,7 +26,7 @@ export async function recordAtOnce(
   settings: ToolSettings | undefined,
 ): Promise<{ tried: Tried } | { attempted: Attempted | null }> {
   const scope = knownScope(work);
-  if (scope === null || work.compiled.gatedBy !== null || work.compiled.fallbackOf !== null) return { attempted: null };
+  if (scope === null || work.compiled.gatedBy !== null || work.compiled.fallbackOf !== null || work.compiled.cache !== null) return { attempted: null };
   const since = performance.now();
   const attempted = await attempt(dependencies, work, place, scope, settings);
   if (attempted === null || 'thrown' in attempted || !outputIsInline(attempted.performed.output)) return { attempted };

@@ -28,7 +28,7 @@ export async function openSubRun({ dependencies, sql, work, compiled, step, told
   const input = await checkedInput(dependencies.evaluator, plan, asObject(await dependencies.evaluator.evaluate(compiled.input, scope)));
   const childRunId = subRunId(runId, step);
   const bound = await boundOf(dependencies.evaluator.evaluate, plan, input, childRunId);
-  const { startedBy, responsible, origin, deadlineAt, planPins } = calling;
+  const { startedBy, responsible, origin, deadlineAt, planPins, useCache } = calling;
   const parent = {
     runId,
     rootRunId: calling.rootRunId ?? runId,
@@ -36,7 +36,13 @@ export async function openSubRun({ dependencies, sql, work, compiled, step, told
     depth: calling.depth + 1,
     deadlineAt,
   };
-  await insertRun(sql, { workspaceId, actor: startedBy, responsible, origin, request: {} }, plan, { runId: childRunId, input, planPins, bound, parent });
+  await insertRun(sql, { workspaceId, actor: startedBy, responsible, origin, request: { cache: useCache } }, plan, {
+    runId: childRunId,
+    input,
+    planPins,
+    bound,
+    parent,
+  });
   const { waitId, endsInMs } = await openWaitRow(sql, work.claim, step.path, 'run', null, { childRunId, toldTo });
   const text = `${step.path} waits for ${childRunId}, a run of ${plan.name}@${plan.version}.`;
   return { waitId, endsInMs, waitingFor: { kind: 'run', ref: childRunId, until: null, text } };

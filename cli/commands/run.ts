@@ -116,6 +116,7 @@ function defineStart(run: Command, invocation: Invocation): void {
     .option('--at <when>', 'accept it now, start it then: 2031-01-31T09:00:00Z, or +90s, +15m, +2h, +3d from now', parseInstant)
     .option('--deadline <when>', 'it must have ended by then', parseInstant)
     .option('--priority <number>', '1 is served first, 5 last', parsePriority)
+    .option('--no-cache', 'let every step do its work, whatever earlier runs have found out')
     .option('--idempotency-key <key>', 'starting again with the same key gives the same run')
     .addHelpText('after', '\nExample: kai run start log-triage --input path=/var/log --wait')
     .action(async (reference: string, options: StartOptions) => {

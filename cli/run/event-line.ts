@@ -2,6 +2,7 @@ import type { KosEvent } from '#schemas/event.ts';
 import type { Colours } from '../output.ts';
 import { visibleLine } from '../terminal-text.ts';
 import { clockTime } from '../times.ts';
+import { describeReuse } from './reuse.ts';
 
 /** One event as a line of a log: `12:03:04 step read succeeded`. */
 export function describeEvent(event: KosEvent, colours: Colours): string {
@@ -15,7 +16,7 @@ function sentenceOf({ type, data }: KosEvent): string {
     case 'step':
       return withDetail(
         `step ${step ?? '?'} ${verb}${attemptOf(data['attempt'])}`,
-        errorOf(data['error']) ?? retryOf(data['retryAt']) ?? waitOf(data['waitingFor']),
+        errorOf(data['error']) ?? retryOf(data['retryAt']) ?? waitOf(data['waitingFor']) ?? describeReuse(data['reusedFrom']),
       );
     case 'signal':
       return `signal ${textOf(data['name']) ?? '?'} ${verb}${step === null ? '' : `, taken by ${step}`}`;

@@ -11,6 +11,8 @@ interface RerunOptions {
   inputFile?: string;
   label?: string[];
   reason?: string;
+  /** False: `--no-cache`. */
+  cache?: boolean;
 }
 
 interface ForkOptions extends RerunOptions {
@@ -44,6 +46,7 @@ const addInputOptions = (command: Command): Command =>
     .option('-i, --input <key=value>', "an input that differs, typed by the plan's input schema (repeat for several)", collect)
     .option('--input-file <file>', 'inputs that differ, from a JSON or YAML file; - for standard input')
     .option('-l, --label <name=value>', 'a label more (repeat for several)', collect)
+    .option('--no-cache', 'let every step that runs do its work, whatever earlier runs have found out')
     .option('--reason <text>', 'kept on the record');
 
 function parseVersion(text: string): number {
@@ -59,10 +62,10 @@ async function readRerun(
   given: string,
   options: RerunOptions,
   version: number | null,
-): Promise<{ id: string; body: { input?: JsonObject; labels?: Record<string, string>; reason?: string } }> {
+): Promise<{ id: string; body: { input?: JsonObject; labels?: Record<string, string>; cache?: boolean; reason?: string } }> {
   const id = await resolveRunId(client, given);
   const labels = options.label === undefined ? {} : { labels: readPairs(options.label, '--label') };
-  const common = { ...labels, ...(options.reason === undefined ? {} : { reason: options.reason }) };
+  const common = { ...labels, ...(options.cache === false ? { cache: false } : {}), ...(options.reason === undefined ? {} : { reason: options.reason }) };
   if (options.input === undefined && options.inputFile === undefined) return { id, body: common };
   const { plan, input } = await client.runs.get(id);
   const { document } = await client.plans.get(plan.name, version ?? plan.version);

@@ -6,6 +6,7 @@ import { describeCost, paintOfStatus } from '../status-words.ts';
 import { visibleLine, visibleText } from '../terminal-text.ts';
 import { describeDuration, describeInstant } from '../times.ts';
 import { readTree } from './follow.ts';
+import { sourceOfReuse } from './reuse.ts';
 import { renderSteps } from './tree-view.ts';
 
 /** `run get`: the run's facts, then its steps. */
@@ -70,6 +71,7 @@ function fieldsOfRun(run: Run, now: number, paint: (text: string) => string): (r
     ['cost', describeCost(run.costMicros, run.currency)],
     ['called from', run.parentRunId === null ? null : `${run.calledFrom ?? ''} (${run.parentRunId})`],
     ['cancel asked', run.cancelRequestedAt === null || run.finishedAt !== null ? null : describeInstant(run.cancelRequestedAt, now)],
+    ['cache', run.cache ? null : 'not used: every step does its work'],
     ['pinned', run.pinned ? 'yes: it is never pruned' : null],
   ];
 }
@@ -98,6 +100,7 @@ export async function showStep({ client, output }: Invocation, runId: string, pa
       ['error', error === null ? null : `${visibleText(error.message)} (${visibleLine(error.code)})`],
       ['fix', error?.fix === null || error === null ? null : visibleLine(error.fix)],
       ['took', step.startedAt === null ? null : describeDuration((step.finishedAt === null ? now : Date.parse(step.finishedAt)) - Date.parse(step.startedAt))],
+      ['reused from', sourceOfReuse(step.metadata['reusedFrom'])],
       ['metadata', Object.keys(step.metadata).length === 0 ? null : visibleLine(JSON.stringify(step.metadata))],
     ]),
   );

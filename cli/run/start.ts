@@ -23,6 +23,8 @@ export interface StartOptions extends WaitOptions {
   at?: string;
   deadline?: string;
   priority?: number;
+  /** False: `--no-cache`. */
+  cache?: boolean;
   wait?: boolean;
   idempotencyKey?: string;
 }
@@ -42,6 +44,7 @@ export async function startRun(invocation: Invocation, reference: string, option
       ...(Object.keys(labels).length === 0 ? {} : { labels }),
       ...(options.at === undefined ? {} : { startAt: options.at }),
       ...(options.deadline === undefined ? {} : { deadlineAt: options.deadline }),
+      ...(options.cache === false ? { cache: false } : {}),
       ...(options.priority === undefined ? {} : { priority: options.priority }),
     },
     options.idempotencyKey ?? newIdempotencyKey(),

@@ -1,6 +1,7 @@
 import type { KosEvent } from '#schemas/event.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import type { RunStatus, Step, StepStatus, WaitingFor } from '#schemas/run.ts';
+import { describeReuse } from './reuse.ts';
 
 /**
  * What is known of a run's steps, kept up to date from its events. A `forEach` is one line with counts, however many items it has: 10,000 items cost
@@ -36,6 +37,8 @@ export interface ItemCounts {
   total: number | null;
   statusOf: Map<number, StepStatus>;
   counts: Partial<Record<StepStatus, number>>;
+  /** Of the succeeded: those whose output is that of an earlier step. */
+  reused: number;
 }
 
 export const endedStatuses: ReadonlySet<StepStatus> = new Set<StepStatus>(['succeeded', 'failed', 'skipped', 'cancelled', 'uncertain', 'compensated']);
@@ -116,14 +119,14 @@ function applyStepEvent(tree: StepTree, event: KosEvent): void {
   const { path, item } = splitItemPath(stepPath);
   const line = lineOf(tree, path, textOf(event.data['kind']) ?? 'step');
   if (item !== null) {
-    countItem(line, item, status, event.at);
+    countItem(line, item, status, event.at, event.data['reusedFrom']);
     return;
   }
   line.status = status;
   if (typeof event.data['attempt'] === 'number') line.attempt = event.data['attempt'];
   if (status === 'running') line.startedAt ??= event.at;
   if (endedStatuses.has(status)) line.finishedAt = event.at;
-  line.text = errorText(event.data['error']) ?? errorText(event.data['waitingFor']);
+  line.text = errorText(event.data['error']) ?? errorText(event.data['waitingFor']) ?? describeReuse(event.data['reusedFrom']);
 }
 
 function applyWait(tree: StepTree, event: KosEvent, text: string): void {
@@ -145,14 +148,15 @@ export function applyStep(tree: StepTree, step: Step): void {
   const { path, item } = splitItemPath(step.path);
   const line = lineOf(tree, path, step.kind);
   if (item !== null) {
-    countItem(line, item, step.status, step.startedAt);
+    countItem(line, item, step.status, step.startedAt, step.metadata['reusedFrom']);
     return;
   }
   line.status = step.status;
   line.attempt = step.attempt;
   line.startedAt = step.startedAt;
   line.finishedAt = step.finishedAt;
-  line.text = step.error?.message ?? step.waitingFor?.text ?? (line.runsPlan ? textOf(step.metadata['runId']) : null);
+  line.text =
+    step.error?.message ?? step.waitingFor?.text ?? describeReuse(step.metadata['reusedFrom']) ?? (line.runsPlan ? textOf(step.metadata['runId']) : null);
   applyItemTotal(tree, step);
 }
 
@@ -178,14 +182,15 @@ function lineOf(tree: StepTree, path: string, kind: string): StepLine {
   return line;
 }
 
-const itemsOf = (line: StepLine): ItemCounts => (line.items ??= { total: null, statusOf: new Map(), counts: {} });
+const itemsOf = (line: StepLine): ItemCounts => (line.items ??= { total: null, statusOf: new Map(), counts: {}, reused: 0 });
 
-function countItem(line: StepLine, item: number, status: StepStatus, at: string | null): void {
+function countItem(line: StepLine, item: number, status: StepStatus, at: string | null, reusedFrom?: unknown): void {
   const items = itemsOf(line);
   const before = items.statusOf.get(item);
   if (before === status) return;
   if (before !== undefined) items.counts[before] = (items.counts[before] ?? 1) - 1;
   items.statusOf.set(item, status);
+  if (describeReuse(reusedFrom) !== null) items.reused += 1;
   items.counts[status] = (items.counts[status] ?? 0) + 1;
   line.startedAt ??= at;
   if (line.status === 'pending') line.status = 'running';

@@ -85,5 +85,6 @@ export function describeItems(items: ItemCounts): string {
     .map((status) => [status, items.counts[status] ?? 0] as const)
     .filter(([, count]) => count > 0)
     .map(([status, count]) => `${number(count)} ${status}`);
-  return [done, ...others].join(', ');
+  const reused = items.reused === 0 ? [] : [`${number(items.reused)} reused`];
+  return [done, ...reused, ...others].join(', ');
 }

@@ -70,6 +70,26 @@ describe('a forEach over the lines of an artifact', () => {
   });
 });
 
+describe('cache', () => {
+  const cached = (step: string, cache = '{ ttlMs: 60000 }'): string => steps(`  a: { ${step}, cache: ${cache} }`);
+
+  it('is of the plan unless it says otherwise, and nothing to the workflow', () => {
+    const { shape, steps: compiled } = compile(cached('tool: log.cluster, with: { path: "${input.s}" }'));
+    expect(compiled[0]?.cache).toEqual({ ttlMs: 60_000, scope: 'plan' });
+    expect(shape.steps[0]).toEqual({ kind: 'tool', needs: [], timeoutMs: 60_000 });
+    expect(compile(cached('transform: 1', '{ ttlMs: 1, scope: workspace }')).steps[0]?.cache?.scope).toBe('workspace');
+    expect(compile(steps('  a: { transform: 1 }')).steps[0]?.cache).toBeNull();
+  });
+
+  it.each([
+    ['tool: http.post', '/steps/a/cache', 'http.post is effectful: an earlier call cannot stand in for this one'],
+    ['artifact: { name: a, content: b }', '/steps/a/cache', 'unknown key "cache"'],
+    ['wait: { forMs: 1 }', '/steps/a/cache', 'unknown key "cache"'],
+  ])('%s is refused', (step, pointer, message) => {
+    expect(faultsOf(cached(step))).toEqual([expect.objectContaining({ pointer, message })]);
+  });
+});
+
 describe('the sample of the design', () => {
   it('compiles to its shape', () => {
     const compiled = compile(sample);

@@ -1,5 +1,5 @@
 import type { Template } from '#core/expression/template.ts';
-import type { LineForm, PlanStep } from '#schemas/plan.ts';
+import type { CacheRule, LineForm, PlanStep } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { PlanShape, StepKind } from '#schemas/shape.ts';
 import type { CalledPlans } from './called-plans.ts';
@@ -62,6 +62,8 @@ export interface CompiledStep {
   /** All attempts together, ms; null: no bound but the run's. */
   timeoutInAllMs: number | null;
   onFailure: FailurePolicy;
+  /** Null: it always does its work. */
+  cache: CacheRule | null;
   /** Items that may fail without failing the step; null: all of them. */
   toleratedItems: number | null;
   /** The step that this one stands in for. */

@@ -51,8 +51,9 @@ function factsOf(step: CompiledStep, onError: Json): Facts {
   const { retry: _retry, ...own } = step.definition as unknown as Facts;
   const bounds = isWork(step) ? { timeoutMs: step.timeoutMs, retry: { ...step.retry, nonRetryable: [...step.retry.nonRetryable] } } : {};
   const items = step.forEach === null ? {} : { concurrency: step.concurrency };
+  const cache = step.cache === null ? {} : { cache: { ...step.cache } };
   const approval = 'approval' in step.definition ? { approval: { ...stepDefaults.approval, ...step.definition.approval } as unknown as Json } : {};
-  return oneLevelDown({ onError, ...own, ...bounds, ...items, ...approval });
+  return oneLevelDown({ onError, ...own, ...bounds, ...items, ...cache, ...approval });
 }
 
 /** Of the others, attempts and their bounds mean nothing. */

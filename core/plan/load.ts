@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { KosError } from '#core/errors.ts';
 import { canonicalJson } from '#core/expression/values.ts';
-import { type Plan, type PlanStep, stepDefaults } from '#schemas/plan.ts';
+import { type CacheRule, type Plan, type PlanStep, stepDefaults } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { CompiledStep, FailurePolicy, LoadedPlan, RetryPolicy } from './compiled.ts';
 import { FaultList } from './fault-list.ts';
@@ -105,6 +105,7 @@ function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied
     concurrency: own.concurrency ?? plan.defaults?.concurrency ?? stepDefaults.concurrency,
     timeoutInAllMs: own.timeoutInAllMs ?? null,
     onFailure: failurePolicyOf(plan, definition, onError),
+    cache: cacheOf(definition),
     toleratedItems: toleratedItemsOf(plan, definition, own.onItemError),
     ...tied,
   };
@@ -116,6 +117,9 @@ function failurePolicyOf(plan: Plan, definition: PlanStep, value: Template | nul
   if (typeof said === 'object') return 'step' in said ? { do: 'fallback', step: said.step } : { do: 'fail' };
   return { do: said };
 }
+
+const cacheOf = (definition: PlanStep): CacheRule | null =>
+  'cache' in definition && definition.cache !== undefined ? { ttlMs: definition.cache.ttlMs, scope: definition.cache.scope ?? stepDefaults.cacheScope } : null;
 
 /** A step that goes on after its own failure without anything in its place does so item by item. */
 function toleratedItemsOf(plan: Plan, definition: PlanStep, onItemError: PlanStep['onItemError']): number | null {

@@ -14,11 +14,17 @@ export function checkReferences(plan: Plan, steps: StepTemplates[], environment:
     for (const fault of checkInputSchema(plan.input)) faults.add(`/input${fault.pointer}`, fault.message, { suggestion: fault.suggestion });
   }
   const tools = new Set(environment.tools.map(({ name }) => name));
+  const effectful = new Set(environment.tools.filter(({ effect }) => effect === 'effectful').map(({ name }) => name));
   const models = new Set(environment.models);
   for (const step of steps) {
     const { definition } = step;
     if ('tool' in definition && !tools.has(definition.tool)) {
       faults.add(`/steps/${step.id}/tool`, `there is no tool "${definition.tool}"`, { suggestion: didYouMean(definition.tool, tools) ?? listed(tools) });
+    }
+    if ('tool' in definition && definition.cache !== undefined && effectful.has(definition.tool)) {
+      faults.add(`/steps/${step.id}/cache`, `${definition.tool} is effectful: an earlier call cannot stand in for this one`, {
+        suggestion: 'leave `cache` out; what only looks something up may have it',
+      });
     }
     if ('llm' in definition) checkModelCall(step, definition.llm, models, faults);
     if ('wait' in definition) checkWait(step, faults);

@@ -23,7 +23,7 @@ const idlePauseMs = 60_000;
 const busyPauseMs = 200;
 const sweepEveryMs = 6 * 3_600_000;
 
-/** Removes what its workspace keeps no longer: ended runs that nobody pinned, events of ended runs, idempotency keys, content without an owner. */
+/** Removes what its workspace keeps no longer: ended runs that nobody pinned, events of ended runs, idempotency keys, outputs kept for reuse, content without an owner. */
 export function startPruning(options: PruningOptions): Duty {
   let sweptAt = options.now();
   return repeat('pruning', options.log, async () => {
@@ -33,6 +33,7 @@ export function startPruning(options: PruningOptions): Duty {
       more = (await pruneEvents(options.system, workspace)) || more;
     }
     await options.system.sql`delete from kos.idempotency_keys where created_at < clock_timestamp() - make_interval(hours => ${idempotencyKeptHours})`;
+    await options.system.sql`delete from kos.cache_entries where expires_at < clock_timestamp()`;
     await pruneAccess(options.system);
     if (options.now() - sweptAt > sweepEveryMs) {
       sweptAt = options.now();

@@ -60,14 +60,14 @@ export function createModelService(options: ModelServiceOptions): ModelService {
   };
 
   const list = (): ReturnType<ModelService['list']> => [
-    ...aliases.map((name) => ({ name, resolvesTo: nameOf(resolve(name, false)), label: configured ? null : builtinModels.summary.label })),
+    ...aliases.map((name) => ({ name, resolvesTo: nameOfTarget(resolve(name, false)), label: configured ? null : builtinModels.summary.label })),
     ...Object.entries(builtinModels).map(([name, { label }]) => ({ name: `builtin/${name}`, resolvesTo: `builtin/${name}`, label })),
   ];
 
-  return { call, list };
+  return { call, nameOf: (model, hasSchema) => nameOfTarget(resolve(model, hasSchema)), list };
 }
 
-const nameOf = (target: Target): string => `${target.provider}/${target.model}`;
+const nameOfTarget = (target: Target): string => `${target.provider}/${target.model}`;
 
 /** Only the first slash parts provider and name: servers have names such as `meta-llama/Llama-3`. */
 function splitName(name: string): [string, string] {

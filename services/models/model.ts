@@ -58,6 +58,8 @@ export class ModelFailure extends KosError {
 export interface ModelService {
   /** Throws ModelFailure. */
   call(request: ModelRequest): Promise<ModelResult>;
+  /** What a name stands for now, as provider/name. Throws ModelFailure `model_unknown`. */
+  nameOf(model: string, hasSchema: boolean): string;
   /** Names that resolve, aliases included, with what they stand for. */
   list(): { name: string; resolvesTo: string; label: string | null }[];
 }

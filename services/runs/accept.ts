@@ -33,7 +33,7 @@ export interface AcceptRequest {
 }
 
 type InsertRequest = Pick<AcceptRequest, 'workspaceId' | 'actor' | 'responsible' | 'origin' | 'carried'> & {
-  request: Pick<StartRun, 'labels' | 'startAt' | 'deadlineAt' | 'timeoutMs' | 'priority'>;
+  request: Pick<StartRun, 'labels' | 'startAt' | 'deadlineAt' | 'timeoutMs' | 'priority' | 'cache'>;
 };
 
 export interface PlanRow {
@@ -117,11 +117,11 @@ export async function insertRun(sql: TransactionSql, accept: InsertRequest, plan
   const times = timesOf(request, plan.shape.timeoutMs, await databaseTimeMs(sql));
   await sql`
     insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, start_at, deadline_at,
-      timeout_ms, waiting_for, concurrency_key, priority, plan_pins, parent_run_id, root_run_id, called_from, depth)
+      timeout_ms, waiting_for, concurrency_key, priority, use_cache, plan_pins, parent_run_id, root_run_id, called_from, depth)
     values (${runId}, ${workspaceId}, ${plan.name}, ${plan.version}, ${plan.digest}, 'queued', ${jsonParameter(sql, input)}, ${sql.json(labels)}, ${actor}, ${responsible},
       ${sql.json(origin)}, ${currentRules}, ${times.startAt}, least(${times.deadlineAt}::timestamptz, ${parent?.deadlineAt ?? null}::timestamptz), ${times.timeoutMs},
       ${times.startAt === null ? null : sql.json(waitsForItsTime(times.startAt))}, ${bound?.key ?? null},
-      ${request.priority ?? Number(plan.document.priority ?? defaultPriority)}, ${planPins === null ? null : sql.json(planPins)}, ${parent?.runId ?? null},
+      ${request.priority ?? Number(plan.document.priority ?? defaultPriority)}, ${request.cache !== false}, ${planPins === null ? null : sql.json(planPins)}, ${parent?.runId ?? null},
       ${parent?.rootRunId ?? null}, ${parent?.calledFrom ?? null}, ${parent?.depth ?? 0})`;
   await orderStart(sql, accept, plan, run, times);
   await referToArtifacts(sql, workspaceId, runId, input);

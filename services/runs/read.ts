@@ -27,6 +27,7 @@ interface RunRow {
   called_from: string | null;
   pinned: boolean;
   cancel_requested_at: Date | null;
+  use_cache: boolean;
   priority: number;
   start_at: Date | null;
   deadline_at: Date | null;
@@ -34,7 +35,7 @@ interface RunRow {
 
 const columns = (sql: TransactionSql) => sql`
   id, plan_name, plan_version, plan_digest, status, waiting_for, input, output, error, labels, started_by, responsible, origin, created_at, started_at,
-  finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, priority, start_at, deadline_at`;
+  finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, use_cache, priority, start_at, deadline_at`;
 
 const showRun = (row: RunRow): Run => ({
   id: row.id,
@@ -57,6 +58,7 @@ const showRun = (row: RunRow): Run => ({
   calledFrom: row.called_from,
   pinned: row.pinned,
   cancelRequestedAt: row.cancel_requested_at?.toISOString() ?? null,
+  cache: row.use_cache,
   priority: row.priority,
   startAt: row.start_at?.toISOString() ?? null,
   deadlineAt: row.deadline_at?.toISOString() ?? null,

@@ -23,6 +23,7 @@ export async function removeRunRows(sql: TransactionSql, workspaceId: string, ru
         and not exists (select 1 from kos.output_references r where r.output_id = o.id)`;
   }
   const contents = await removeArtifactRows(sql, workspaceId, runIds);
+  await sql`delete from kos.cache_entries where ${ofRuns}`;
   await sql`delete from kos.steps where ${ofRuns}`;
   await sql`delete from kos.effects where ${ofRuns}`;
   await sql`delete from kos.approval_escalations where ${ofRuns}`;

@@ -31,6 +31,7 @@ export const aRun = (change: Partial<Run> = {}): Run => ({
   currency: 'USD',
   parentRunId: null,
   calledFrom: null,
+  cache: true,
   pinned: false,
   cancelRequestedAt: null,
   priority: 3,

@@ -171,7 +171,8 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     compile: createPlanCompiler(environment),
     acceptRun: ({ workspaceId, actor, origin, request, alsoInTransaction }) =>
       database.inWorkspace(workspaceId, async (transaction) => {
-        const runId = await insertRun(transaction, { workspaceId, startedBy: actor, origin, input: request.input, labels: request.labels ?? {} });
+        const { input, labels = {}, cache } = request;
+        const runId = await insertRun(transaction, { workspaceId, startedBy: actor, origin, input, labels, cache });
         await alsoInTransaction?.(transaction, runId);
         return { runId };
       }),

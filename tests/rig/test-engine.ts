@@ -115,10 +115,10 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     return plan.name;
   };
 
-  const start = async (plan: string, input: JsonObject = {}, times: Pick<StartRun, 'startAt' | 'deadlineAt' | 'timeoutMs'> = {}): Promise<string> => {
+  const start = async (plan: string, input: JsonObject = {}, more: Pick<StartRun, 'startAt' | 'deadlineAt' | 'timeoutMs' | 'cache'> = {}): Promise<string> => {
     const accepted = await acceptRun(
       { database: rig.database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate },
-      { workspaceId, actor: 'prn_test', responsible: 'prn_test', origin: { kind: 'api', id: null }, request: { plan, input, ...times } },
+      { workspaceId, actor: 'prn_test', responsible: 'prn_test', origin: { kind: 'api', id: null }, request: { plan, input, ...more } },
     );
     runIds.push(accepted.runId);
     outbox.nudge();

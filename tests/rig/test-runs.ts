@@ -15,6 +15,7 @@ export interface RunFixture {
   input?: JsonObject;
   labels?: Record<string, string>;
   planName?: string;
+  cache?: boolean | undefined;
 }
 
 /** A run's row and its first event, as accepting it would leave them. */
@@ -24,9 +25,9 @@ export async function insertRun({ sql }: Transaction, run: RunFixture): Promise<
   const by = run.startedBy ?? 'prn_test';
   const finishedAt = ['succeeded', 'failed', 'cancelled', 'terminated'].includes(status) ? new Date() : null;
   await sql`
-    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, finished_at)
+    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, finished_at, use_cache)
     values (${runId}, ${workspaceId}, ${run.planName ?? 'test-plan'}, 1, ${'0'.repeat(64)}, ${status}, ${jsonParameter(sql, run.input ?? {})}, ${sql.json(run.labels ?? {})},
-      ${by}, ${run.responsible ?? by}, ${sql.json(run.origin ?? { kind: 'api', id: null })}, 1, ${finishedAt})`;
+      ${by}, ${run.responsible ?? by}, ${sql.json(run.origin ?? { kind: 'api', id: null })}, 1, ${finishedAt}, ${run.cache !== false})`;
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.accepted', data: {} }]);
   return runId;
 }

@@ -48,6 +48,8 @@ export const runs = kos.table(
     cancelReason: text('cancel_reason'),
     /** Instant by which the run must have ended; null: none. */
     deadlineAt: instant('deadline_at'),
+    /** False: its steps reuse no output that was kept. */
+    useCache: boolean('use_cache').notNull().default(true),
     /** 1 first to 5 last. */
     priority: integer('priority').notNull().default(3),
     /** Raised by everything that people decide of an open run and its workflow must know: of two readings the higher one is today's. */

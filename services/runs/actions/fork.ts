@@ -22,6 +22,7 @@ export interface RerunRequest {
   /** Absent: that run's own. */
   input?: JsonObject | undefined;
   labels?: Record<string, string> | undefined;
+  cache?: boolean | undefined;
   reason: string | null;
   alsoInTransaction?: (transaction: Transaction, made: Rerun) => Promise<void>;
 }
@@ -73,7 +74,12 @@ async function acceptAgain({ acceptRun }: ForkDependencies, request: RerunReques
     actor: principalId,
     responsible,
     origin: { kind, id: source.id },
-    request: { plan: `${source.plan.name}@${version}`, input: request.input ?? source.input, labels: { ...source.labels, ...request.labels } },
+    request: {
+      plan: `${source.plan.name}@${version}`,
+      input: request.input ?? source.input,
+      labels: { ...source.labels, ...request.labels },
+      cache: request.cache ?? source.cache,
+    },
     carried: fork !== null,
     alsoInTransaction: async (transaction, made) => {
       if (fork !== null) await carryOver(transaction.sql, { workspaceId, from: source.id, to: made, fork });

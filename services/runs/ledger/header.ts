@@ -13,6 +13,8 @@ export interface RunFacts {
   planDigest: string;
   input: JsonObject;
   responsible: string;
+  /** Its steps may reuse outputs that were kept. */
+  useCache: boolean;
   /** The run whose step started this one. */
   parentRunId: string | null;
 }
@@ -98,7 +100,7 @@ async function markPausedAtWork(sql: TransactionSql, claim: Claim): Promise<Date
 /** `commit` is sent right behind: the transaction reads nothing else. */
 export async function readFacts(sql: TransactionSql, claim: Claim, commit: () => void): Promise<RunFacts> {
   const query = sql<Omit<RunFacts, 'runId' | 'workspaceId'>[]>`
-    select plan_name as "planName", plan_version as "planVersion", plan_digest as "planDigest", input, responsible, parent_run_id as "parentRunId" from kos.runs where id = ${claim.runId}`.execute();
+    select plan_name as "planName", plan_version as "planVersion", plan_digest as "planDigest", input, responsible, use_cache as "useCache", parent_run_id as "parentRunId" from kos.runs where id = ${claim.runId}`.execute();
   commit();
   const [row] = await query;
   if (row === undefined) throw new Superseded(claim);

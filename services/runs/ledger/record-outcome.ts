@@ -45,6 +45,10 @@ export const stepOutputBytesAtMost = 8_000_000;
 export interface EndStepOptions {
   /** The step's start was not told yet: its event goes ahead of the end's. */
   startedToo?: boolean;
+  /** What its event and audit entry say beyond what all of them do. */
+  facts?: JsonObject;
+  /** The output is a stored one that is there already; the run refers to it from now on. */
+  outputId?: string | null;
   /** What became of the effect that was recorded as intended. */
   effect?: EffectStatus;
   /** Sends the commit right behind. Without a claim or under a stale fence the statement writes nothing, so there is nothing that could not be committed. */
@@ -57,8 +61,10 @@ export interface EndStepOptions {
  */
 export async function endStep(sql: TransactionSql, claim: Claim, step: TakenStep, ending: Ending, options: EndStepOptions = {}): Promise<void> {
   const { workspaceId, runId } = claim;
-  const inline = outputIsInline(ending.output);
-  const outputId = inline ? null : await storeOutput(sql, claim, ending.output);
+  const shared = options.outputId ?? null;
+  const inline = shared === null && outputIsInline(ending.output);
+  if (shared !== null) await referToOutput(sql, claim, shared);
+  const outputId = shared ?? (inline ? null : await storeOutput(sql, claim, ending.output));
   const effect = options.effect === undefined ? sql`` : sql`, settled as (${settledWithChange(sql, claim, step, options.effect)})`;
   const cost =
     ending.costMicros === 0
@@ -74,7 +80,7 @@ export async function endStep(sql: TransactionSql, claim: Claim, step: TakenStep
         cost_micros = cost_micros + ${ending.costMicros}, metadata = metadata || ${sql.json(ending.metadata)}
       where run_id = ${runId} and path = ${step.path} and fence = ${step.fence} and exists (select from claim)
       returning path
-    )${effect}${cost}${recordedWithChange(sql, { events: endEvents(claim, step, ending, options.startedToo === true), audit: endAudit(workspaceId, runId, step, ending) })}
+    )${effect}${cost}${recordedWithChange(sql, { events: endEvents(claim, step, ending, options), audit: endAudit(workspaceId, runId, step, ending, options) })}
     select exists (select from claim) as held, exists (select from changed) as ended`.execute();
   if (inline) options.commit?.();
   const [row] = await query;
@@ -84,21 +90,25 @@ export async function endStep(sql: TransactionSql, claim: Claim, step: TakenStep
 
 const factsOf = (step: TakenStep): JsonObject => ({ stepPath: step.path, kind: step.kind, attempt: step.attempt });
 
-function endEvents({ workspaceId, runId }: Claim, step: TakenStep, { status, error }: Ending, startedToo: boolean): EventRecord[] {
-  const facts = factsOf(step);
-  const started: EventRecord[] = startedToo ? [{ workspaceId, runId, type: 'step.started', data: facts }] : [];
+function endEvents({ workspaceId, runId }: Claim, step: TakenStep, { status, error }: Ending, options: EndStepOptions): EventRecord[] {
+  const facts = { ...factsOf(step), ...options.facts };
+  const started: EventRecord[] = options.startedToo === true ? [{ workspaceId, runId, type: 'step.started', data: factsOf(step) }] : [];
   // A cancelled step has no event of its own: the run's tells it.
   if (status === 'cancelled') return started;
   return [...started, { workspaceId, runId, type: `step.${status}`, data: error === null ? facts : { ...facts, error } }];
 }
 
-const endAudit = (workspaceId: string, runId: string, step: TakenStep, { status, error }: Ending): AuditRecord => ({
+const endAudit = (workspaceId: string, runId: string, step: TakenStep, { status, error }: Ending, { facts }: EndStepOptions): AuditRecord => ({
   workspaceId,
   actor: 'kos',
   action: `step.${status}`,
   subject: runId,
-  data: error === null ? factsOf(step) : { ...factsOf(step), code: error.code },
+  data: { ...factsOf(step), ...facts, ...(error === null ? {} : { code: error.code }) },
 });
+
+async function referToOutput(sql: TransactionSql, { workspaceId, runId }: Claim, outputId: string): Promise<void> {
+  await sql`insert into kos.output_references (workspace_id, output_id, run_id) values (${workspaceId}, ${outputId}, ${runId}) on conflict do nothing`;
+}
 
 export async function storeOutput(sql: TransactionSql, claim: Pick<Claim, 'workspaceId' | 'runId'>, output: Json): Promise<string> {
   const outputId = newId('output');

@@ -12,11 +12,13 @@ export interface CallingRun {
   depth: number;
   planPins: Record<string, number> | null;
   deadlineAt: Date | null;
+  useCache: boolean;
 }
 
 export async function readCallingRun(sql: TransactionSql, runId: string): Promise<CallingRun> {
   const [row] = await sql<CallingRun[]>`
-    select started_by as "startedBy", responsible, origin, root_run_id as "rootRunId", called_from as "calledFrom", depth, plan_pins as "planPins", deadline_at as "deadlineAt"
+    select started_by as "startedBy", responsible, origin, root_run_id as "rootRunId", called_from as "calledFrom", depth, plan_pins as "planPins", deadline_at as "deadlineAt",
+      use_cache as "useCache"
     from kos.runs where id = ${runId}`;
   if (row === undefined) throw new Error(`The run ${runId} is gone.`);
   return row;

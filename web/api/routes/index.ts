@@ -6,6 +6,7 @@ import { approvalRoutes } from './approvals.ts';
 import { approvalRuleRoutes } from './approval-rules.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { authRoutes } from './auth.ts';
+import { cacheRoutes } from './cache.ts';
 import { healthRoutes } from './health.ts';
 import { jobRoutes } from './jobs.ts';
 import { meRoutes } from './me.ts';
@@ -42,6 +43,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...approvalRoutes(dependencies),
     ...approvalRuleRoutes(dependencies),
     ...artifactRoutes(dependencies),
+    ...cacheRoutes(dependencies),
     ...secretRoutes(dependencies),
     ...settingsRoutes(dependencies),
     ...meRoutes(dependencies),

@@ -28,6 +28,7 @@ export const rerunRoutes = (dependencies: ApiDependencies): Route[] => [
         runId: params.id,
         input: body.input,
         labels: body.labels,
+        cache: body.cache,
         reason: body.reason ?? null,
         alsoInTransaction: (transaction, made) => call.recordEffect(transaction, { status: 202, reference: { ...made } }),
       });
