@@ -10,6 +10,7 @@ import { forEach } from './figures/for-each.ts';
 import { fused } from './figures/fused.ts';
 import { memory } from './figures/memory.ts';
 import { parked } from './figures/parked.ts';
+import { repeat } from './figures/repeat.ts';
 import { secondStart } from './figures/second-start.ts';
 import { silence } from './figures/silence.ts';
 import { steps } from './figures/steps.ts';
@@ -17,7 +18,7 @@ import { describeMachine, formatTable, keepRecord } from './report.ts';
 import { makeDriver } from './rig/driver.ts';
 import { startStack } from './rig/stack.ts';
 
-const onStack: Figure[] = [steps, fanOut, fused, cpu, firstStep, silence, forEach, compile, parked];
+const onStack: Figure[] = [steps, fanOut, fused, cpu, firstStep, silence, forEach, repeat, compile, parked];
 const onInstallation: InstallationFigure[] = [secondStart, memory];
 const names = [...onStack, ...onInstallation].map((figure) => figure.name);
 const usage = `npm run bench -- [options]

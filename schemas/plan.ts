@@ -13,6 +13,8 @@ export const planLimits = {
   shapeBytes: 256_000,
   maxInFlight: 500,
   concurrency: 500,
+  /** Of one step, or of one item of it. */
+  rounds: 10_000,
   /** Sub-plans below one another. */
   depth: 8,
   /** One week, in milliseconds: a longer attempt, wait between attempts or run is a mistake in the unit. */
@@ -86,8 +88,34 @@ const overItems = {
 /** A step that does nothing until something happens: a person decides, a time comes, a signal arrives. */
 const waitingStep = { ...everyStep, ...overItems };
 
+/** The same step again and again, each time a round of its own. */
+export const repeatSchema = z
+  .strictObject({
+    until: templateText
+      .optional()
+      .describe('One expression that gives a boolean, looked at after each round: true ends the step. It may read output, last and iteration.'),
+    while: templateText.optional().describe('As until, the other way round: false ends the step.'),
+    maxIterations: z.int().min(1).max(planLimits.rounds).describe('Rounds at most.'),
+    everyMs: z
+      .int()
+      .min(0)
+      .max(planLimits.longestWaitMs)
+      .optional()
+      .describe('Pause between the end of a round and the begin of the next, in milliseconds; none when it is not said.'),
+    onExhausted: failOrContinue
+      .optional()
+      .describe('What it means when maxIterations rounds were not enough: fail, or continue with the output of the last one.'),
+  })
+  .refine((repeat) => (repeat.until === undefined) !== (repeat.while === undefined), 'a repeat says either until or while');
+export type Repeat = z.infer<typeof repeatSchema>;
+
+const inRounds = {
+  repeat: repeatSchema.optional().describe('The step runs in rounds, one after the other; it sees iteration and last, the output of the round before.'),
+};
+
 const workingStep = {
   ...waitingStep,
+  ...inRounds,
   retry: retrySchema.optional().describe('How often, and how far apart, the step is tried.'),
   timeoutMs: durationMs.optional().describe('Bound of one attempt, in milliseconds.'),
   timeoutInAllMs: z

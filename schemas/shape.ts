@@ -31,6 +31,8 @@ export const stepShapeSchema = z.object({
       contained: z.literal(true).optional(),
     })
     .optional(),
+  /** It runs in rounds, so many at most. */
+  repeat: z.object({ maxIterations: z.int().positive() }).optional(),
   /** Bound of one attempt. */
   timeoutMs: z.int().positive(),
 });

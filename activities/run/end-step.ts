@@ -37,7 +37,7 @@ export async function endInSuccess(ending: Ending, performed: Performed): Promis
   if (Buffer.byteLength(JSON.stringify(performed.output)) > stepOutputBytesAtMost) return await endTooLarge(ending);
   const { artifact, modelCall } = performed;
   const output = artifact === undefined ? performed.output : await recordArtifact(sql, claim, step, artifact);
-  const { fallbackOf } = work.compiled;
+  const fallbackOf = work.round === undefined ? work.compiled.fallbackOf : null;
   const nothingElse = artifact === undefined && modelCall === undefined && work.alsoAtEnd === undefined && fallbackOf === null && ending.cacheKey === null;
   const outcome = { status: 'succeeded' as const, output, error: null, costMicros: performed.costMicros, metadata: performed.metadata };
   await Promise.all([

@@ -10,6 +10,7 @@ import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { isTolerated, outcomeOf, recordStarted, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { itemValue } from './artifact-lines.ts';
+import { assertTaken } from '#services/runs/ledger/rounds.ts';
 import { approvedInput } from './approved-input.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
@@ -20,8 +21,7 @@ import { makeToolContext, type Performed, performStep, toolOf } from './perform-
 import { persistently } from './persistently.ts';
 import { type Attempted, recordAtOnce } from './pure-step.ts';
 import { endInReuse, findReusable, keyedInput } from './reuse.ts';
-import { placeOf } from './step-place.ts';
-import type { StepWork } from './step-work.ts';
+import { isWhole, placeOfWork, type StepWork } from './step-work.ts';
 import { withinTime } from '#services/time-limit.ts';
 import { ToolFailure, type ToolSettings } from '#services/tools/tool.ts';
 
@@ -38,7 +38,7 @@ export async function executeStep(dependencies: RunActivityDependencies, work: S
   const effect = effectOf(dependencies, work.compiled);
   const tried = await unlessHeld<Tried>(() => (effect === 'pure' ? executePure(dependencies, work) : executeEffect(dependencies, work, effect)));
   // What was recorded is known from here on to those who come after.
-  if ('output' in tried && tried.output !== undefined && work.item === null) work.known.addOutput(work.compiled.id, tried.output);
+  if ('output' in tried && tried.output !== undefined && isWhole(work)) work.known.addOutput(work.compiled.id, tried.output);
   return tried;
 }
 
@@ -47,7 +47,7 @@ async function executePure(dependencies: RunActivityDependencies, work: StepWork
   // A pure tool may work inside its step's transaction. Asking for its settings there would wait for a second connection while it holds one: as many such
   // steps as there are connections would wait for each other for ever.
   const settings = 'tool' in work.compiled.definition ? await dependencies.toolSettings(workspaceId) : undefined;
-  const atOnce = await recordAtOnce(dependencies, work, placeOf(work.compiled, work.item), settings);
+  const atOnce = await recordAtOnce(dependencies, work, placeOfWork(work), settings);
   if ('tried' in atOnce) return atOnce.tried;
   const begun = await dependencies.database.inWorkspace(workspaceId, (transaction) =>
     begin(dependencies, transaction, work, 'pure', settings, atOnce.attempted),
@@ -113,14 +113,14 @@ async function begin(
 ): Promise<Begun | Tried> {
   const { sql } = transaction;
   const { claim, compiled } = work;
-  const place = placeOf(compiled, work.item);
-  const reads = [...new Set([...compiled.reads.input, ...(work.item === null ? compiled.reads.when : [])])];
+  const reads = [...new Set([...compiled.reads.input, ...(isWhole(work) ? compiled.reads.when : [])])];
   // Sent together, answered together: one round trip.
   const [header, step, results, needs] = await Promise.all([
     readHeader(sql, claim),
-    takeStep(sql, claim, place),
+    takeStep(sql, claim, placeOfWork(work)),
     loadResults(sql, claim.runId, reads),
-    work.item === null ? loadNeeds(sql, work) : null,
+    isWhole(work) ? loadNeeds(sql, work) : null,
+    work.round === undefined ? null : assertTaken(sql, claim, work.round.parent),
   ]);
   if (!step.taken) return { outcome: step.outcome };
   assertClaim(header, claim);
@@ -133,8 +133,8 @@ async function begin(
   if (needs === 'skip') return await endSkipped(ending, 'a step that it needs was skipped');
   try {
     if (attempted !== null) return await endAttempted(ending, attempted);
-    const scope = makeScope(work.facts, startedAt, results, await itemValue(dependencies, sql, work, step));
-    if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return await endSkipped(ending, 'its "when" is false');
+    const scope = makeScope(work.facts, startedAt, results, await itemValue(dependencies, sql, work, work.round?.parent ?? step), work.round);
+    if (isWhole(work) && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return await endSkipped(ending, 'its "when" is false');
     const approved = await approvedInput(sql, work);
     if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');
     const keyed = await keyedInput(dependencies, work, scope, approved);

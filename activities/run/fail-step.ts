@@ -26,7 +26,7 @@ interface Judgement {
   metadata: JsonObject;
 }
 
-/** Ends a step, or an item of one, that has failed for good: what that means its plan says. */
+/** Ends a step, or an item of one, that has failed for good: what that means its plan says. Of a round the step it belongs to says it. */
 export async function failStep(
   { evaluator }: Pick<RunActivityDependencies, 'evaluator'>,
   sql: TransactionSql,
@@ -35,7 +35,12 @@ export async function failStep(
   error: OutcomeError,
   { metadata = {}, costMicros = 0 }: { metadata?: JsonObject; costMicros?: number } = {},
 ): Promise<'t' | 'f'> {
-  const judged = step.item === null ? await judgeStep(evaluator, sql, work, error) : await judgeItem(sql, work, error);
+  const judged =
+    step.iteration !== undefined
+      ? judgedBy(false, error)
+      : step.item === null
+        ? await judgeStep(evaluator, sql, work, error)
+        : await judgeItem(sql, work, error);
   await endStep(sql, work.claim, step, {
     status: 'failed',
     output: judged.output,

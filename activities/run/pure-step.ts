@@ -10,7 +10,7 @@ import type { RunActivityDependencies } from './dependencies.ts';
 import type { Tried } from './end-step.ts';
 import { type Performed, performStep } from './perform-step.ts';
 import { resolveInput } from './resolve-input.ts';
-import type { StepWork } from './step-work.ts';
+import { isWhole, type StepWork } from './step-work.ts';
 
 /** What a pure step came to before its row was looked at: its work need not be done again. */
 export type Attempted = { performed: Performed } | { thrown: unknown };
@@ -31,17 +31,17 @@ export async function recordAtOnce(
   const attempted = await attempt(dependencies, work, place, scope, settings);
   if (attempted === null || 'thrown' in attempted || !outputIsInline(attempted.performed.output)) return { attempted };
   const recorded = await record(dependencies, work, place, attempted.performed, performance.now() - since);
-  return recorded ? { tried: { outcome: 's' } } : { attempted };
+  return recorded ? { tried: { outcome: 's', output: attempted.performed.output } } : { attempted };
 }
 
 /** Null: not everything that the step reads is known here. */
 function knownScope(work: StepWork): ReturnType<typeof makeScope> | null {
-  const { compiled, item, known, facts } = work;
+  const { compiled, item, known, facts, round } = work;
   if (known.startedAt === null || !needsAreKnown(work)) return null;
-  const results = known.resultsOf(item === null ? [...compiled.reads.input, ...compiled.reads.when] : compiled.reads.input);
+  const results = known.resultsOf(isWhole(work) ? [...compiled.reads.input, ...compiled.reads.when] : compiled.reads.input);
   const value = item === null ? null : known.itemOf(compiled.number, item);
   if (results === null || (item !== null && value === null)) return null;
-  return makeScope(facts, known.startedAt, results, value);
+  return makeScope(facts, known.startedAt, results, value, round);
 }
 
 /** The workflow knows of the first of a chain that its needs are met; of what follows in the same activity nobody else does. */
@@ -61,7 +61,7 @@ async function attempt(
 ): Promise<Attempted | null> {
   const { claim, compiled } = work;
   try {
-    if (work.item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return null;
+    if (isWhole(work) && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return null;
     const input = await resolveInput(dependencies.evaluator, compiled, scope);
     const step = { ...place, taken: true as const, fence: 0, attempt: 1, input: null, line: null, wasRunning: false, elapsedMs: 0 };
     const performance = { claim, step, compiled, input, repeated: false, settings };
@@ -72,13 +72,12 @@ async function attempt(
 }
 
 async function record(dependencies: RunActivityDependencies, work: StepWork, place: StepPlace, performed: Performed, tookMs: number): Promise<boolean> {
-  const { claim, known, compiled, alsoAtEnd } = work;
+  const { claim, known, round, alsoAtEnd } = work;
   const metadata: JsonObject = performed.metadata;
   return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql, commit }) => {
     const outcome = { output: performed.output, metadata, tookMs, runStartedAt: known.startedAt as Date };
-    const recorded = await recordPureStep(sql, claim, place, outcome, alsoAtEnd === undefined ? commit : undefined);
+    const recorded = await recordPureStep(sql, claim, place, { ...outcome, parent: round?.parent ?? null }, alsoAtEnd === undefined ? commit : undefined);
     if (!recorded) return false;
-    if (work.item === null) known.addOutput(compiled.id, performed.output);
     await alsoAtEnd?.(sql);
     return true;
   });

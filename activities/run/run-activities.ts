@@ -14,11 +14,14 @@ import { recordAudit } from '#services/records/record.ts';
 import { closeRun, closeWithLastStep } from './close-run.ts';
 import type { RunActivityDependencies, Vitality } from './dependencies.ts';
 import { unlessHeld } from './held-by-pause.ts';
+import type { Tried } from './end-step.ts';
 import { executeStep } from './execute-step.ts';
 import { joinItems, openItems, stepOf } from './items.ts';
 import { KnownRuns } from './known-runs.ts';
 import { persistently } from './persistently.ts';
+import { executeRepeat } from './repeat.ts';
 import { skipSteps } from './skip-steps.ts';
+import type { StepWork } from './step-work.ts';
 import { openWait, settleWait } from './waits.ts';
 import { WorkUnderWay } from './work-under-way.ts';
 
@@ -56,6 +59,11 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       if (error instanceof Superseded) return superseded;
       throw error;
     }
+  };
+
+  const execute = async (work: StepWork): Promise<Tried> => {
+    const { repeat } = work.compiled;
+    return repeat === null ? await executeStep(dependencies, work) : await executeRepeat(dependencies, work, repeat);
   };
 
   return {
@@ -97,7 +105,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
           const compiled = stepOf(base, step);
           const last = closes && step === steps.at(-1);
           const alsoAtEnd = last ? { alsoAtEnd: closeWithLastStep(dependencies, base, () => void (closed = true)) } : {};
-          const tried = await executeStep(dependencies, { ...base, compiled, item: null, alone, signal, underWay, ...alsoAtEnd });
+          const tried = await execute({ ...base, compiled, item: null, alone, signal, underWay, ...alsoAtEnd });
           if (!('outcome' in tried)) return { outcomes, ...tried };
           outcomes += tried.outcome;
           if (!goesOn(tried.outcome) || performance.now() > until) break;
@@ -109,7 +117,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     async executeItem({ claim, step, item, alone }: { claim: Claim; step: number; item: number; alone: boolean }): Promise<UnitResult> {
       return await claimed<UnitResult>({ outcomes: '', superseded: true }, async ({ signal }) => {
         const base = await workOn(claim);
-        const tried = await executeStep(dependencies, { ...base, compiled: stepOf(base, step), item, alone, signal, underWay });
+        const tried = await execute({ ...base, compiled: stepOf(base, step), item, alone, signal, underWay });
         return 'outcome' in tried ? { outcomes: tried.outcome } : { outcomes: '', ...tried };
       });
     },

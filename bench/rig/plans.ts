@@ -25,6 +25,13 @@ export function effectsPlan(count: number): string {
   return `plan: effects-${count}\nfuse: effects\ninput: { type: object, required: [payload], properties: { payload: { type: string } } }\nsteps:\n${steps.join('\n')}\n`;
 }
 
+/** The same for rounds of one step: its place in the run is the same all along. */
+export const repeatPlan = (rounds: number): string => `plan: repeat-${rounds}
+input: { type: object, required: [payload], properties: { payload: { type: string } } }
+steps:
+  poll: { tool: fs.list, with: { path: "." }, repeat: { until: "\${iteration == ${rounds - 1}}", maxIterations: 10000 } }
+`;
+
 /** As many steps as a plan may have, of what most plans are made of: texts with expressions, tools, needs by mention. */
 export function largePlan(count: number): string {
   const steps = stepNames(count).map((name, index) => {

@@ -8,7 +8,7 @@ import { readPartRecord } from '../installation/home-facts.ts';
 import type { Invocation } from '../invocation.ts';
 import { followRun } from '../run/follow.ts';
 import { tellOutcome } from '../run/outcome.ts';
-import { endedItems, splitItemPath, type StepTree } from '../run/step-tree.ts';
+import { endedItems, splitPath, type StepTree } from '../run/step-tree.ts';
 import { createProgress } from '../run/start.ts';
 import { describeDuration } from '../times.ts';
 import { newIdempotencyKey } from '../transport.ts';
@@ -92,7 +92,7 @@ async function countWork({ client }: Invocation, runId: string): Promise<WorkCou
   let cursor: string | undefined;
   for (;;) {
     const page = await client.runs.steps(runId, { limit: 200, cursor });
-    for (const step of page.items.filter((candidate) => splitItemPath(candidate.path).item !== null)) {
+    for (const step of page.items.filter((candidate) => splitPath(candidate.path).item !== null)) {
       count.attempts += step.attempt;
       if (foundDone(step)) count.foundDone += 1;
     }

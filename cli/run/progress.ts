@@ -2,7 +2,7 @@ import type { KosEvent } from '#schemas/event.ts';
 import type { Output } from '../output.ts';
 import { describeEvent } from './event-line.ts';
 import { describeItems, renderTree } from './tree-view.ts';
-import { splitItemPath, type StepTree } from './step-tree.ts';
+import { splitPath, type StepTree } from './step-tree.ts';
 
 /** How what happens to a run is shown while it is followed. */
 export interface Progress {
@@ -71,6 +71,13 @@ export function createLineProgress(output: Output, write: (line: string) => void
   let failedItems = 0;
   return {
     event: (event, tree) => {
+      const round = roundOf(event);
+      if (round !== null && quiet.has(event.type)) {
+        const now = Date.now();
+        if (now - (toldAt.get(round.path) ?? now) >= countsEveryMs) write(`${clock(event)} ${round.path}: round ${(round.round + 1).toLocaleString('en-US')}`);
+        if (now - (toldAt.get(round.path) ?? 0) >= countsEveryMs) toldAt.set(round.path, now);
+        return;
+      }
       const item = itemOf(event);
       if (item === null) {
         const counts = countsLine(event, tree);
@@ -104,10 +111,20 @@ function countsLine(event: KosEvent, tree: StepTree): string | null {
 
 const clock = (event: KosEvent): string => event.at.slice(11, 19);
 
+/** Of a round only what is out of the ordinary is a line of its own. */
+const quiet: ReadonlySet<string> = new Set(['step.started', 'step.succeeded']);
+
+function roundOf(event: KosEvent): { path: string; round: number } | null {
+  const stepPath = event.data['stepPath'];
+  if (typeof stepPath !== 'string') return null;
+  const { path, item, round } = splitPath(stepPath);
+  return round === null || item !== null ? null : { path, round };
+}
+
 function itemOf(event: KosEvent): string | null {
   const path = event.data['stepPath'];
   if (typeof path !== 'string') return null;
-  const split = splitItemPath(path);
+  const split = splitPath(path);
   return split.item === null ? null : split.path;
 }
 

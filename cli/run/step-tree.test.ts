@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import pc from 'picocolors';
 import type { StepStatus } from '#schemas/run.ts';
 import { eventMaker } from '#tests/kai/shapes.ts';
-import { applyEvent, applyItemTotal, createStepTree, endedItems, openedItems, splitItemPath, type StepTree } from './step-tree.ts';
+import { applyEvent, applyItemTotal, createStepTree, endedItems, openedItems, splitPath, type StepTree } from './step-tree.ts';
 import { describeItems, renderTree } from './tree-view.ts';
 
 const document = { steps: { read: { tool: 'fs.read' }, explain: { llm: {}, forEach: '${[1]}' }, report: { artifact: {} } } };
@@ -17,9 +17,32 @@ const treeAfter = (...events: Parameters<typeof applyEvent>[1][]): StepTree => {
 };
 
 test('a path tells its item', () => {
-  expect(splitItemPath('explain[12]')).toEqual({ path: 'explain', item: 12 });
-  expect(splitItemPath('call/explain[12]')).toEqual({ path: 'call/explain', item: 12 });
-  expect(splitItemPath('call[1]/explain')).toEqual({ path: 'call[1]/explain', item: null });
+  expect(splitPath('explain[12]')).toEqual({ path: 'explain', item: 12, round: null });
+  expect(splitPath('call/explain[12]')).toEqual({ path: 'call/explain', item: 12, round: null });
+  expect(splitPath('call[1]/explain')).toEqual({ path: 'call[1]/explain', item: null, round: null });
+  expect(splitPath('poll#3')).toEqual({ path: 'poll', item: null, round: 3 });
+  expect(splitPath('each[2]#3')).toEqual({ path: 'each', item: 2, round: 3 });
+});
+
+test('the rounds of a repeat are one line', () => {
+  const event = eventMaker();
+  const tree = createStepTree({ steps: { poll: { tool: 'http.fetch', repeat: {} } } }, 'running');
+  const told: string[] = [];
+  for (const [type, data] of [
+    ['step.started', { stepPath: 'poll', kind: 'tool', attempt: 1 }],
+    ['step.started', { stepPath: 'poll#0', kind: 'tool', attempt: 1 }],
+    ['step.succeeded', { stepPath: 'poll#0', kind: 'tool', attempt: 1 }],
+    ['step.retrying', { stepPath: 'poll#1', kind: 'tool', attempt: 1, error: { code: 'gone', message: 'No answer' } }],
+    ['step.started', { stepPath: 'poll#1', kind: 'tool', attempt: 2 }],
+    ['step.succeeded', { stepPath: 'poll', kind: 'tool', attempt: 1 }],
+  ] as const) {
+    applyEvent(tree, event(type, data));
+    const line = tree.steps.get('poll');
+    told.push(`${line?.status} ${line?.round} ${line?.text}`);
+  }
+  expect(told).toEqual(['running null null', 'running 0 null', 'running 0 null', 'retrying 1 No answer', 'running 1 null', 'succeeded 1 null']);
+  expect(renderTree(tree, view)).toMatch(/✓ poll {2}http.fetch {2}round 2, /);
+  expect([...tree.steps.keys()]).toEqual(['poll']);
 });
 
 describe('the tree', () => {

@@ -1,5 +1,6 @@
 import type { KosEvent } from '#schemas/event.ts';
 import type { JsonObject } from '#schemas/json.ts';
+import { parseStepPath } from '#core/plan/step-path.ts';
 import type { RunStatus, Step, StepStatus, WaitingFor } from '#schemas/run.ts';
 import { describeReuse } from './reuse.ts';
 
@@ -30,6 +31,8 @@ export interface StepLine {
   /** Each try at it is a run. */
   runsPlan: boolean;
   items: ItemCounts | null;
+  /** Of a `repeat`: the round it is at, from 0; null: it has none. */
+  round: number | null;
 }
 
 export interface ItemCounts {
@@ -70,12 +73,13 @@ const newLine = (path: string, kind: string, is = { repeats: false, runsPlan: fa
   text: null,
   ...is,
   items: null,
+  round: null,
 });
 
-/** `explain[12]` is item 12 of `explain`. */
-export function splitItemPath(path: string): { path: string; item: number | null } {
-  const match = /^(.*)\[(\d+)\]$/.exec(path);
-  return match?.[1] === undefined ? { path, item: null } : { path: match[1], item: Number(match[2]) };
+/** `explain[12]` is item 12 of `explain`, `poll#3` is round 3 of `poll`, and `explain[12]#3` a round of that item. */
+export function splitPath(path: string): { path: string; item: number | null; round: number | null } {
+  const { id, item, iteration } = parseStepPath(path);
+  return { path: id, item, round: iteration };
 }
 
 /** Takes an event in; the same event twice changes nothing. */
@@ -116,8 +120,12 @@ function applyStepEvent(tree: StepTree, event: KosEvent): void {
   const status = statusByStepEvent[event.type];
   const stepPath = event.data['stepPath'];
   if (status === undefined || typeof stepPath !== 'string') return;
-  const { path, item } = splitItemPath(stepPath);
+  const { path, item, round } = splitPath(stepPath);
   const line = lineOf(tree, path, textOf(event.data['kind']) ?? 'step');
+  if (round !== null) {
+    if (item === null) beAtRound(line, round, status, errorText(event.data['error']));
+    return;
+  }
   if (item !== null) {
     countItem(line, item, status, event.at, event.data['reusedFrom']);
     return;
@@ -129,10 +137,18 @@ function applyStepEvent(tree: StepTree, event: KosEvent): void {
   line.text = errorText(event.data['error']) ?? errorText(event.data['waitingFor']) ?? describeReuse(event.data['reusedFrom']);
 }
 
+/** Rounds come one after the other: one line shows the last of them. What came of the step its own event tells. */
+function beAtRound(line: StepLine, round: number, status: StepStatus, text: string | null): void {
+  line.round = Math.max(round, line.round ?? 0);
+  if (endedStatuses.has(line.status)) return;
+  line.status = status === 'retrying' || status === 'waiting' ? status : 'running';
+  line.text = text;
+}
+
 function applyWait(tree: StepTree, event: KosEvent, text: string): void {
   const stepPath = event.data['stepPath'];
   if (typeof stepPath !== 'string') return;
-  const { path, item } = splitItemPath(stepPath);
+  const { path, item } = splitPath(stepPath);
   const line = lineOf(tree, path, 'approval');
   if (item !== null) {
     countItem(line, item, 'waiting', event.at);
@@ -145,8 +161,12 @@ function applyWait(tree: StepTree, event: KosEvent, text: string): void {
 
 /** Takes a step's row in, as `GET /v1/runs/{id}/steps` lists it. */
 export function applyStep(tree: StepTree, step: Step): void {
-  const { path, item } = splitItemPath(step.path);
+  const { path, item, round } = splitPath(step.path);
   const line = lineOf(tree, path, step.kind);
+  if (round !== null) {
+    if (item === null) line.round = Math.max(round, line.round ?? 0);
+    return;
+  }
   if (item !== null) {
     countItem(line, item, step.status, step.startedAt, step.metadata['reusedFrom']);
     return;

@@ -62,6 +62,7 @@ function renderLine(line: StepLine, nameColumns: number, kindColumns: number, vi
 function describeLine(line: StepLine, now: number): string {
   const parts: string[] = [];
   if (line.items !== null) parts.push(describeItems(line.items));
+  if (line.round !== null) parts.push(`round ${(line.round + 1).toLocaleString('en-US')}`);
   const duration = durationOf(line, now);
   if (duration !== null) parts.push(duration);
   if (line.attempt > 1) parts.push(`attempt ${line.attempt}`);

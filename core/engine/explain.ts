@@ -25,6 +25,15 @@ export interface StepFacts {
   approval?: ApprovalFacts | null;
   /** Of a `forEach` that has opened. */
   items: { count: number; ended: number; running: number; retrying: number; waiting: number; failed: number } | null;
+  /** Of a step that repeats: the round it is at. Absent or null: it does not, or its first has not begun. */
+  round?: RoundFacts | null;
+}
+
+export interface RoundFacts {
+  path: string;
+  iteration: number;
+  attempt: number;
+  startedAt: string | null;
 }
 
 /** An item that waits. */
@@ -178,12 +187,18 @@ const explainWaitingItems = (facts: RunFactsForExplain, step: number): Reason[] 
 
 type Explained = Omit<Reason, 'stepPath' | 'status'>;
 
+/** Its own, or that of the item or round for which it is uncertain. */
+function pathToResolve({ path, items, round }: StepFacts): string {
+  if (items !== null) return `'${path}[…]'`;
+  return round === undefined || round === null ? path : `'${round.path}'`;
+}
+
 const explainUncertain = (runId: string, row: StepFacts): Explained => ({
   blockedBy: { kind: 'approval', ref: null, text: 'Its effect may have happened, and nobody but a person can say.' },
   since: row.startedAt,
   until: null,
   unblocks: 'Somebody looks outside and says what came of it.',
-  command: `kai run resolve ${runId} ${row.items === null ? row.path : `'${row.path}[…]'`} happened|did-not|retry --reason R`,
+  command: `kai run resolve ${runId} ${pathToResolve(row)} happened|did-not|retry --reason R`,
 });
 
 function decisionNeeded({ from, required, approvedBy, fourEyes, claimedBy, claimedUntil }: ApprovalFacts): string {
@@ -232,14 +247,17 @@ function explainItems(row: StepFacts, items: NonNullable<StepFacts['items']>): E
 }
 
 function explainWork(facts: RunFactsForExplain, step: number, row: StepFacts): Explained {
-  const timeoutMs = facts.shape.steps[step]?.timeoutMs ?? 0;
-  const until = row.startedAt === null ? null : new Date(Date.parse(row.startedAt) + timeoutMs).toISOString();
-  const text = `It works (attempt ${row.attempt}); one attempt may take ${timeoutMs} ms.`;
+  const { timeoutMs = 0, repeat } = facts.shape.steps[step] ?? {};
+  const { attempt, startedAt } = row.round ?? row;
+  const until = startedAt === null ? null : new Date(Date.parse(startedAt) + timeoutMs).toISOString();
+  const round = repeat === undefined ? '' : ` in round ${(row.round?.iteration ?? 0) + 1} of at most ${repeat.maxIterations}`;
+  const text = `It works${round} (attempt ${attempt}); one attempt may take ${timeoutMs} ms.`;
   return {
     blockedBy: { kind: 'work', ref: null, text },
-    since: row.startedAt,
+    since: startedAt,
     until,
-    unblocks: 'It ends, or its time-out does.',
+    unblocks:
+      repeat === undefined ? 'It ends, or its time-out does.' : 'The round ends, or its time-out does; then its condition says whether another follows.',
     command: `kai run logs ${facts.runId}`,
   };
 }

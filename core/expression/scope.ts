@@ -16,13 +16,19 @@ export interface Scope {
   item?: Json;
   /** Position of `item`, from 0. */
   index?: number;
+  /** Only in a step with repeat: the number of the round, from 0. */
+  iteration?: number;
+  /** Only in a step with repeat: the output of the round before; null in the first. */
+  last?: Json;
+  /** Only in `until` and `while` of a repeat: the output of the round that has just ended. */
+  output?: Json;
   /** Only in `onError`: why the step failed. */
   error?: Json;
   /** Only in a rule that approves: the input of the call that is to be approved. */
   arguments?: Json;
 }
 
-export const rootNames = ['input', 'steps', 'item', 'index', 'run', 'error', 'arguments'] as const;
+export const rootNames = ['input', 'steps', 'item', 'index', 'run', 'error', 'arguments', 'iteration', 'last', 'output'] as const;
 export type RootName = (typeof rootNames)[number];
 
 export function isRootName(name: string): name is RootName {

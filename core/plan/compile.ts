@@ -49,9 +49,12 @@ export function compilePlanText(text: string, environment: PlanEnvironment, form
 
 function unitsOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, order: number[], environment: PlanEnvironment): number[][] {
   const effects = new Map(environment.tools.map((tool) => [tool.name, tool.effect]));
-  const fusable = steps.map(({ kind, forEach, fallbackOf, definition, timeoutMs }) => {
+  const fusable = steps.map(({ kind, forEach, repeat, fallbackOf, definition, timeoutMs }) => {
     const toolEffect = 'tool' in definition ? (effects.get(definition.tool) ?? null) : null;
-    return { kind, fusable: fallbackOf === null && fusionOf(plan.fuse ?? 'pure', { kind, toolEffect, manifold: forEach !== null, timeoutMs }) };
+    return {
+      kind,
+      fusable: fallbackOf === null && fusionOf(plan.fuse ?? 'pure', { kind, toolEffect, manifold: forEach !== null || repeat !== null, timeoutMs }),
+    };
   });
   return divideIntoUnits(fusable, graph, order);
 }
@@ -81,6 +84,7 @@ function stepShapeOf(step: CompiledStep, graph: PlanGraph): StepShape {
     ...(fallbackOf === undefined ? {} : { fallbackOf }),
     ...(fallbacks.length === 0 ? {} : { fallbacks }),
     ...(step.forEach === null ? {} : { forEach: { concurrency: step.concurrency, ...(tolerated && step.toleratedItems !== null ? { contained: true } : {}) } }),
+    ...(step.repeat === null ? {} : { repeat: { maxIterations: step.repeat.maxIterations } }),
     timeoutMs: step.timeoutMs,
   };
 }

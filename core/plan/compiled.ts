@@ -37,6 +37,16 @@ export interface RetryPolicy {
 /** What becomes of the run when a step has failed for good. */
 export type FailurePolicy = { do: 'fail' } | { do: 'continue' } | { do: 'value'; value: Template } | { do: 'fallback'; step: string };
 
+/** Rounds, one after the other, until the condition says that it is over. */
+export interface RepeatPolicy {
+  /** What the condition must give for the step to end. */
+  endsWith: boolean;
+  condition: Template;
+  maxIterations: number;
+  everyMs: number;
+  onExhausted: 'fail' | 'continue';
+}
+
 export interface CompiledStep {
   /** Position in the plan: what the shape and the workflow know it by. */
   number: number;
@@ -48,13 +58,15 @@ export interface CompiledStep {
   forEach: Template | null;
   /** Its items are the lines of an artifact; null: they are a list's. */
   lines: LineForm | null;
+  /** Null: it runs once. */
+  repeat: RepeatPolicy | null;
   /**
    * What the step works on, by kind. transform: the value itself. llm: `{ model, with }`. tool: its `with`. artifact: `{ name, content, mediaType? }`.
    * wait: `{ forMs }` or `{ until }`. approval: `{ message? }`. signal: `{ name }`. plan: the other run's input.
    */
   input: Template;
   /** Ids of the steps each part mentions: what must be loaded before it is evaluated. */
-  reads: { when: string[]; forEach: string[]; input: string[]; onError: string[] };
+  reads: { when: string[]; forEach: string[]; input: string[]; repeat: string[]; onError: string[] };
   retry: RetryPolicy;
   timeoutMs: number;
   /** Items at once. */

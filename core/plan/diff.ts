@@ -53,7 +53,8 @@ function factsOf(step: CompiledStep, onError: Json): Facts {
   const items = step.forEach === null ? {} : { concurrency: step.concurrency };
   const cache = step.cache === null ? {} : { cache: { ...step.cache } };
   const approval = 'approval' in step.definition ? { approval: { ...stepDefaults.approval, ...step.definition.approval } as unknown as Json } : {};
-  return oneLevelDown({ onError, ...own, ...bounds, ...items, ...cache, ...approval });
+  const repeat = step.repeat === null ? {} : { repeat: { everyMs: step.repeat.everyMs, onExhausted: step.repeat.onExhausted, ...(own.repeat as Facts) } };
+  return oneLevelDown({ onError, ...own, ...bounds, ...items, ...cache, ...approval, ...repeat });
 }
 
 /** Of the others, attempts and their bounds mean nothing. */
@@ -86,11 +87,12 @@ const textOf = (value: Json | undefined): string => (value === undefined ? '' : 
 /** Each attempt counted. Null: a step runs for items that only the run knows, or calls another plan. */
 function mostModelCalls(plan: LoadedPlan): number | null {
   let calls = 0;
-  for (const { kind, definition, retry, forEach } of plan.steps) {
+  for (const { kind, definition, retry, forEach, repeat } of plan.steps) {
     if (kind === 'plan') return null;
     if (!('llm' in definition)) continue;
-    if (forEach === null) calls += retry.maxAttempts;
-    else if (forEach.root.kind === 'constant' && Array.isArray(forEach.root.value)) calls += retry.maxAttempts * forEach.root.value.length;
+    const ofOne = retry.maxAttempts * (repeat?.maxIterations ?? 1);
+    if (forEach === null) calls += ofOne;
+    else if (forEach.root.kind === 'constant' && Array.isArray(forEach.root.value)) calls += ofOne * forEach.root.value.length;
     else return null;
   }
   return calls;

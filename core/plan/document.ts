@@ -19,6 +19,9 @@ export const emptyPlan = { message: 'the plan is empty', suggestion: 'begin with
 
 const kinds = Object.keys(stepSchemas) as StepKind[];
 
+/** Kinds that may run in rounds: what they do ends by itself. */
+const repeatable = kinds.filter((kind) => 'repeat' in stepSchemas[kind].shape);
+
 /** Checks a document's form: known keys, types, bounds. Each step is held against the schema of its own kind. */
 export function readDocument(document: Json): ReadDocument {
   if (document === null) return { ok: false, faults: [valueFault('', emptyPlan.message, emptyPlan.suggestion)] };
@@ -77,7 +80,11 @@ function stepFaults(id: string, step: Json, pointer: string): DocumentFault[] {
   }
   if (second !== undefined) return [keyFault(`${pointer}/${second}`, `step "${id}" is both ${kind} and ${second}; a step does one thing`)];
   const parsed = stepSchemas[kind].safeParse(step);
-  const faults = parsed.success ? [] : faultsOf(parsed.error, stepSchemas[kind], pointer);
+  const faults = parsed.success
+    ? []
+    : faultsOf(parsed.error, stepSchemas[kind], pointer).filter((fault) => fault.pointer !== `${pointer}/repeat` || fault.part !== 'key');
+  if (Object.hasOwn(step, 'repeat') && !repeatable.includes(kind))
+    faults.push(keyFault(`${pointer}/repeat`, `step "${id}" is of kind ${kind} and cannot repeat; steps of these kinds can: ${repeatable.join(', ')}`));
   for (const key of ['concurrency', 'onItemError']) {
     if (Object.hasOwn(step, key) && !Object.hasOwn(step, 'forEach')) faults.push(keyFault(`${pointer}/${key}`, `step "${id}" has ${key} but no forEach`));
   }

@@ -19,6 +19,7 @@ export function readGraph(steps: StepTemplates[], faults: FaultList): PlanGraph 
     }
     for (const target of mentioned(own, step.forEach, step.forEachPointer)) needs[number]?.add(target);
     for (const target of mentioned(own, step.input, step.inputPointer)) needs[number]?.add(target);
+    for (const target of mentioned(own, step.repeat?.condition ?? null, step.repeat?.pointer ?? '')) needs[number]?.add(target);
     for (const target of mentioned(own, step.onError, `/steps/${step.id}/onError/value`)) needs[number]?.add(target);
     for (const target of writtenNeeds(own)) needs[number]?.add(target);
   }
@@ -129,13 +130,17 @@ function gatedSteps(
       faults.add(pointer, `there is no step "${id}"`, { suggestion: didYouMean(id, numbers.keys()) });
       continue;
     }
-    const { kind, forEach } = steps[target] as StepTemplates;
+    const { kind, forEach, repeat } = steps[target] as StepTemplates;
     const other = graph.gates[target];
     if (gated.includes(target)) faults.add(pointer, `step "${id}" is named twice`);
     else if (!gateable.has(kind)) faults.add(pointer, `step "${id}" is of kind ${kind}; an approval can only stand before ${[...gateable].join(', ')}`);
     else if (forEach !== null)
       faults.add(pointer, `step "${id}" has forEach; an approval can only stand before a step that runs once`, {
         suggestion: `let "${id}" need the approval by \`needs\` instead, and show the items in its message`,
+      });
+    else if (repeat !== null)
+      faults.add(pointer, `step "${id}" has repeat; an approval can only stand before a step that runs once`, {
+        suggestion: `let "${id}" need the approval by \`needs\` instead`,
       });
     else if (other !== undefined) faults.add(pointer, `step "${id}" already waits for the approval "${steps[other]?.id ?? ''}"`);
     else gated.push(target);

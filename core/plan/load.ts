@@ -3,10 +3,10 @@ import { KosError } from '#core/errors.ts';
 import { canonicalJson } from '#core/expression/values.ts';
 import { type CacheRule, type Plan, type PlanStep, stepDefaults } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
-import type { CompiledStep, FailurePolicy, LoadedPlan, RetryPolicy } from './compiled.ts';
+import type { CompiledStep, FailurePolicy, LoadedPlan, RepeatPolicy, RetryPolicy } from './compiled.ts';
 import { FaultList } from './fault-list.ts';
 import { parsePlanDocument } from './parse.ts';
-import { read, readStepTemplates, type StepTemplates } from './templates.ts';
+import { read, readStepTemplates, repeatOf, type StepTemplates } from './templates.ts';
 import type { Template } from '#core/expression/template.ts';
 
 /** SHA-256, in lower-case hex, of a value's RFC 8785 form. Throws KosError `not_canonical` (422): that form has no halves of surrogate pairs. */
@@ -87,7 +87,7 @@ function stepsByFallback(plan: Plan): Map<string, string> {
 }
 
 function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied: Pick<CompiledStep, 'gatedBy' | 'fallbackOf'>): CompiledStep {
-  const { id, kind, definition, when, forEach, lines, onError, input } = templates;
+  const { id, kind, definition, when, forEach, lines, repeat, onError, input } = templates;
   const own: Pick<PlanStep & Partial<WorkingStep>, 'retry' | 'timeoutMs' | 'timeoutInAllMs' | 'concurrency' | 'onItemError'> = definition;
   return {
     number,
@@ -97,8 +97,15 @@ function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied
     when,
     forEach,
     lines,
+    repeat: repeatPolicyOf(templates),
     input,
-    reads: { when: [...(when?.steps ?? [])], forEach: [...(forEach?.steps ?? [])], input: [...input.steps], onError: [...(onError?.steps ?? [])] },
+    reads: {
+      when: [...(when?.steps ?? [])],
+      forEach: [...(forEach?.steps ?? [])],
+      input: [...input.steps],
+      repeat: [...(repeat?.condition.steps ?? [])],
+      onError: [...(onError?.steps ?? [])],
+    },
     // The steps of the other run have been tried as often as its own plan says: a whole run is not, unless the step says so.
     retry: retryOf('plan' in definition ? { maxAttempts: 1 } : plan.defaults?.retry, own.retry),
     timeoutMs: own.timeoutMs ?? plan.defaults?.timeoutMs ?? stepDefaults.timeoutMs,
@@ -109,6 +116,13 @@ function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied
     toleratedItems: toleratedItemsOf(plan, definition, own.onItemError),
     ...tied,
   };
+}
+
+function repeatPolicyOf({ definition, repeat }: StepTemplates): RepeatPolicy | null {
+  const said = repeatOf(definition);
+  if (said === null || repeat === null) return null;
+  const { maxIterations, everyMs = 0, onExhausted = 'fail' } = said;
+  return { endsWith: said.until !== undefined, condition: repeat.condition, maxIterations, everyMs, onExhausted };
 }
 
 function failurePolicyOf(plan: Plan, definition: PlanStep, value: Template | null): FailurePolicy {

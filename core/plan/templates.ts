@@ -1,5 +1,5 @@
 import { readTemplate, type Template } from '#core/expression/template.ts';
-import type { LineForm, PlanStep } from '#schemas/plan.ts';
+import type { LineForm, PlanStep, Repeat } from '#schemas/plan.ts';
 import type { Json } from '#schemas/json.ts';
 import type { StepKind } from '#schemas/shape.ts';
 import type { FaultList } from './fault-list.ts';
@@ -16,6 +16,8 @@ export interface StepTemplates {
   lines: LineForm | null;
   /** Where `forEach` stands in the document. */
   forEachPointer: string;
+  /** Whether another round is to follow; null: it runs once. */
+  repeat: { condition: Template; pointer: string } | null;
   /** The value that stands in for the output of a failed step. */
   onError: Template | null;
   input: Template;
@@ -32,6 +34,7 @@ export function readStepTemplates(id: string, definition: PlanStep, faults: Faul
     definition,
     when: definition.when === undefined ? null : readWhole(definition.when, `${base}/when`, 'when', faults),
     ...readItems(definition, base, faults),
+    repeat: readRepeat(definition, base, faults),
     onError: readErrorValue(definition, base, faults),
     input: read(value, `${base}${pointer}`, faults),
     inputPointer: `${base}${pointer}`,
@@ -46,6 +49,16 @@ function readItems({ forEach }: PlanStep, base: string, faults: FaultList): Pick
   const ofArtifact = `${pointer}/artifact`;
   return { forEach: read(forEach.artifact, ofArtifact, faults), lines: forEach.lines, forEachPointer: ofArtifact };
 }
+
+function readRepeat(definition: PlanStep, base: string, faults: FaultList): StepTemplates['repeat'] {
+  const repeat = repeatOf(definition);
+  if (repeat === null) return null;
+  const name = repeat.until === undefined ? 'while' : 'until';
+  const pointer = `${base}/repeat/${name}`;
+  return { condition: readWhole(repeat[name] ?? '', pointer, name, faults), pointer };
+}
+
+export const repeatOf = (definition: PlanStep): Repeat | null => ('repeat' in definition ? (definition.repeat ?? null) : null);
 
 const readErrorValue = ({ onError }: PlanStep, base: string, faults: FaultList): Template | null =>
   typeof onError === 'object' && 'value' in onError ? read(onError.value, `${base}/onError/value`, faults) : null;
@@ -72,7 +85,7 @@ export function read(value: Json, pointer: string, faults: FaultList): Template 
 }
 
 /** `when` and `forEach` are one expression or a plain value: text around an expression would always be true, and never a list. */
-function readWhole(value: Json, pointer: string, name: 'when' | 'forEach', faults: FaultList): Template {
+function readWhole(value: Json, pointer: string, name: 'when' | 'forEach' | 'until' | 'while', faults: FaultList): Template {
   const before = faults.faults.length;
   const template = read(typeof value === 'string' ? value.trim() : value, pointer, faults);
   if (faults.faults.length > before) return template;

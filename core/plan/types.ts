@@ -65,6 +65,17 @@ export function checkTypes(
 }
 
 const errorAbsent = 'error is only known in the value of onError';
+const absentOutsideOfRounds: readonly (readonly [string, string])[] = [
+  ['iteration', 'iteration is only known in a step with repeat'],
+  ['last', 'last is only known in a step with repeat'],
+  ['output', 'output is only known in until and while of a repeat'],
+];
+
+/** What a step with repeat sees in its rounds. Nothing is known of `last`, which is null in the first. */
+function withRound({ variables, absent }: StaticScope, output?: StaticType): StaticScope {
+  const seen = new Map([...variables, ['iteration', intType], ['last', dyn], ...(output === undefined ? [] : [['output', output] as const])]);
+  return { variables: seen, absent: new Map([...(absent ?? [])].filter(([name]) => !seen.has(name))) };
+}
 
 function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticScope {
   const variables = new Map<string, StaticType>([
@@ -76,23 +87,28 @@ function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticSco
   if (item === undefined) {
     return {
       variables,
-      absent: new Map([['item', `item ${absent}`], ['index', `index ${absent}`], ['error', errorAbsent], argumentsAbsent]),
+      absent: new Map([['item', `item ${absent}`], ['index', `index ${absent}`], ['error', errorAbsent], argumentsAbsent, ...absentOutsideOfRounds]),
     };
   }
   variables.set('item', item);
   variables.set('index', intType);
-  return { variables, absent: new Map([['error', errorAbsent], argumentsAbsent]) };
+  return { variables, absent: new Map([['error', errorAbsent], argumentsAbsent, ...absentOutsideOfRounds]) };
 }
 
 function checkStep(step: StepTemplates, checker: Checker): void {
   const base = `/steps/${step.id}`;
   const outside = step.forEach === null ? itemAbsent : itemTooEarly;
-  if (step.when !== null) expectType(step.when, boolType, `${base}/when`, 'when', outside, checker);
+  if (step.when !== null) expectType(step.when, boolType, `${base}/when`, 'when', scopeOf(checker, outside), checker);
   const item = step.forEach === null ? undefined : checkItems(step, step.forEach, outside, checker);
-  const typed = checkTemplate(step.input, scopeOf(checker, itemAbsent, item));
+  const seen = scopeOf(checker, itemAbsent, item);
+  const typed = checkTemplate(step.input, step.repeat === null ? seen : withRound(seen));
   for (const fault of typed.faults) checker.faults.addTemplateFault(step.inputPointer, fault);
   checkInput(step, typed, checker);
   const own = outputTypeOf(step, typed, checker);
+  if (step.repeat !== null) {
+    const { condition, pointer } = step.repeat;
+    expectType(condition, boolType, pointer, pointer.slice(pointer.lastIndexOf('/') + 1), withRound(seen, own), checker);
+  }
   const output = withErrorValue(step, item === undefined ? own : listOf(own), checker);
   checker.stepTypes.set(step.id, objectOf({ status: stringType, output, error: errorType }));
 }
@@ -100,10 +116,10 @@ function checkStep(step: StepTemplates, checker: Checker): void {
 /** Answers the type of an item. */
 function checkItems({ lines, forEachPointer }: StepTemplates, forEach: Template, outside: string, checker: Checker): StaticType {
   if (lines !== null) {
-    expectType(forEach, stringType, forEachPointer, 'artifact', outside, checker);
+    expectType(forEach, stringType, forEachPointer, 'artifact', scopeOf(checker, outside), checker);
     return lines === 'text' ? stringType : dyn;
   }
-  const items = expectType(forEach, listOf(dyn), forEachPointer, 'forEach', outside, checker);
+  const items = expectType(forEach, listOf(dyn), forEachPointer, 'forEach', scopeOf(checker, outside), checker);
   return items.kind === 'list' ? items.element : dyn;
 }
 
@@ -120,8 +136,8 @@ function withErrorValue(step: StepTemplates, output: StaticType, checker: Checke
   return isPlain(output) && nameOf(typed.type) === nameOf(output) ? output : dyn;
 }
 
-function expectType(template: Template, wanted: StaticType, pointer: string, name: string, absent: string, checker: Checker): StaticType {
-  const typed = checkTemplate(template, scopeOf(checker, absent));
+function expectType(template: Template, wanted: StaticType, pointer: string, name: string, scope: StaticScope, checker: Checker): StaticType {
+  const typed = checkTemplate(template, scope);
   for (const fault of typed.faults) checker.faults.addTemplateFault(pointer, fault);
   if (typed.faults.length === 0 && template.expressions.length + (template.root.kind === 'constant' ? 1 : 0) > 0 && !couldBe(typed.type, wanted)) {
     if (template.root.kind !== 'constant' || typeof template.root.value !== 'string')

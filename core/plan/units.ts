@@ -21,7 +21,7 @@ export interface FusionCandidate {
   kind: StepKind;
   /** Of its tool; null: it has none, or one that is not installed. */
   toolEffect: 'pure' | 'idempotent' | 'effectful' | null;
-  /** It is worked on item by item. */
+  /** It is worked on item by item, or in rounds. */
   manifold: boolean;
   timeoutMs: number;
 }

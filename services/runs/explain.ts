@@ -1,6 +1,14 @@
 import { peopleWhoApproved } from '#core/approval/tally.ts';
 import type { ApprovalDecision } from '#schemas/approval.ts';
-import { type ApprovalFacts, explain, type Explanation, type RunFactsForExplain, type StepFacts, type WaitingItemFacts } from '#core/engine/explain.ts';
+import {
+  type ApprovalFacts,
+  explain,
+  type Explanation,
+  type RoundFacts,
+  type RunFactsForExplain,
+  type StepFacts,
+  type WaitingItemFacts,
+} from '#core/engine/explain.ts';
 import { isFinalRunStatus, type RunStatus, type StepStatus, type WaitingFor } from '#schemas/run.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
@@ -93,13 +101,14 @@ function executionState(execution: ExecutionFacts | 'missing' | null): RunFactsF
 async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): Promise<(StepFacts | undefined)[]> {
   const rows = await sql<StepRow[]>`
     select step, path, status, attempt, started_at as "startedAt", waiting_for as "waitingFor", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items
-    from kos.steps where run_id = ${runId} and item is null`;
+    from kos.steps where run_id = ${runId} and item is null and iteration is null`;
+  const rounds = await readRounds(sql, runId);
   const counts = await sql<{ step: number; count: number; ended: number; running: number; retrying: number; waiting: number; failed: number }[]>`
     select step, count(*)::int as count, count(*) filter (where status not in ('pending', 'running', 'retrying', 'waiting'))::int as ended,
       count(*) filter (where status = 'running')::int as running, count(*) filter (where status = 'retrying')::int as retrying,
       count(*) filter (where status = 'waiting')::int as waiting,
       count(*) filter (where status in ('failed', 'uncertain'))::int as failed
-    from kos.steps where run_id = ${runId} and item is not null group by step`;
+    from kos.steps where run_id = ${runId} and item is not null and iteration is null group by step`;
   const approvals = await readOpenApprovals(sql, runId);
   const facts: (StepFacts | undefined)[] = shape.steps.map(() => undefined);
   for (const row of rows) {
@@ -113,9 +122,18 @@ async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): 
       waitingFor: row.waitingFor,
       approval: approvals.get(row.path) ?? null,
       items: counts.find((count) => count.step === row.step) ?? null,
+      round: rounds.get(row.step) ?? null,
     };
   }
   return facts;
+}
+
+/** The round that each step is at. */
+async function readRounds(sql: TransactionSql, runId: string): Promise<Map<number, RoundFacts>> {
+  const rows = await sql<(Omit<RoundFacts, 'startedAt'> & { step: number; startedAt: Date | null })[]>`
+    select distinct on (step) step, path, iteration, attempt, started_at as "startedAt" from kos.steps
+    where run_id = ${runId} and item is null and iteration is not null order by step, iteration desc`;
+  return new Map(rows.map(({ step, startedAt, ...round }) => [step, { ...round, startedAt: startedAt?.toISOString() ?? null }]));
 }
 
 /** So many items that wait are explained one by one; their step counts the others. */
@@ -124,7 +142,7 @@ const explainedItems = 20;
 async function readWaitingItems(sql: TransactionSql, runId: string): Promise<WaitingItemFacts[]> {
   const rows = await sql<(Omit<StepRow, 'items'> & { waitingFor: WaitingFor })[]>`
     select step, path, status, started_at as "startedAt", waiting_for as "waitingFor" from kos.steps
-    where run_id = ${runId} and item is not null and status = 'waiting' and waiting_for is not null order by started_at, item limit ${explainedItems}`;
+    where run_id = ${runId} and item is not null and iteration is null and status = 'waiting' and waiting_for is not null order by started_at, item limit ${explainedItems}`;
   const approvals = await readOpenApprovals(sql, runId);
   return rows.map(({ step, path, status, startedAt, waitingFor }) => ({
     step,

@@ -8,6 +8,7 @@ interface StepRow {
   path: string;
   step: number;
   item: number | null;
+  iteration: number | null;
   kind: string;
   status: StepStatus;
   attempt: number;
@@ -25,7 +26,8 @@ interface StepRow {
 /** An output up to this size, as Postgres stores it, travels in lists; a larger one is named by `outputRef`. */
 const listedOutputBytes = 8_192;
 
-const columns = (sql: TransactionSql) => sql`path, step, item, kind, status, attempt, started_at, finished_at, waiting_for, error, cost_micros, metadata`;
+const columns = (sql: TransactionSql) =>
+  sql`path, step, item, iteration, kind, status, attempt, started_at, finished_at, waiting_for, error, cost_micros, metadata`;
 
 function showStep(row: StepRow): Step {
   const step: Step = {
@@ -51,9 +53,9 @@ export interface StepFilter {
   limit: number;
 }
 
-/** Steps that have begun, in the plan's order, the items of a `forEach` after their step. */
+/** Steps that have begun, in the plan's order, the items of a `forEach` after their step, the rounds of a `repeat` after theirs. */
 export async function listSteps({ sql }: Transaction, runId: string, filter: StepFilter): Promise<Page<Step>> {
-  const after = filter.cursor === null ? null : (decodeCursor(filter.cursor, ['number', 'number']) as [number, number]);
+  const after = filter.cursor === null ? null : (decodeCursor(filter.cursor, ['number', 'number', 'number']) as [number, number, number]);
   const rows = await sql<StepRow[]>`
     select ${columns(sql)},
       case when pg_column_size(output) <= ${listedOutputBytes} then output end as output,
@@ -61,9 +63,9 @@ export async function listSteps({ sql }: Transaction, runId: string, filter: Ste
     from kos.steps
     where run_id = ${runId}
       and ${filter.statuses === null ? sql`true` : sql`status in ${sql(filter.statuses)}`}
-      and ${after === null ? sql`true` : sql`step >= ${after[0]} and (step, coalesce(item, -1)) > (${after[0]}, ${after[1]})`}
-    order by step, coalesce(item, -1) limit ${filter.limit + 1}`;
-  return pageOf(rows, filter.limit, showStep, (row) => [row.step, row.item ?? -1]);
+      and ${after === null ? sql`true` : sql`step >= ${after[0]} and (step, coalesce(item, -1), coalesce(iteration, -1)) > (${after[0]}, ${after[1]}, ${after[2]})`}
+    order by step, coalesce(item, -1), coalesce(iteration, -1) limit ${filter.limit + 1}`;
+  return pageOf(rows, filter.limit, showStep, (row) => [row.step, row.item ?? -1, row.iteration ?? -1]);
 }
 
 /** One step with its whole output; throws KosError `step_not_found`. */

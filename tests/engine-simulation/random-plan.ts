@@ -9,6 +9,8 @@ export interface Behaviour {
   /** Attempts that fail before the last one. */
   failures: number;
   last: 'good' | 'bad' | 'uncertain';
+  /** Of a step that repeats: rounds before the last one, which is what the others speak of. */
+  rounds: number;
   /** Of an uncertain one: what a person says of it, and how long that takes. */
   resolution: { answer: 'happened' | 'again' | 'skip'; afterMs: number };
 }
@@ -34,6 +36,7 @@ export interface SimulatedStep extends SimulatedWait {
   itemWaits: SimulatedWait[] | null;
   /** `onDeny: continue`, `onExpiry: continue`. */
   onDenyContinue: boolean;
+  repeats: boolean;
 }
 
 export interface SimulatedPlan {
@@ -57,7 +60,7 @@ export function randomPlan(seed: number): SimulatedPlan {
   const whenMentions = needs.map((own, step) => new Set(steps[step]?.when === false || random.chance(0.3) ? [...own].filter(() => random.chance(0.5)) : []));
   const fuse = random.chance(0.2) ? 'none' : random.chance(0.5) ? 'pure' : 'effects';
   const fusable = chosen.map((kind, step) => {
-    const manifold = steps[step]?.items !== null;
+    const manifold = steps[step]?.items !== null || steps[step]?.repeats === true;
     return { kind, fusable: fusionOf(fuse, { kind, toolEffect: kind === 'tool' ? 'idempotent' : null, manifold, timeoutMs: 1 }) };
   });
   const order = needs.map((_, step) => step);
@@ -93,9 +96,11 @@ function chooseGates(random: Random, chosen: StepKind[], steps: SimulatedStep[],
 }
 
 function randomStep(random: Random, kind: StepKind, failing: number): SimulatedStep {
+  const repeats = !waits(kind) && random.chance(0.2);
   const behaviour = (): Behaviour => ({
     failures: random.chance(0.2) ? random.between(1, 2) : 0,
     last: random.chance(failing) ? (kind === 'tool' && random.chance(0.2) ? 'uncertain' : 'bad') : 'good',
+    rounds: repeats ? random.between(0, 6) : 0,
     resolution: { answer: random.chance(0.5) ? 'happened' : random.chance(0.5) ? 'again' : 'skip', afterMs: random.between(0, 2_000) },
   });
   const fansOut = random.chance(0.2);
@@ -107,11 +112,14 @@ function randomStep(random: Random, kind: StepKind, failing: number): SimulatedS
     // Of a large list few items fail: one failure ends all.
     items:
       fansOut && !waits(kind)
-        ? Array.from({ length: size }, () => (size > 100 && !random.chance(0.002) ? { ...behaviour(), failures: 0, last: 'good' as const } : behaviour()))
+        ? Array.from({ length: size }, () =>
+            size > 100 && !random.chance(0.002) ? { ...behaviour(), failures: 0, rounds: 0, last: 'good' as const } : behaviour(),
+          )
         : null,
     itemWaits: fansOut && waits(kind) ? Array.from({ length: size }, () => randomWait(random, kind, size > 100 ? 0.002 : 0.3)) : null,
     ...randomWait(random, kind, 0.3),
     onDenyContinue: random.chance(0.4),
+    repeats,
   };
 }
 
@@ -143,6 +151,7 @@ function shapeOf(random: Random, kind: StepKind, step: number, graph: Graph, sim
     ...(mentions.length === 0 ? {} : { whenMentions: mentions }),
     ...(random.chance(0.25) ? { tolerated: true } : {}),
     ...(simulated.items === null && simulated.itemWaits === null ? {} : { forEach: { concurrency: random.between(1, 20) } }),
+    ...(simulated.repeats ? { repeat: { maxIterations: 10 } } : {}),
     timeoutMs: 60_000,
   };
 }

@@ -17,6 +17,8 @@ interface Trial {
   outcome: Outcome | null;
   /** Failed attempts on record. */
   failures: number;
+  /** Rounds on record, the last one left out. */
+  rounds: number;
   retryAtMs: number | null;
   wait: WaitRow | null;
   /** A person has said what came of it. */
@@ -70,7 +72,7 @@ export class World {
     this.plan = plan;
     this.random = random;
     this.expected = expectedOutcomes(plan);
-    this.rows = plan.steps.map(() => ({ outcome: null, failures: 0, retryAtMs: null, items: null, wait: null }));
+    this.rows = plan.steps.map(() => ({ outcome: null, failures: 0, rounds: 0, retryAtMs: null, items: null, wait: null }));
   }
 
   executeUnit(steps: number[], alone: boolean, closes: boolean, nowMs: number): UnitResult {
@@ -113,6 +115,7 @@ export class World {
 
   private attempt(row: StepRow, trial: Trial, behaviour: Behaviour, tolerated: boolean, nowMs: number): Tried {
     this.complainUnless(trial.retryAtMs === null || trial.retryAtMs <= nowMs, 'an attempt began before its time');
+    if (trial.rounds < behaviour.rounds) return this.doRounds(trial, behaviour.rounds, nowMs);
     if (trial.failures < behaviour.failures) {
       trial.failures += 1;
       const retryInMs = this.random.chance(0.3) ? 0 : this.random.between(1, 800);
@@ -123,6 +126,14 @@ export class World {
     if (behaviour.last !== 'uncertain' || trial.byHand === true) return this.end(trial, behaviour.last === 'bad' ? (tolerated ? 't' : 'f') : 's');
     this.doubts.push({ row, trial, answer: behaviour.resolution.answer, atMs: nowMs + behaviour.resolution.afterMs });
     return this.end(trial, 'u');
+  }
+
+  /** A batch of rounds, and the pause behind it: none where the batch was full. */
+  private doRounds(trial: Trial, rounds: number, nowMs: number): Tried {
+    trial.rounds = Math.min(rounds, trial.rounds + this.random.between(1, 4));
+    const retryInMs = this.random.chance(0.5) ? 0 : this.random.between(1, 800);
+    trial.retryAtMs = nowMs + retryInMs;
+    return { outcome: null, retryInMs };
   }
 
   /** What nobody can vouch for, and when its person will say what came of it. */
@@ -169,7 +180,7 @@ export class World {
     this.complainUnless(this.needsOf(step) === 'ready', `the items of step ${step} were opened before its needs had ended`);
     const simulated = this.simulated(step);
     if (!simulated.when || this.isDenied(step)) return { outcome: this.end(row, 'k').outcome ?? 'k' };
-    row.items ??= (simulated.items ?? simulated.itemWaits ?? []).map(() => ({ outcome: null, failures: 0, retryAtMs: null, wait: null }));
+    row.items ??= (simulated.items ?? simulated.itemWaits ?? []).map(() => ({ outcome: null, failures: 0, rounds: 0, retryAtMs: null, wait: null }));
     return { count: row.items.length };
   }
 

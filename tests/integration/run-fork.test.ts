@@ -111,4 +111,19 @@ describe('a replay', () => {
     });
     expect(await engine.linesOf('replayed')).toHaveLength(2);
   });
+
+  it('carries a step that repeats over without its rounds, and the artifacts that they wrote', async () => {
+    const run = await engine.run(`
+plan: forked-rounds
+steps:
+  write: { artifact: { name: "\${iteration}.txt", content: "\${iteration}" }, repeat: { until: "\${iteration == 2}", maxIterations: 9 } }
+  after: { transform: "\${steps.write.output.name}" }
+output: "\${steps.after.output}"
+`);
+    const fork = await made(forkRun(dependencies(), { ...by(run.id), from: 'after' }));
+    expect(await engine.ended(fork.runId)).toMatchObject({ status: 'succeeded', output: '2.txt' });
+    expect((await engine.steps(fork.runId)).map(({ path }) => path)).toEqual(['write', 'after']);
+    const kept = await engine.rig.system.sql`select 1 from kos.artifact_references where run_id = ${fork.runId}`;
+    expect(kept).toHaveLength(3);
+  });
 });

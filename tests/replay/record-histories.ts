@@ -1,6 +1,6 @@
 /**
  * Writes tests/histories anew: `node tests/replay/record-histories.ts`. To be run for a release, so that the next one must still replay what this one made; between
- * releases only where a change to workflow code may break histories, because none of them was released.
+ * releases only where a change to workflow code may break histories, because none of them was released. With names of stories, only those are written.
  */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,10 +12,12 @@ import { storeHistory } from './stored-histories.ts';
 import { stories } from './stories.ts';
 
 const folder = join(projectRoot, 'tests', 'histories');
-for (const name of await readdir(folder).catch(() => [])) await rm(join(folder, name));
+const wanted = process.argv.slice(2);
+const isWanted = (story: string): boolean => wanted.length === 0 || wanted.includes(story);
+for (const name of await readdir(folder).catch(() => [])) if (isWanted(name.split('~')[0] ?? '')) await rm(join(folder, name));
 const servers = await startTestServers(environment);
 const engine = await makeTestEngine({ servers: servers.facts });
-for (const { name, tell } of stories) {
+for (const { name, tell } of stories.filter((story) => isWanted(story.name))) {
   const runId = await tell(engine);
   let position = 0;
   for await (const stored of historiesOf(engine, [runId])) {

@@ -93,4 +93,19 @@ output: "\${steps.last.output}"
         'plan: continued\nsteps:\n  each: { transform: "${item}", forEach: "${range(260)}", concurrency: 40 }\n  last: { transform: "${size(steps.each.output)}" }\n',
       ),
   },
+  {
+    name: 'repeat',
+    tell: (engine) =>
+      run(
+        engine,
+        `
+plan: repeat
+steps:
+  many: { transform: "\${iteration}", repeat: { until: "\${iteration == 450}", maxIterations: 1000 } }
+  poll: { tool: test.fail, with: { times: "\${iteration}" }, retry: { initialDelayMs: 300 }, repeat: { while: "\${iteration < 2}", maxIterations: 9, everyMs: 300 }, needs: [many] }
+  each: { transform: "\${item * iteration}", forEach: [1, 2, 3], repeat: { until: "\${iteration == index}", maxIterations: 9, everyMs: 300 }, needs: [poll] }
+output: "\${steps.each.output}"
+`,
+      ),
+  },
 ];

@@ -82,6 +82,8 @@ export const steps = kos.table(
     /** Position in the plan, and the item's index in a `forEach` (null: not an item). */
     step: integer('step').notNull(),
     item: integer('item'),
+    /** Number of the round of a `repeat`, from 0 (null: not a round). */
+    iteration: integer('iteration'),
     kind: text('kind').notNull(),
     status: text('status').$type<StepStatus>().notNull(),
     /** Attempts that the step itself used up, the present one included; a lost worker costs none. */
@@ -101,7 +103,11 @@ export const steps = kos.table(
     costMicros: bigint('cost_micros', { mode: 'number' }).notNull().default(0),
     metadata: jsonb('metadata').$type<JsonObject>().notNull().default({}),
   },
-  (table) => [primaryKey({ columns: [table.runId, table.path] }), index('steps_by_number').on(table.runId, table.step, table.item)],
+  (table) => [
+    primaryKey({ columns: [table.runId, table.path] }),
+    index('steps_by_number').on(table.runId, table.step, table.item),
+    index('steps_rounds').on(table.runId, table.step, table.item, table.iteration).where(sql`iteration is not null`),
+  ],
 );
 
 /** Outputs too large for the step row; kept while a run refers to them. */

@@ -47,20 +47,32 @@ async function refuseCompensated(sql: TransactionSql, runId: string): Promise<vo
   });
 }
 
-/** A step that had opened its items goes on with those that did not succeed. */
+/**
+ * A step that had opened its items goes on with those that did not succeed, one that repeats with the round that did not; one whose rounds were not enough has as
+ * many again.
+ */
 async function resetSteps(sql: TransactionSql, runId: string): Promise<string[]> {
   const untolerated = sql`metadata->>'tolerated' is distinct from 'true'`;
   const reset = sql`
     attempt = 0, fence = fence + 1, output = null, output_id = null, error = null, waiting_for = null, retry_at = null, started_at = null, finished_at = null,
-    metadata = metadata || jsonb_build_object('attemptsBefore', coalesce((metadata->>'attemptsBefore')::int, 0) + attempt)`;
+    metadata = metadata || jsonb_build_object('attemptsBefore', coalesce((metadata->>'attemptsBefore')::int, 0) + attempt)
+      || case when error->>'code' = 'repeat_exhausted' then jsonb_build_object('boundFrom', metadata->'rounds') else '{}'::jsonb end`;
+  const ended = sql`status in ('failed', 'cancelled')`;
+  // A round goes with the step, or the item, that it belongs to; so these are looked at before they are reset.
+  const rounds = await sql<{ path: string }[]>`
+    update kos.steps r set status = 'pending', ${reset}
+    where run_id = ${runId} and iteration is not null and ${ended}
+      and exists (select from kos.steps s where s.run_id = r.run_id and s.path = split_part(r.path, '#', 1) and s.status in ('failed', 'cancelled')
+        and s.metadata->>'tolerated' is distinct from 'true')
+    returning path`;
   const items = await sql<{ path: string }[]>`
     update kos.steps set status = 'pending', ${reset}
-    where run_id = ${runId} and item is not null and status in ('failed', 'cancelled') and ${untolerated}
-      and step in (select step from kos.steps where run_id = ${runId} and item is null and status in ('failed', 'cancelled'))
+    where run_id = ${runId} and item is not null and iteration is null and ${ended} and ${untolerated}
+      and step in (select step from kos.steps where run_id = ${runId} and item is null and iteration is null and ${ended})
     returning path`;
   const steps = await sql<{ path: string }[]>`
     update kos.steps set status = case when metadata ? 'items' then 'running' else 'pending' end, ${reset}
-    where run_id = ${runId} and item is null and status in ('failed', 'cancelled') and ${untolerated}
+    where run_id = ${runId} and item is null and iteration is null and ${ended} and ${untolerated}
     returning path`;
-  return [...steps, ...items].map(({ path }) => path);
+  return [...steps, ...items, ...rounds].map(({ path }) => path);
 }

@@ -1,5 +1,6 @@
 import { KosError } from '#core/errors.ts';
 import type { FaultDetail } from '#core/errors.ts';
+import { parseStepPath } from '#core/plan/step-path.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { Transaction } from '#services/database/connect.ts';
@@ -20,6 +21,8 @@ export interface StepFacts extends StepDefinition {
   definition: JsonObject;
   /** The path names the `forEach` itself, not an item of it. */
   joins: boolean;
+  /** It runs in rounds, and the path names none of them. */
+  repeats: boolean;
 }
 
 /** What the run's plan says of a step. Throws KosError `run_not_found`, `step_not_found` (404). */
@@ -28,13 +31,18 @@ export async function readStepFacts({ sql }: Transaction, runId: string, path: s
     select v.document, v.shape from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
     where r.id = ${runId}`;
   if (row === undefined) throw runNotFound(runId);
-  const id = path.replace(/\[\d+\]$/, '');
+  const { id, item, iteration } = parseStepPath(path);
   const steps = row.document['steps'] as Record<string, JsonObject>;
   const number = Object.keys(steps).indexOf(id);
   const definition = steps[id];
   const shape = row.shape.steps[number];
   const loops = shape?.forEach !== undefined;
-  if (definition === undefined || shape === undefined || (id !== path && !loops)) {
+  if (
+    definition === undefined ||
+    shape === undefined ||
+    (item !== null && !loops) ||
+    (iteration !== null && (shape.repeat === undefined || (loops && item === null)))
+  ) {
     throw new KosError({
       code: 'step_not_found',
       message: `The plan of ${runId} has no step ${JSON.stringify(path)}.`,
@@ -42,7 +50,7 @@ export async function readStepFacts({ sql }: Transaction, runId: string, path: s
       status: 404,
     });
   }
-  return { path, number, kind: shape.kind, definition, joins: loops && id === path };
+  return { path, number, kind: shape.kind, definition, joins: loops && item === null, repeats: shape.repeat !== undefined && iteration === null };
 }
 
 /** Holds an output that a person gives against what the plan says the step puts out. Throws KosError `output_invalid` (422, with pointers). */

@@ -1,4 +1,5 @@
 import { KosError } from '#core/errors.ts';
+import { itemPath, parseStepPath } from '#core/plan/step-path.ts';
 import type { RunAction } from '#core/policy/run-actions.ts';
 import { isFinalRunStatus, type StepStatus } from '#schemas/run.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
@@ -9,7 +10,7 @@ import { outputIsInline, stepOutputBytesAtMost, storeOutput } from '../ledger/re
 import { lockRunFor, type LockedRun, orderLook, type RunChange } from './locked-run.ts';
 
 export interface StepChange extends RunChange {
-  /** `id`, or `id[n]` of an item. */
+  /** `id`, `id[n]` of an item, `id#n` of a round. */
   path: string;
   reason: string;
 }
@@ -18,6 +19,8 @@ export interface StepChange extends RunChange {
 export interface StepDefinition {
   number: number;
   kind: string;
+  /** It runs in rounds, and the path names none of them. */
+  repeats?: boolean;
 }
 
 /** What a person can end: nothing works on it, and it has not ended well. */
@@ -28,6 +31,7 @@ export async function overrideStep({ sql }: Transaction, change: StepChange & { 
   const run = await lockFor(sql, 'override', change);
   refuseApproval('override', change, step);
   await endByHand(sql, change, step, { status: 'succeeded', output: change.output, by: 'override' });
+  await reopenAbove(sql, change);
   await tell(sql, run, change, step, 'override', 'step.succeeded');
 }
 
@@ -35,7 +39,9 @@ export async function overrideStep({ sql }: Transaction, change: StepChange & { 
 export async function skipStep({ sql }: Transaction, change: StepChange, step: StepDefinition): Promise<void> {
   const run = await lockFor(sql, 'skip', change);
   refuseApproval('skip', change, step);
+  refuseRound(change);
   await endByHand(sql, change, step, { status: 'skipped', output: null, by: 'skip' });
+  await reopenAbove(sql, change);
   await tell(sql, run, change, step, 'skip', 'step.skipped');
 }
 
@@ -47,11 +53,12 @@ export async function resolveStep({ sql }: Transaction, change: StepChange, step
   const run = await lockFor(sql, 'resolve', change);
   const before = await lockStep(sql, change);
   if (before !== 'uncertain') throw notUncertain(change, before);
+  if (step.repeats === true) throw await roundMeant(sql, change);
   const effect = { happened: 'happened', did_not: 'none', retry: 'uncertain' }[resolution.outcome];
   await sql`update kos.effects set status = ${effect}, updated_at = clock_timestamp() where key = ${effectKeyOf(change.runId, change.path)}`;
   if (resolution.outcome === 'happened') await endByHand(sql, change, step, { status: 'succeeded', output: resolution.output, by: 'resolve' });
   else await tryAgain(sql, change);
-  await reopenForEach(sql, change);
+  await reopenAbove(sql, change);
   await tell(sql, run, change, step, `resolve.${resolution.outcome}`, resolution.outcome === 'happened' ? 'step.succeeded' : 'step.retrying');
 }
 
@@ -77,6 +84,27 @@ function refuseApproval(action: string, { path, runId }: StepChange, { kind }: S
   });
 }
 
+/** What comes after a round depends on its output. */
+function refuseRound({ path, runId }: StepChange): void {
+  const { iteration, id, item } = parseStepPath(path);
+  if (iteration === null) return;
+  throw conflict(
+    'round_not_skippable',
+    `${path} is a round: whether another follows depends on its output, so it cannot be skipped.`,
+    `Give its output: kai run override ${runId} '${path}' --output JSON --reason R. Or skip the whole: kai run skip ${runId} '${itemPath(id, item)}'`,
+  );
+}
+
+async function roundMeant(sql: TransactionSql, { runId, path }: StepChange): Promise<KosError> {
+  const [round] = await sql<{ path: string }[]>`
+    select path from kos.steps where run_id = ${runId} and iteration is not null and split_part(path, '#', 1) = ${path} and status = 'uncertain' limit 1`;
+  return conflict(
+    'round_meant',
+    `${path} runs in rounds: it is uncertain for one of them.`,
+    `Resolve that: kai run resolve ${runId} '${round?.path ?? `${path}#0`}' happened|did-not|retry`,
+  );
+}
+
 interface HandMadeEnd {
   status: 'succeeded' | 'skipped';
   output: Json;
@@ -91,28 +119,31 @@ async function endByHand(sql: TransactionSql, change: StepChange, step: StepDefi
   const inline = outputIsInline(end.output);
   const outputId = inline ? null : await storeOutput(sql, change, end.output);
   const metadata: JsonObject = { byHand: { action: end.by, actor, reason }, ...(end.status === 'skipped' ? { reason } : {}) };
-  const item = itemOf(path);
-  if (item !== null) await assertItem(sql, change);
+  const { item, iteration } = parseStepPath(path);
+  if (item !== null || iteration !== null) await assertBegun(sql, change);
   const [ended] = await sql<{ path: string }[]>`
-    insert into kos.steps as s (workspace_id, run_id, path, step, item, kind, status, attempt, fence, output, output_id, finished_at, metadata)
-    values (${workspaceId}, ${runId}, ${path}, ${step.number}, ${item}, ${step.kind}, ${end.status}, 0, 1, ${jsonParameter(sql, inline ? end.output : null)}, ${outputId},
+    insert into kos.steps as s (workspace_id, run_id, path, step, item, iteration, kind, status, attempt, fence, output, output_id, finished_at, metadata)
+    values (${workspaceId}, ${runId}, ${path}, ${step.number}, ${item}, ${iteration}, ${step.kind}, ${end.status}, 0, 1, ${jsonParameter(sql, inline ? end.output : null)}, ${outputId},
       clock_timestamp(), ${sql.json(metadata)})
     on conflict (run_id, path) do update set status = excluded.status, fence = s.fence + 1, output = excluded.output, output_id = excluded.output_id, error = null,
       waiting_for = null, retry_at = null, finished_at = excluded.finished_at, metadata = (s.metadata - 'tolerated') || excluded.metadata
-    where s.status in ${sql(endable)} returning path`;
+    where s.status in ${sql(endable)} or (s.status = 'waiting' and s.retry_at is not null) returning path`;
   if (ended === undefined) throw notEndable(change, await lockStep(sql, change));
+  if (step.repeats === true) await endOpenRound(sql, change, step.number);
 }
 
-const itemOf = (path: string): number | null => {
-  const item = /\[(\d+)\]$/.exec(path)?.[1];
-  return item === undefined ? null : Number(item);
-};
+/** Of a step that is ended between two attempts of a round. */
+async function endOpenRound(sql: TransactionSql, { runId, path }: StepChange, step: number): Promise<void> {
+  await sql`
+    update kos.steps set status = 'cancelled', fence = fence + 1, waiting_for = null, retry_at = null, finished_at = clock_timestamp()
+    where run_id = ${runId} and step = ${step} and iteration is not null and split_part(path, '#', 1) = ${path} and status in ('pending', 'retrying')`;
+}
 
-async function assertItem(sql: TransactionSql, change: StepChange): Promise<void> {
+async function assertBegun(sql: TransactionSql, change: StepChange): Promise<void> {
   if ((await lockStep(sql, change)) !== null) return;
   throw new KosError({
     code: 'step_not_found',
-    message: `The run ${change.runId} has no item ${change.path}, or its list has not been opened.`,
+    message: `The run ${change.runId} has no ${change.path}, or that has not begun.`,
     fix: `kai run get ${change.runId}`,
     status: 404,
   });
@@ -126,15 +157,27 @@ async function tryAgain(sql: TransactionSql, { runId, path, actor, reason }: Ste
     where run_id = ${runId} and path = ${path}`;
 }
 
-/** A `forEach` that was uncertain for its items goes on when people have spoken on all of them. */
-async function reopenForEach(sql: TransactionSql, { runId, path, actor, reason }: StepChange): Promise<void> {
-  const parent = path.replace(/\[\d+\]$/, '');
-  if (parent === path) return;
+/** What was uncertain for this round, or this item, goes on when people have spoken on all of them. */
+async function reopenAbove(sql: TransactionSql, change: StepChange): Promise<void> {
+  const { id, item, iteration } = parseStepPath(change.path);
+  if (iteration !== null) await reopenRepeating(sql, change, itemPath(id, item));
+  if (item !== null) await reopenForEach(sql, change, id);
+}
+
+/** A round, and its step goes on behind it. */
+async function reopenRepeating(sql: TransactionSql, { runId, actor, reason }: StepChange, path: string): Promise<void> {
+  await sql`
+    update kos.steps set status = 'running', fence = fence + 1, error = null, finished_at = null, metadata = metadata || ${sql.json({ byHand: { action: 'resolve', actor, reason } })}
+    where run_id = ${runId} and path = ${path} and status = 'uncertain'`;
+}
+
+/** The last of its items, and a `forEach` goes on. */
+async function reopenForEach(sql: TransactionSql, { runId, actor, reason }: StepChange, parent: string): Promise<void> {
   await sql`
     update kos.steps p set status = 'running', fence = fence + 1, error = null, finished_at = null,
       metadata = metadata || ${sql.json({ byHand: { action: 'resolve', actor, reason } })}
     where p.run_id = ${runId} and p.path = ${parent} and p.status = 'uncertain'
-      and not exists (select from kos.steps i where i.run_id = p.run_id and i.step = p.step and i.item is not null and i.status = 'uncertain')`;
+      and not exists (select from kos.steps i where i.run_id = p.run_id and i.step = p.step and i.item is not null and i.iteration is null and i.status = 'uncertain')`;
 }
 
 async function tell(

@@ -15,11 +15,22 @@ export async function loadResults(sql: TransactionSql, runId: string, stepIds: r
   return results;
 }
 
-export function makeScope(facts: RunFacts, startedAt: Date, steps: Scope['steps'], item: { value: Json; index: number } | null): Scope {
+/** What a step sees of the round that it is in. */
+export interface SeenRound {
+  iteration: number;
+  /** The output of the round before; null: there was none. */
+  last: Json;
+}
+
+export function makeScope(facts: RunFacts, startedAt: Date, steps: Scope['steps'], item: { value: Json; index: number } | null, round?: SeenRound): Scope {
   const scope: Scope = { input: facts.input, steps, run: { id: facts.runId, startedAt: startedAt.toISOString() } };
   if (item !== null) {
     scope.item = item.value;
     scope.index = item.index;
+  }
+  if (round !== undefined) {
+    scope.iteration = round.iteration;
+    scope.last = round.last;
   }
   return scope;
 }

@@ -4,7 +4,7 @@ import type { StoredProgress } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { StepStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
-import { retryingItems, unfinishedItems } from './items.ts';
+import { isPaused, retryingItems, unfinishedItems } from './items.ts';
 import { openWaits } from './waits.ts';
 import { isTolerated, outcomeOf } from './take-step.ts';
 
@@ -14,13 +14,14 @@ interface StepRow {
   retryInMs: number | null;
   tolerated: boolean;
   items: number | null;
+  paused: boolean;
 }
 
 /** Everything that a generation needs to go on: statuses, open waits, items not ended. */
 export async function readProgress(sql: TransactionSql, runId: string, shape: PlanShape): Promise<StoredProgress> {
   const rows = await sql<StepRow[]>`
-    select step, status, (extract(epoch from retry_at - clock_timestamp()) * 1000)::float8 as "retryInMs", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items
-    from kos.steps where run_id = ${runId} and item is null`;
+    select step, status, (extract(epoch from retry_at - clock_timestamp()) * 1000)::float8 as "retryInMs", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items, ${isPaused(sql)} as paused
+    from kos.steps where run_id = ${runId} and item is null and iteration is null`;
   const [run] = await sql<{ cancelRequested: boolean; version: number; paused: boolean; endsInMs: number | null }[]>`
     select cancel_requested_at is not null as "cancelRequested", control_version as version, status = 'paused' as paused, (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.runs where id = ${runId}`;
   const open = rows.filter((row) => row.items !== null && row.status === 'running');
@@ -28,7 +29,7 @@ export async function readProgress(sql: TransactionSql, runId: string, shape: Pl
   return {
     outcomes: outcomeLetters(shape, rows),
     retrying: [
-      ...rows.filter((row) => row.status === 'retrying').map((row) => ({ step: row.step, item: null, inMs: row.retryInMs ?? 0 })),
+      ...rows.filter((row) => row.paused).map((row) => ({ step: row.step, item: null, inMs: row.retryInMs ?? 0 })),
       ...items.flatMap((entry) => entry.retrying.map(({ item, inMs }) => ({ step: entry.step, item, inMs }))),
     ],
     waits: (await openWaits(sql, runId)).filter(({ step, item }) => item === null || isSmall(items, step)),
@@ -62,7 +63,7 @@ async function openItemsOf(
 export async function hasFailedItem(sql: TransactionSql, runId: string, step: number): Promise<boolean> {
   const [row] = await sql`
     select 1 from kos.steps join kos.runs r on r.id = run_id
-    where run_id = ${runId} and step = ${step} and item is not null and (steps.status = 'failed' or (steps.status = 'uncertain' and r.rules < 2))
+    where run_id = ${runId} and step = ${step} and item is not null and iteration is null and (steps.status = 'failed' or (steps.status = 'uncertain' and r.rules < 2))
       and metadata->>'tolerated' is distinct from 'true' limit 1`;
   return row !== undefined;
 }

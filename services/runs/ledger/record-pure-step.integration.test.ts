@@ -28,7 +28,7 @@ async function startRun(): Promise<{ claim: Claim; runStartedAt: Date }> {
 
 const record = (claim: Claim, runStartedAt: Date, where: Parameters<typeof recordPureStep>[2] = place): Promise<boolean> =>
   rig.database.inWorkspace(workspaceId, ({ sql, commit }) =>
-    recordPureStep(sql, claim, where, { output: { value: 4 }, metadata: { tool: 'none' }, tookMs: 12, runStartedAt }, commit),
+    recordPureStep(sql, claim, where, { output: { value: 4 }, metadata: { tool: 'none' }, tookMs: 12, runStartedAt, parent: null }, commit),
   );
 
 const stepsOf = ({ runId }: Claim) =>

@@ -78,8 +78,8 @@ export async function openWaitRow(
 /** The step's row while it waits. */
 export async function markStepWaiting(sql: TransactionSql, claim: Claim, place: StepPlace, waitingFor: WaitingFor): Promise<void> {
   await sql`
-    insert into kos.steps as s (workspace_id, run_id, path, step, item, kind, status, attempt, fence, started_at, waiting_for)
-    values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.kind}, 'waiting', 1, 1, clock_timestamp(), ${sql.json(waitingFor)})
+    insert into kos.steps as s (workspace_id, run_id, path, step, item, iteration, kind, status, attempt, fence, started_at, waiting_for)
+    values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.iteration ?? null}, ${place.kind}, 'waiting', 1, 1, clock_timestamp(), ${sql.json(waitingFor)})
     on conflict (run_id, path) do update set status = 'waiting', waiting_for = excluded.waiting_for, attempt = greatest(s.attempt, 1), fence = s.fence + 1`;
   // Of an approval its own event tells.
   if (place.kind === 'approval') return;
@@ -115,11 +115,12 @@ export async function closeWait(sql: TransactionSql, waitId: string, status: 'se
   await sql`update kos.waits set status = ${status}, version = version + 1, closed_at = clock_timestamp() where id = ${waitId} and status = 'open'`;
 }
 
-/** What the run waits for, when it does nothing else: the first open wait, those that people must end before others. Null: something works, or nothing waits. */
+/** (Of a step with rounds its own row tells what it waits for, and the round what came of it.) What the run waits for, when it does nothing else: the first open wait, those that people must end before others. Null: something works, or nothing waits. */
 export async function describeOpenWaits(sql: TransactionSql, runId: string): Promise<WaitingFor | null> {
   const [row] = await sql<{ path: string; status: StepStatus; waitingFor: WaitingFor | null; error: OutcomeError | null; others: number }[]>`
     select path, status, waiting_for as "waitingFor", error, (count(*) over ())::int - 1 as others from kos.steps
-    where run_id = ${runId} and ((status in ('waiting', 'retrying') and waiting_for is not null) or status = 'uncertain')
+    where run_id = ${runId} and ((status in ('waiting', 'retrying') and waiting_for is not null and iteration is null)
+        or (status = 'uncertain' and not metadata ? 'rounds'))
       and not exists (select from kos.steps where run_id = ${runId} and status = 'running' and not (item is null and metadata ? 'items'))
     order by (status = 'uncertain' or waiting_for->>'kind' = 'approval') desc, item nulls last, started_at limit 1`;
   if (row === undefined) return null;

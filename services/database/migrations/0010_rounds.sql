@@ -1,0 +1,2 @@
+ALTER TABLE "kos"."steps" ADD COLUMN "iteration" integer;--> statement-breakpoint
+CREATE INDEX "steps_rounds" ON "kos"."steps" USING btree ("run_id","step","item","iteration") WHERE iteration is not null;
