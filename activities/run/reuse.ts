@@ -64,9 +64,11 @@ function performerOf(
 }
 
 /** What an earlier step has found out under this key, if this run may use it. */
-export async function findReusable(sql: TransactionSql, { facts, compiled }: StepWork, key: string | null): Promise<KeptOutput | null> {
+export async function findReusable(sql: TransactionSql, { claim, facts, compiled, round }: StepWork, key: string | null): Promise<KeptOutput | null> {
   if (key === null || compiled.cache === null || !facts.useCache) return null;
-  return await findKept(sql, key, compiled.cache.ttlMs);
+  const kept = await findKept(sql, key, compiled.cache.ttlMs);
+  // Whoever asks in rounds wants to know whether the answer has changed.
+  return round !== undefined && kept?.runId === claim.runId ? null : kept;
 }
 
 /** What a reader must know of how the output came to be, wherever it shows. Usage is not among it: it was counted where it was used. */

@@ -229,6 +229,15 @@ output: "\${steps.last.output.text}"
     ]);
   });
 
+  it('lets every round of a repeat ask anew, and the next run reuse the answers', async () => {
+    const source = looking('rounds', { step: 'repeat: { until: "${iteration == 2}", maxIterations: 5 }' });
+    await start(source);
+    expect(await calls('rounds')).toBe(3);
+    const second = await start(source);
+    expect(await calls('rounds')).toBe(3);
+    expect((await stepOf(second.id, 'look#2')).metadata.reusedFrom).toMatchObject({ stepPath: 'look#2' });
+  });
+
   it('of a transform hangs on what its expressions read, and nothing else', async () => {
     const source = `
 plan: cached-transform
