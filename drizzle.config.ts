@@ -12,6 +12,7 @@ export default defineConfig({
     './services/database/tables/plans.ts',
     './services/database/tables/records.ts',
     './services/database/tables/runs.ts',
+    './services/database/tables/schedules.ts',
     './services/database/tables/waits.ts',
   ],
   out: './services/database/migrations',

@@ -7,6 +7,7 @@ import type { Job, JobItem } from '#schemas/job.ts';
 import type { PlanDiff, PlanSide } from '#schemas/plan-diff.ts';
 import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
 import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
+import type { BackfillPreview, Schedule, SchedulePreview, ScheduleOrder, ScheduleStart, SetSchedule } from '#schemas/schedule.ts';
 import type { SecretDescription } from '#schemas/secret.ts';
 import type { SendSignal, Signal } from '#schemas/signal.ts';
 import type { WorkspaceSettings } from '#schemas/settings.ts';
@@ -103,6 +104,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       validate: (text: PlanText) => readJson<PlanVerdict>(transport, { method: 'POST', path: '/v1/plans/validate', repeatable: true, ...planBody(text) }),
       diff: (from: PlanSide, to: PlanSide) => readJson<PlanDiff>(transport, { method: 'POST', path: '/v1/plans/diff', repeatable: true, json: { from, to } }),
       /** A version is its content, so saving twice is saving once. */
+      remove: (name: string) => remove(`/v1/plans/${segment(name)}`),
       save: (text: PlanText) => readJson<PlanVersion>(transport, { method: 'POST', path: '/v1/plans', repeatable: true, ...planBody(text) }),
     },
     runs: {
@@ -149,10 +151,8 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
     rules: {
       list: () => get<Page<ApprovalRule>>('/v1/approval-rules'),
       /** Its versions, newest first; the ETag is that of a rule that holds, else empty. */
-      versions: async (name: string): Promise<Tagged<Page<ApprovalRule>>> => {
-        const answer = await transport.send({ method: 'GET', path: `/v1/approval-rules/${segment(name)}` });
-        return { value: (await answer.response.json()) as Page<ApprovalRule>, etag: answer.headers.get('etag') ?? '' };
-      },
+      versions: (name: string): Promise<Tagged<Page<ApprovalRule>>> =>
+        tagged<Page<ApprovalRule>>(transport, { method: 'GET', path: `/v1/approval-rules/${segment(name)}` }),
       set: (name: string, body: SetRule, etag: string) =>
         readJson<ApprovalRule>(transport, {
           method: 'PUT',
@@ -176,6 +176,22 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       content: async (id: string): Promise<Response> =>
         (await transport.send({ method: 'GET', path: `/v1/artifacts/${segment(id)}/content`, headers: { accept: '*/*' } })).response,
     },
+    schedules: {
+      list: (query: Query) => get<Page<Schedule>>('/v1/schedules', query),
+      get: (id: string): Promise<Tagged<Schedule>> => tagged<Schedule>(transport, { method: 'GET', path: `/v1/schedules/${segment(id)}` }),
+      create: (body: object) => post<Schedule>('/v1/schedules', body),
+      set: (id: string, body: SetSchedule, etag: string) =>
+        readJson<Schedule>(transport, { method: 'PUT', path: `/v1/schedules/${segment(id)}`, json: body, headers: { 'if-match': etag } }),
+      remove: async (id: string, etag: string): Promise<void> =>
+        void (await transport.send({ method: 'DELETE', path: `/v1/schedules/${segment(id)}`, headers: { 'if-match': etag } })),
+      preview: (body: object) => readJson<SchedulePreview>(transport, { method: 'POST', path: '/v1/schedules/preview', json: body, repeatable: true }),
+      pause: (id: string, verb: 'pause' | 'resume', body: object) => post<Schedule>(`/v1/schedules/${segment(id)}/${verb}`, body),
+      run: (id: string, body: object) => act<ScheduleOrder>(`/v1/schedules/${segment(id)}/run`, body),
+      previewBackfill: (id: string, body: object) =>
+        readJson<BackfillPreview>(transport, { method: 'POST', path: `/v1/schedules/${segment(id)}/preview`, json: body, repeatable: true }),
+      backfill: (id: string, body: object) => act<ScheduleOrder>(`/v1/schedules/${segment(id)}/backfill`, body),
+      starts: (id: string, query: Query) => get<Page<ScheduleStart>>(`/v1/schedules/${segment(id)}/starts`, query),
+    },
     secrets: {
       list: (query: Query) => get<Page<SecretDescription>>('/v1/secrets', query),
       set: (name: string, body: { value: string; hosts: string[] }) =>
@@ -183,10 +199,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       remove: (name: string) => remove(`/v1/secrets/${segment(name)}`),
     },
     settings: {
-      get: async (): Promise<Tagged<ShownSettings>> => {
-        const answer = await transport.send({ method: 'GET', path: '/v1/settings' });
-        return { value: (await answer.response.json()) as ShownSettings, etag: answer.headers.get('etag') ?? '' };
-      },
+      get: (): Promise<Tagged<ShownSettings>> => tagged<ShownSettings>(transport, { method: 'GET', path: '/v1/settings' }),
       /** Each setting that is named is replaced as a whole, if nobody has changed any since `etag`. */
       change: (change: Partial<WorkspaceSettings>, etag: string) =>
         readJson<ShownSettings>(transport, { method: 'PATCH', path: '/v1/settings', json: change, headers: { 'if-match': etag } }),
@@ -246,6 +259,11 @@ async function readJson<T>(transport: Transport, request: Request): Promise<T> {
   } catch (error) {
     throw new KosError({ code: 'not_kos', message: `${request.path} answered with something that is not JSON.`, status: 502, cause: error });
   }
+}
+
+async function tagged<T>(transport: Transport, request: Request): Promise<Tagged<T>> {
+  const answer = await transport.send(request);
+  return { value: (await answer.response.json()) as T, etag: answer.headers.get('etag') ?? '' };
 }
 
 interface Readiness {

@@ -133,7 +133,7 @@ describe('completion', () => {
     [['run', 'st'], ['start']],
     [
       ['--json', 'plan', ''],
-      ['validate', 'save', 'list', 'diff', 'get'],
+      ['validate', 'save', 'list', 'diff', 'get', 'remove'],
     ],
     [['run', 'start', '--input-'], ['--input-file']],
     [['settings', 'add', 'r'], ['roots']],

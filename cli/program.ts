@@ -26,6 +26,12 @@ const groups: readonly Group[] = [
   },
   { name: 'plan', heading: work, summary: 'check, save and read plans', load: async () => (await import('./commands/plan.ts')).definePlan },
   {
+    name: 'schedule',
+    heading: work,
+    summary: 'start runs by the clock',
+    load: async () => (await import('./commands/schedule.ts')).defineSchedule,
+  },
+  {
     name: 'artifact',
     heading: work,
     summary: 'list and fetch what runs have produced',

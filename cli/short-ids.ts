@@ -25,6 +25,14 @@ const words: Record<Kind, { name: string; list: string }> = {
 
 type ListPage = (query: { limit: number; cursor?: string | undefined }) => Promise<Page<{ id: string }>>;
 
+/** Schedules have names: an id as it is, anything else as a name. */
+export async function resolveScheduleId(client: Client, given: string): Promise<string> {
+  if (idPattern('schedule').test(given)) return given;
+  const [found] = (await client.schedules.list({ name: given, limit: 1 })).items;
+  if (found !== undefined) return found.id;
+  throw new KosError({ code: 'schedule_not_found', message: `There is no schedule called "${given}".`, fix: 'kai schedule list', status: 404 });
+}
+
 export const resolveRunId = (client: Client, given: string): Promise<string> =>
   resolveId('run', given, (query) => client.runs.list(given === 'last' ? { ...query, parent: 'none' } : query));
 

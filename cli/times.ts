@@ -61,3 +61,9 @@ export function readInstant(text: string, now: number): string | null {
   const absolute = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(absolute) ? null : new Date(absolute).toISOString();
 }
+
+/** `90s`, `15m`, `2h`, `1d`, in ms. Null: neither. */
+export function readDuration(text: string): number | null {
+  const parts = /^(\d{1,9})([smhd])$/.exec(text);
+  return parts === null ? null : Number(parts[1]) * (secondsOf[parts[2] ?? ''] ?? 0) * 1000;
+}

@@ -28,6 +28,8 @@ export const eventTypes = [
   'approval.expired',
   'approval.voided',
   'signal.received',
+  'schedule.missed',
+  'schedule.paused',
   'plan.saved',
 ] as const;
 export type EventType = (typeof eventTypes)[number];

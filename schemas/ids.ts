@@ -13,6 +13,8 @@ export const idPrefixes = {
   wait: 'wait',
   escalation: 'esc',
   signal: 'sig',
+  schedule: 'sch',
+  scheduleOrder: 'sor',
   artifact: 'art',
   output: 'out',
   modelCall: 'mc',

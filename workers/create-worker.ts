@@ -1,6 +1,7 @@
 import { Runtime, DefaultLogger, NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { alive } from '#activities/alive.ts';
+import { createScheduleActivities, type ScheduleActivityDependencies } from '#activities/schedule/schedule-activities.ts';
 import { createRunActivities } from '#activities/run/run-activities.ts';
 import type { RunActivityDependencies } from '#activities/run/dependencies.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
@@ -71,6 +72,13 @@ async function connectNative({ address, security }: Pick<WorkerOptions, 'address
   }
 }
 
+const scheduleDependencies = ({ database, evaluator }: WorkerOptions['dependencies']): ScheduleActivityDependencies => ({
+  database,
+  validateInput: (schema, input) => evaluator.validateInput(schema, input),
+  evaluate: (template, scope) => evaluator.evaluate(template, scope),
+  alive,
+});
+
 export async function createRunWorker(options: WorkerOptions): Promise<RunWorker> {
   const connection = await connectNative(options);
   const worker = await Worker.create({
@@ -78,7 +86,7 @@ export async function createRunWorker(options: WorkerOptions): Promise<RunWorker
     namespace: options.namespace,
     taskQueue: options.taskQueue ?? runsTaskQueue,
     workflowBundle: { codePath: options.bundle },
-    activities: createRunActivities({ ...options.dependencies, alive }),
+    activities: { ...createRunActivities({ ...options.dependencies, alive }), ...createScheduleActivities(scheduleDependencies(options.dependencies)) },
     dataConverter: createDataConverter({ sealing: options.sealing, namespace: options.namespace, refuse: 'marker' }),
     interceptors: { activity: [refusedPayloadInterceptor] },
     ...workerTuning,

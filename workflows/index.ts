@@ -1,2 +1,3 @@
 export { forEachWindow } from './for-each-window.ts';
 export { planRun } from './plan-run.ts';
+export { scheduledRun } from './scheduled-run.ts';

@@ -52,6 +52,15 @@ export function definePlan(plan: Command, invocation: Invocation): void {
     .action(async (reference: string) => {
       await show(invocation, reference);
     });
+  plan
+    .command('remove')
+    .summary('remove a plan that nothing uses; saving it brings it back')
+    .argument('<plan>', 'NAME')
+    .action(async (name: string) => {
+      await invocation.client.plans.remove(name);
+      if (invocation.output.json) invocation.output.document({ name, removed: true });
+      else invocation.output.say(`Removed ${name}. Its versions and runs stay.`);
+    });
 }
 
 async function validate(invocation: Invocation, paths: string[]): Promise<void> {

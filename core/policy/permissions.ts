@@ -20,6 +20,9 @@ const workspacePermissions = [
   'runs:pin',
   'runs:delete',
   'cache:clear',
+  'schedules:read',
+  'schedules:write',
+  'schedules:run',
   'approvals:read',
   'approvals:decide',
   'approvals:comment',
@@ -65,7 +68,18 @@ const ofEverybody: readonly Permission[] = ['self:read', 'self:write', 'self:sec
 
 /** What each role adds to those it includes. */
 const adds: Record<Role, readonly Permission[]> = {
-  viewer: [...ofEverybody, 'plans:read', 'runs:read', 'approvals:read', 'rules:read', 'artifacts:read', 'keys:read', 'keys:write', 'members:read'],
+  viewer: [
+    ...ofEverybody,
+    'plans:read',
+    'runs:read',
+    'schedules:read',
+    'approvals:read',
+    'rules:read',
+    'artifacts:read',
+    'keys:read',
+    'keys:write',
+    'members:read',
+  ],
   operator: [
     'approvals:comment',
     'plans:write',
@@ -80,6 +94,8 @@ const adds: Record<Role, readonly Permission[]> = {
     'runs:bulk',
     'runs:pin',
     'cache:clear',
+    'schedules:write',
+    'schedules:run',
   ],
   approver: ['approvals:decide', 'approvals:comment'],
   admin: ['rules:write', 'secrets:read', 'secrets:write', 'settings:read', 'settings:write', 'metrics:read', 'audit:read', 'members:write'],

@@ -144,6 +144,10 @@ async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> 
   const resume = row.payload.resume === true;
   if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
   if (run.concurrencyKey !== null && !(await findsSlot(options.system, row, run))) return { done: true };
+  if (typeof row.payload.wrapper === 'string') {
+    const standing = await standingWith(options.workflows, row.runId, row.payload.wrapper);
+    if (standing !== null) return standing;
+  }
   const { rules, generation, endsInMs } = run;
   const input = {
     runId: row.runId,
@@ -156,6 +160,14 @@ async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> 
   };
   const started = await options.workflows.start(input, { resume, priority: run.priority });
   return started === 'already' && resume ? await awaitEarlier(options, row, run.claimedBy) : { done: true };
+}
+
+/** The workflow of a schedule starts its run itself, so that Temporal measures the one by the other. Null: it is gone without having done so, and we start it. */
+async function standingWith(workflows: RunWorkflows, runId: string, wrapper: string): Promise<Sent | null> {
+  // In this order: a wrapper that is gone may have started the run just before.
+  const isOpen = (await workflows.describe(wrapper))?.status === 'running';
+  if ((await workflows.describe(runId)) !== null) return { done: true };
+  return isOpen ? { done: false, afterSeconds: 1, because: 'The workflow of its schedule is about to start it.' } : null;
 }
 
 /** A run that is retried as soon as it has ended may still have its earlier execution on its last task: it is started when that is gone. */

@@ -7,6 +7,7 @@ import { startJobs } from './jobs.ts';
 import { startOutbox } from './outbox.ts';
 import { startPruning } from './pruning.ts';
 import { startReconciler } from './reconciler.ts';
+import { startScheduleSync, startScheduleWatch } from './schedules.ts';
 
 export interface Duties {
   /** Something was written to the outbox: look there now. */
@@ -32,9 +33,15 @@ export function startDuties(dependencies: DutyDependencies): Duties {
   };
   const outbox = startOutbox({ ...dependencies, freeBytes });
   const jobs = startJobs({ ...dependencies, nudgeOutbox: () => outbox.nudge() });
-  const duties = [outbox, jobs, startReconciler(dependencies), startPruning(dependencies)];
+  const { system, log, workflows } = dependencies;
+  const schedules = startScheduleSync({ system, log, door: workflows.schedules });
+  const watch = startScheduleWatch({ system, log, door: workflows.schedules });
+  const duties = [outbox, jobs, schedules, watch, startReconciler(dependencies), startPruning(dependencies)];
   return {
-    nudgeOutbox: () => outbox.nudge(),
+    nudgeOutbox: () => {
+      outbox.nudge();
+      schedules.nudge();
+    },
     stop: async () => {
       await Promise.all(duties.map((duty) => duty.stop()));
     },

@@ -33,7 +33,8 @@ export async function savePlan(
 ): Promise<SavedPlan> {
   const { workspaceId, actor, source, plan } = request;
   const { sql } = transaction;
-  await sql`insert into kos.plans (workspace_id, name, latest_version) values (${workspaceId}, ${plan.name}, 0) on conflict do nothing`;
+  await sql`insert into kos.plans (workspace_id, name, latest_version) values (${workspaceId}, ${plan.name}, 0)
+    on conflict (workspace_id, name) do update set archived = false`;
   const [known] = await sql<
     { latest: number }[]
   >`select latest_version as latest from kos.plans where workspace_id = ${workspaceId} and name = ${plan.name} for update`;

@@ -28,11 +28,13 @@ export interface AcceptRequest {
   request: StartRun;
   /** Steps are written with the run: it begins from its rows. */
   carried?: boolean;
+  /** The workflow that starts the run as a child of its own: nobody else does while it is open. */
+  wrapper?: string;
   /** Runs in the transaction that writes the run. */
   alsoInTransaction?: (transaction: Transaction, runId: string) => Promise<void>;
 }
 
-type InsertRequest = Pick<AcceptRequest, 'workspaceId' | 'actor' | 'responsible' | 'origin' | 'carried'> & {
+type InsertRequest = Pick<AcceptRequest, 'workspaceId' | 'actor' | 'responsible' | 'origin' | 'carried' | 'wrapper'> & {
   request: Pick<StartRun, 'labels' | 'startAt' | 'deadlineAt' | 'timeoutMs' | 'priority' | 'cache'>;
 };
 
@@ -147,7 +149,7 @@ const waitsForItsTime = (startAt: Date) => ({ kind: 'timer', ref: null, until: s
 /** At once, at its time, or when it is its turn: a run that starts later looks for a slot then, and holds up nobody until it does. */
 async function orderStart(sql: TransactionSql, accept: InsertRequest, plan: PlanRow, { runId, bound, parent }: NewRun, { startAt }: RunTimes): Promise<void> {
   const { workspaceId, actor } = accept;
-  const order = { resume: false, carried: accept.carried === true };
+  const order = { resume: false, carried: accept.carried === true, ...(accept.wrapper === undefined ? {} : { wrapper: accept.wrapper }) };
   // A run that a step starts looks for its slot in a transaction of its own: here the rows of its parent are held.
   if (startAt === null && bound !== null && parent === undefined) {
     const slot = await takeSlot(sql, { workspaceId, planName: plan.name, key: bound.key, rule: bound.rule, runId, actor, order });

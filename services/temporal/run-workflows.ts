@@ -15,6 +15,7 @@ import {
 } from '#workflows/messages.ts';
 import type { PlanRunInput } from '#workflows/plan-run-input.ts';
 import { createDataConverter } from './data-converter.ts';
+import { makeScheduleDoor, type ScheduleDoor } from './schedule-door.ts';
 
 /** What Temporal knows of a run's newest execution. */
 export interface ExecutionFacts {
@@ -28,6 +29,7 @@ export interface ExecutionFacts {
 
 /** The door to Temporal for everything but workers: ids and sealed numbers go through it, data never. */
 export interface RunWorkflows {
+  schedules: ScheduleDoor;
   /** `already`: an execution of this run exists; nothing was started. */
   start(input: PlanRunInput, options: { resume: boolean; priority?: number }): Promise<'started' | 'already'>;
   /** Tells a run's workflow, or that of one of its windows. */
@@ -69,20 +71,23 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
   const connection = Connection.lazy({ address: options.address, ...options.security, connectTimeout: '3s', channelArgs: channelArguments(options.address) });
   const client = new Client({ connection, namespace, dataConverter: createDataConverter({ sealing: options.sealing, namespace, refuse: 'throw' }) });
   const workspaceKey = defineSearchAttributeKey(workspaceSearchAttribute, 'KEYWORD');
+  const workspaceAttribute = (value: string) => ({ key: workspaceKey, value });
+  const workflowTaskTimeoutMs = options.workflowTaskTimeoutMs ?? defaultWorkflowTaskTimeoutMs;
 
   return {
+    schedules: makeScheduleDoor({ client, connection, namespace, taskQueue, workflowTaskTimeoutMs, workspaceAttribute }),
     async start(input, { resume, priority = 3 }) {
       try {
         await client.workflow.start(workflowTypes.planRun, {
           taskQueue,
           workflowId: makeRunWorkflowId(input.runId),
           args: [input],
-          workflowTaskTimeout: options.workflowTaskTimeoutMs ?? defaultWorkflowTaskTimeoutMs,
+          workflowTaskTimeout: workflowTaskTimeoutMs,
           workflowIdReusePolicy: resume ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
           workflowIdConflictPolicy: 'FAIL',
           // What the run's activities and windows inherit: who comes first where tasks queue up, and an equal share for each workspace.
           priority: { priorityKey: priority, fairnessKey: input.workspaceId },
-          typedSearchAttributes: new TypedSearchAttributes([{ key: workspaceKey, value: input.workspaceId }]),
+          typedSearchAttributes: new TypedSearchAttributes([workspaceAttribute(input.workspaceId)]),
         });
         return 'started';
       } catch (error) {

@@ -29,9 +29,6 @@ interface WaitRow {
   id: string;
   openedAtMs: number;
   endsAtMs: number;
-  /** Of a wait until a condition: when it is looked at next, and how often it was. */
-  nextLookMs: number;
-  looks: number;
   decided: 'approve' | 'deny' | null;
 }
 
@@ -235,14 +232,7 @@ export class World {
       this.complainUnless(trial.retryAtMs === null || trial.retryAtMs <= nowMs, 'another run was started before its time');
       trial.retryAtMs = null;
       const name = item === undefined ? `wait-${step}` : `wait-${step}-${item}`;
-      trial.wait = {
-        id: trial.failures === 0 ? name : `${name}#${trial.failures}`,
-        openedAtMs: nowMs,
-        endsAtMs: nowMs + wait.openMs,
-        nextLookMs: wait.looks === null ? never : nowMs,
-        looks: 0,
-        decided: null,
-      };
+      trial.wait = { id: trial.failures === 0 ? name : `${name}#${trial.failures}`, openedAtMs: nowMs, endsAtMs: nowMs + wait.openMs, decided: null };
     }
     this.saysWaiting = alone;
     return { waitId: trial.wait.id, endsInMs: leftOf(trial.wait, nowMs) };
@@ -253,14 +243,7 @@ export class World {
     const { wait } = trial;
     if (wait === null || wait.id !== waitId) throw new Error(`step ${step} has no wait ${waitId}`);
     if (trial.outcome !== null) return { outcome: trial.outcome };
-    const { looks } = this.waitOf(step, item);
-    if (looks !== null && wait.endsAtMs > nowMs) {
-      if (this.control.paused) return { heldAt: this.control.version };
-      if (wait.nextLookMs > nowMs) return { waitId, endsInMs: leftOf(wait, nowMs) };
-      wait.looks += 1;
-      wait.nextLookMs = nowMs + this.random.between(1, 500);
-      if (wait.looks <= looks) return { waitId, endsInMs: leftOf(wait, nowMs) };
-    } else if (wait.decided === null && wait.endsAtMs > nowMs) return { waitId, endsInMs: leftOf(wait, nowMs) };
+    if (wait.decided === null && wait.endsAtMs > nowMs) return { waitId, endsInMs: leftOf(wait, nowMs) };
     this.saysWaiting = false;
     const shape = this.shape(step);
     if (trial.failures < this.waitOf(step, item).failures) return this.failSubRun(trial, nowMs);
@@ -419,12 +402,7 @@ const waitingOf = (items: readonly Trial[], nowMs: number): { item: number; wait
     outcome === null && wait !== null ? [{ item, waitId: wait.id, endsInMs: wait.decided === null ? leftOf(wait, nowMs) : 0 }] : [],
   );
 
-const never = Number.POSITIVE_INFINITY;
-
-function leftOf(wait: WaitRow, nowMs: number): number | null {
-  const nextMs = Math.min(wait.endsAtMs, wait.nextLookMs);
-  return nextMs === never ? null : nextMs - nowMs;
-}
+const leftOf = (wait: WaitRow, nowMs: number): number | null => (wait.endsAtMs === Number.POSITIVE_INFINITY ? null : wait.endsAtMs - nowMs);
 
 const isUnstarted = ({ retryAtMs, wait }: Trial): boolean => retryAtMs === null && wait === null;
 

@@ -21,8 +21,8 @@ export async function* historiesOf(place: ReplayPlace, workflowIds: string[]): A
   const client = new Client({ connection, namespace: place.namespace });
   try {
     for (const root of workflowIds) {
-      // Children are called after their run: see workflows/ids.ts.
-      const query = `WorkflowId = '${root}' OR WorkflowId STARTS_WITH '${root}.'`;
+      // Children are called after their run: see workflows/ids.ts; what a Schedule starts is called after it, by the server.
+      const query = `WorkflowId = '${root}' OR WorkflowId STARTS_WITH '${root}.' OR WorkflowId STARTS_WITH '${root}-'`;
       for await (const { workflowId, runId } of client.workflow.list({ query })) {
         yield { workflowId, history: await client.workflow.getHandle(workflowId, runId).fetchHistory() };
       }

@@ -13,6 +13,7 @@ import type { JsonObject } from '#schemas/json.ts';
 import { isFinalRunStatus, type Run, type StartRun, type StepStatus } from '#schemas/run.ts';
 import { startOutbox } from '#services/duties/outbox.ts';
 import { reconcile, startReconciler } from '#services/duties/reconciler.ts';
+import { startScheduleSync } from '#services/duties/schedules.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { newId } from '#services/ids.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
@@ -107,6 +108,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   };
   const sending = { system: rig.system, workflows, log };
   const outbox = startOutbox({ ...sending, freeBytes: async () => Number.POSITIVE_INFINITY });
+  const schedules = startScheduleSync({ system: rig.system, door: workflows.schedules, log });
   const reconciler = options.reconciler === false ? null : startReconciler(sending);
 
   const save = async (source: string): Promise<string> => {
@@ -195,7 +197,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   const close = async (): Promise<void> => {
     for (const child of processes) await endProcess(child);
     await stopWorker();
-    await Promise.all([outbox.stop(), reconciler?.stop()]);
+    await Promise.all([outbox.stop(), schedules.stop(), reconciler?.stop()]);
     await replayAll({ address, namespace, bundle, workflowIds: runIds });
     await Promise.all([evaluator.close(), workflows.close(), rig.remove()]);
     await rm(home, { recursive: true, force: true });
@@ -207,7 +209,11 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     home,
     workflows,
     sealing,
-    nudge: () => outbox.nudge(),
+    evaluator,
+    nudge: () => {
+      outbox.nudge();
+      schedules.nudge();
+    },
     namespace,
     address,
     taskQueue,

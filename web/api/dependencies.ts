@@ -33,7 +33,7 @@ export interface ApiDependencies {
   /** Why a run does not go on. */
   explainRun: (transaction: Transaction, runId: string) => Promise<Explanation>;
   /** Expressions that users wrote, within their budget of time and memory. */
-  evaluator: Pick<Evaluator, 'evaluate'>;
+  evaluator: Pick<Evaluator, 'evaluate' | 'validateInput'>;
   health: HealthProbe;
   metrics: () => Promise<{ text: string; mediaType: string }>;
   listTools: () => ToolDescription[];

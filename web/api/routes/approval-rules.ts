@@ -1,12 +1,13 @@
 import { z } from 'zod';
-import { KosError } from '#core/errors.ts';
 import { approvalRuleSchema, ruleNameSchema, ruleTrialSchema, setRuleSchema, testRuleSchema } from '#schemas/approval-rule.ts';
 import { readRules } from '#services/approvals/read-rules.ts';
 import { readRuleVersions, removeRule, setRule, tryRule } from '#services/approvals/rules.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
 import { defineRoute, empty, json, type Route } from '../route.ts';
 import { listOf } from '../shapes.ts';
+import { versionTags } from '../version-tag.ts';
 
+const tags = versionTags('rule');
 const nameParams = z.object({ name: ruleNameSchema });
 
 /** Rules are few: a workspace has 200 at most, so they come on one page. */
@@ -39,7 +40,7 @@ export const approvalRuleRoutes = (dependencies: ApiDependencies): Route[] => [
     handler: async ({ principal, params }) => {
       const items = await inWorkspaceOf(dependencies, principal, (transaction) => readRuleVersions(transaction, params.name));
       const [newest] = items;
-      return json({ items, nextCursor: null }, 200, newest === undefined || newest.removed ? {} : { ETag: etagOf(newest.version) });
+      return json({ items, nextCursor: null }, 200, newest === undefined || newest.removed ? {} : { ETag: tags.of(newest.version) });
     },
   }),
   defineRoute({
@@ -51,11 +52,11 @@ export const approvalRuleRoutes = (dependencies: ApiDependencies): Route[] => [
     body: setRuleSchema,
     responses: { 201: approvalRuleSchema, 200: approvalRuleSchema },
     handler: async ({ principal, params, body, header }) => {
-      const version = versionOf(header('if-match')) ?? 0;
+      const version = tags.read(header('if-match')) ?? 0;
       const { rule, created } = await inWorkspaceOf(dependencies, principal, (transaction) =>
         setRule(transaction, principal, { name: params.name, version, draft: body }, dependencies.listTools()),
       );
-      return json(rule, created ? 201 : 200, { ETag: etagOf(rule.version) });
+      return json(rule, created ? 201 : 200, { ETag: tags.of(rule.version) });
     },
   }),
   defineRoute({
@@ -66,27 +67,9 @@ export const approvalRuleRoutes = (dependencies: ApiDependencies): Route[] => [
     params: nameParams,
     responses: { 204: null },
     handler: async ({ principal, params, header }) => {
-      const version = versionOf(header('if-match'));
-      if (version === null) throw preconditionMissing();
+      const version = tags.need(header('if-match'));
       await inWorkspaceOf(dependencies, principal, (transaction) => removeRule(transaction, principal, params.name, version));
       return empty();
     },
   }),
 ];
-
-const etagOf = (version: number): string => `"rule-${version}"`;
-
-/** Null: none was sent. An ETag that this server never gave matches no version. */
-function versionOf(ifMatch: string | undefined): number | null {
-  if (ifMatch === undefined) return null;
-  const version = /^(?:W\/)?"rule-([0-9]{1,9})"$/.exec(ifMatch.trim())?.[1];
-  return version === undefined ? -1 : Number(version);
-}
-
-const preconditionMissing = (): KosError =>
-  new KosError({
-    code: 'precondition_missing',
-    message: 'To remove a rule needs If-Match with the ETag of the rule as it was read.',
-    fix: 'GET the rule, then repeat with its ETag.',
-    status: 428,
-  });

@@ -21,6 +21,7 @@ import { rerunRoutes } from './reruns.ts';
 import { runRecordRoutes } from './run-record.ts';
 import { runStepRoutes } from './run-steps.ts';
 import { runRoutes } from './runs.ts';
+import { scheduleRoutes } from './schedules.ts';
 import { secretRoutes } from './secrets.ts';
 import { signalRoutes } from './signals.ts';
 import { settingsRoutes } from './settings.ts';
@@ -44,6 +45,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...approvalRuleRoutes(dependencies),
     ...artifactRoutes(dependencies),
     ...cacheRoutes(dependencies),
+    ...scheduleRoutes(dependencies),
     ...secretRoutes(dependencies),
     ...settingsRoutes(dependencies),
     ...meRoutes(dependencies),

@@ -6,9 +6,10 @@ import { planSummarySchema, planVersionSchema } from '#schemas/plan-version.ts';
 import { diffSides } from '#services/plans/diff.ts';
 import { listPlans, listPlanVersions, readPlanVersion } from '#services/plans/read.ts';
 import { checkText } from '#services/plans/called-plans.ts';
+import { removePlan } from '#services/plans/remove.ts';
 import { assertValid, savePlan } from '#services/plans/save.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
-import { defineRoute, json, type Route } from '../route.ts';
+import { defineRoute, empty, json, type Route } from '../route.ts';
 import { listOf, pageQuery, planNameParams } from '../shapes.ts';
 
 const planTextSchema = z.strictObject({ source: z.string(), format: z.enum(['yaml', 'json']).default('yaml') });
@@ -81,6 +82,20 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     responses: { 200: planVersionSchema },
     handler: async ({ principal, params }) =>
       json(await inWorkspaceOf(dependencies, principal, (transaction) => readPlanVersion(transaction, params.name, null))),
+  }),
+  defineRoute({
+    method: 'delete',
+    path: '/v1/plans/{name}',
+    summary: 'Remove a plan: no run of it starts any more; its versions stay, and saving it brings it back. Refused while it is in use, with its users listed',
+    access: { permission: 'plans:write' },
+    params: planNameParams,
+    responses: { 204: null },
+    handler: async ({ principal, params }) => {
+      await inWorkspaceOf(dependencies, principal, (transaction) =>
+        removePlan(transaction, { workspaceId: principal.workspaceId, actor: principal.principalId, name: params.name }),
+      );
+      return empty();
+    },
   }),
   defineRoute({
     method: 'get',

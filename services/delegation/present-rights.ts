@@ -1,0 +1,14 @@
+import { lostRight, type PresentRights } from '#core/policy/delegated.ts';
+import type { Permission } from '#core/policy/permissions.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+
+/** Null: they do not belong to the workspace of this transaction, or may not act. */
+export async function presentRights(sql: TransactionSql, principalId: string): Promise<PresentRights | null> {
+  const [row] = await sql<PresentRights[]>`select roles, installation_role as "installationRole" from kos.present_rights(${principalId})`;
+  return row ?? null;
+}
+
+/** Why what acts for somebody may do something no longer; null: it may. */
+export async function lostRightOf(sql: TransactionSql, acting: { createdBy: string; granted: readonly string[] }, needed: Permission): Promise<string | null> {
+  return lostRight(acting.granted, await presentRights(sql, acting.createdBy), needed, acting.createdBy);
+}
