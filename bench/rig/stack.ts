@@ -114,7 +114,9 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
       return killedAt;
     },
     stop: async (): Promise<void> => {
-      await Promise.all([worker.stop(), floorWorker.stop(), duties.stop(), sequencer.stop(), dbos?.then((running) => running.stop())]);
+      // One that did not start was told by the figure that asked for it.
+      const stopDbos = dbos?.then((running) => running.stop(), () => undefined);
+      await Promise.all([worker.stop(), floorWorker.stop(), duties.stop(), sequencer.stop(), stopDbos]);
       await Promise.all([workflows.close(), connection.close(), database.close(), system.close()]);
       await Promise.all([postgres.stop(), temporal.stop()]);
       await rm(home, { recursive: true, force: true });

@@ -16,8 +16,11 @@ export interface SequencerOptions {
   now: () => number;
 }
 
-/** While there is work, and for a while after: batches of at most 20 ms. */
-const busyPauseMs = 20;
+/**
+ * While there is work, and for a while after. A batch is a commit, and its flush to the disk stands in the way of those that runs wait for: unless somebody
+ * watches, ten in a second are enough.
+ */
+const busyPauseMs = { watched: 20, unwatched: 100 };
 const busyForMs = 2_000;
 /** Postgres tells of commits only at a price for each of them (NOTIFY: 15 %), so an idle sequencer looks: a query of 0.1 ms, more often while somebody watches. */
 const idlePauseMs = { watched: 50, unwatched: 200 };
@@ -41,8 +44,8 @@ export function startSequencer(options: SequencerOptions): Duty {
       lastCheckpointAt = now();
       await writeCheckpoint(system, signer);
     }
-    if (performance.now() - lastWorkAt < busyForMs) return busyPauseMs;
-    return isWatched() ? idlePauseMs.watched : idlePauseMs.unwatched;
+    const pauseMs = performance.now() - lastWorkAt < busyForMs ? busyPauseMs : idlePauseMs;
+    return isWatched() ? pauseMs.watched : pauseMs.unwatched;
   });
 
   return {
