@@ -115,7 +115,10 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
     },
     stop: async (): Promise<void> => {
       // One that did not start was told by the figure that asked for it.
-      const stopDbos = dbos?.then((running) => running.stop(), () => undefined);
+      const stopDbos = dbos?.then(
+        (running) => running.stop(),
+        () => undefined,
+      );
       await Promise.all([worker.stop(), floorWorker.stop(), duties.stop(), sequencer.stop(), stopDbos]);
       await Promise.all([workflows.close(), connection.close(), database.close(), system.close()]);
       await Promise.all([postgres.stop(), temporal.stop()]);
