@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '#schemas/json.ts';
 import type { Run } from '#schemas/run.ts';
 import { clearCache, findKept } from '#services/cache/entries.ts';
+import { startPruning } from '#services/duties/pruning.ts';
 import { newId } from '#services/ids.ts';
 import { forkRun, replayRun } from '#services/runs/actions/fork.ts';
 import { acceptRun } from '#services/runs/accept.ts';
@@ -308,6 +309,23 @@ describe('who wants none of it', () => {
     await start(looking('uncleared'));
     expect(await calls('uncleared')).toBe(2);
     await expect(clear('not-a-plan')).rejects.toMatchObject({ code: 'plan_not_found' });
+  });
+});
+
+describe('what is too old', () => {
+  it('is forgotten by itself; what is not stays', async () => {
+    await start(looking('aged'));
+    await start(looking('young'));
+    const entries = async (): Promise<string[]> =>
+      (await engine.rig.system.sql<{ plan: string }[]>`select plan_name as plan from kos.cache_entries where plan_name in ('aged', 'young')`).map(
+        ({ plan }) => plan,
+      );
+    expect((await entries()).toSorted()).toEqual(['aged', 'young']);
+    await engine.rig.system.sql`update kos.cache_entries set expires_at = clock_timestamp() where plan_name = 'aged'`;
+    const artifacts = makeArtifacts({ home: engine.home, artifacts: null });
+    const pruning = startPruning({ system: engine.rig.system, artifacts, log: engine.log, now: Date.now });
+    await expect.poll(entries, { timeout: 60_000 }).toEqual(['young']);
+    await pruning.stop();
   });
 });
 
