@@ -176,13 +176,40 @@ export const artifactStepSchema = z.strictObject({
   ...workingStep,
 });
 
+/** A condition of a wait is looked at again and again: its call must end soon. In milliseconds. */
+const longestCheckMs = 45_000;
+
+export const conditionalWaitSchema = z.strictObject({
+  check: z.strictObject({
+    tool: z.string().min(1).max(200).describe('The name of a tool that is pure or idempotent: it is called again and again.'),
+    with: z.record(z.string(), jsonSchema).optional().describe("The tool's input; may hold expressions."),
+    retry: retrySchema
+      .optional()
+      .describe('How far apart it is called again when a call fails; then everyMs holds. After a code under nonRetryable the wait fails.'),
+    timeoutMs: z.int().min(1).max(longestCheckMs).optional().describe('Bound of one call, in milliseconds; 20 s when it is not said.'),
+  }),
+  until: templateText.describe('One expression over check.output that gives a boolean: true ends the wait.'),
+  everyMs: z.int().min(100).max(planLimits.longestWaitMs).describe('Pause between two calls, in milliseconds.'),
+  expiresInMs: z
+    .int()
+    .min(1_000)
+    .max(planLimits.longestWaitMs)
+    .optional()
+    .describe('Time for the condition to be met, in milliseconds; one week when it is not said.'),
+  onExpiry: failOrContinue.optional().describe('continue: when it is not met in time, output.met is false instead of a failure.'),
+});
+
 export const waitStepSchema = z.strictObject({
   wait: z.union([
     z.strictObject({ forMs: z.union([z.int().min(0).max(planLimits.longestWaitMs), templateText]) }),
     z.strictObject({ until: templateText.describe('An instant with its offset, as in 2031-01-31T09:00:00Z, or an expression that gives one.') }),
+    conditionalWaitSchema,
   ]),
   ...waitingStep,
 });
+
+/** The one that has a check, by itself: what is wrong with it is then told in its own words. */
+export const conditionalWaitStepSchema = z.strictObject({ wait: conditionalWaitSchema, ...waitingStep });
 
 /** As it is sent: letters, digits and `_ . : @ / -`, at most 128. */
 export const signalNamePattern = /^[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,127}$/;
@@ -322,6 +349,7 @@ export const planSchema = planHeaderSchema.extend({
   steps: z.record(stepIdSchema, planStepSchema),
 });
 
+export type ConditionalWait = z.infer<typeof conditionalWaitSchema>;
 export type SignalStep = z.infer<typeof signalStepSchema>;
 export type ApprovalStep = z.infer<typeof approvalStepSchema>;
 export type PlanStep = z.infer<typeof planStepSchema>;
@@ -337,4 +365,5 @@ export const stepDefaults = {
   approval: { from: 'role:approver', required: 1, expiresInMs: 604_800_000, onDeny: 'fail', fourEyes: false },
   signal: { expiresInMs: 604_800_000, onExpiry: 'fail' },
   cacheScope: 'plan',
+  check: { expiresInMs: 604_800_000, onExpiry: 'fail', timeoutMs: 20_000 },
 } as const;

@@ -7,7 +7,7 @@ import { readLine } from '#services/artifacts/lines.ts';
 import { readArtifact } from '#services/artifacts/read.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { readLineSource } from '#services/runs/ledger/artifact-lines.ts';
-import type { TakenStep } from '#services/runs/ledger/take-step.ts';
+import type { ItemOfStep } from '#services/runs/ledger/take-step.ts';
 import type { RunWork } from './close-run.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 
@@ -30,7 +30,7 @@ export async function itemValue(
   { artifacts }: Pick<RunActivityDependencies, 'artifacts'>,
   sql: TransactionSql,
   { claim, known, compiled }: Pick<RunWork, 'claim' | 'known'> & { compiled: CompiledStep },
-  step: TakenStep,
+  step: ItemOfStep,
 ): Promise<{ value: Json; index: number } | null> {
   const { item, line } = step;
   if (item === null) return null;

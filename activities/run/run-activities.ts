@@ -136,9 +136,8 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     },
 
     async settleWait({ claim, step, item, waitId }: { claim: Claim; waitId: string } & Place): Promise<WaitOpened> {
-      return await claimed<WaitOpened>(
-        { superseded: true },
-        async () => await settleWait(dependencies, await workOn(claim), { step, item: item ?? null }, waitId),
+      return await claimed<WaitOpened>({ superseded: true }, ({ signal }) =>
+        unlessHeld(async () => await settleWait(dependencies, await workOn(claim), { step, item: item ?? null }, { waitId, signal })),
       );
     },
 

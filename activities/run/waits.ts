@@ -12,6 +12,7 @@ import { closeWait, type Deadline, findOpenWait, lockWait, markStepWaiting, open
 import { lockSignals } from '#services/signals/ledger.ts';
 import { itemValue } from './artifact-lines.ts';
 import { endApproval, escalateApproval, openApproval } from './approvals.ts';
+import { openCheck, settleCheck } from './check-wait.ts';
 import type { RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
@@ -81,7 +82,8 @@ async function open(opening: Opening, gated: CompiledStep[]): Promise<Opened | E
   if ('approval' in definition) return await openApproval(opening, gated);
   if ('signal' in definition) return await openSignal(opening, definition.signal);
   if ('plan' in definition) return await openSubRun(opening, definition.plan);
-  return await openTimer(opening);
+  const { check } = opening.compiled;
+  return check === null ? await openTimer(opening) : await openCheck(opening, check);
 }
 
 const gatedSteps = (work: RunWork, compiled: CompiledStep): CompiledStep[] => work.executable.plan.steps.filter((step) => step.gatedBy === compiled.id);
@@ -110,8 +112,14 @@ function deadlineOf(compiled: CompiledStep, wait: Record<string, Json>): Deadlin
 }
 
 /** Looks whether a wait is over by what Postgres says: a decision, or its clock. Not over: answers when to look again. */
-export async function settleWait(dependencies: RunActivityDependencies, work: RunWork, at: WaitPlace, waitId: string): Promise<WaitOpened> {
+export async function settleWait(
+  dependencies: RunActivityDependencies,
+  work: RunWork,
+  at: WaitPlace,
+  { waitId, signal }: { waitId: string; signal: AbortSignal },
+): Promise<WaitOpened> {
   const compiled = stepOf(work, at.step);
+  if (compiled.check !== null) return await settleCheck(dependencies, work, { compiled, policy: compiled.check, item: at.item, waitId, signal });
   const place = placeOf(compiled, at.item);
   const { claim } = work;
   return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
@@ -131,6 +139,8 @@ export async function settleWait(dependencies: RunActivityDependencies, work: Ru
     switch (wait.kind) {
       case 'timer':
         return await endTimer(sql, work, step, waitId, wait.expiresAt);
+      case 'check':
+        throw new Error(`The wait ${waitId} has a check, and ${place.path} has none.`);
       case 'signal':
         return await endSignal(dependencies, sql, work, compiled, step, waitId);
       case 'run':

@@ -142,7 +142,8 @@ describe('waits', () => {
     talk.say([], hour);
     expect(talk.say([opened(2_000)], hour + 10).wakeAtMs).toBe(hour + 2_010);
     expect(talk.say([{ what: 'tick' }], hour + 2_010).commands).toEqual([settle]);
-    expect(talk.say([settled(500)], hour + 2_020)).toMatchObject({ commands: [{ do: 'markWaiting' }], wakeAtMs: hour + 2_520 });
+    // That the run waits was said when it was opened, and still holds.
+    expect(talk.say([settled(500)], hour + 2_020)).toMatchObject({ commands: [], wakeAtMs: hour + 2_520 });
   });
 
   it('are not asked for again at once when they are still open', () => {
@@ -160,7 +161,7 @@ describe('waits', () => {
     talk.say([opened(null)]);
     expect(talk.say([{ what: 'decision', waitId: 'w' }]).commands).toEqual([settle]);
     const answer: RunEvent = { what: 'waitSettled', step: 0, result: { waitId: 'w', endsInMs: null } };
-    expect(talk.say([answer])).toMatchObject({ commands: [{ do: 'markWaiting' }], wakeAtMs: null });
+    expect(talk.say([answer])).toMatchObject({ commands: [], wakeAtMs: null });
     expect(talk.say([{ what: 'decision', waitId: 'other' }]).commands).toEqual([]);
   });
 });

@@ -280,12 +280,17 @@ class Draft {
     const onlyWaits =
       this.commands.length === 0 && this.inFlight === 0 && !this.hasWorkingWindows() && this.steps.some((state, step) => this.isWaiting(state, step));
     if (!onlyWaits || hold) {
-      if (this.inFlight > 0) this.knownWaiting = false;
+      if (this.inFlight > this.lookingCount()) this.knownWaiting = false;
       return;
     }
     if (this.knownWaiting) return;
     this.knownWaiting = true;
     this.commands.push({ do: 'markWaiting' });
+  }
+
+  /** Waits that are being looked at: while they go on the run still does nothing but wait, and where one ends, that is told. */
+  private lookingCount(): number {
+    return this.rules < 2 ? 0 : this.steps.filter(({ status }) => status === 'settling').length;
   }
 
   /** Of windows over a step that waits only the rows tell whether they do more than that: whoever marks the run as waiting looks there. */

@@ -22,13 +22,15 @@ export interface Scope {
   last?: Json;
   /** Only in `until` and `while` of a repeat: the output of the round that has just ended. */
   output?: Json;
+  /** Only in `until` of a wait with a check: `{ output }`. */
+  check?: Json;
   /** Only in `onError`: why the step failed. */
   error?: Json;
   /** Only in a rule that approves: the input of the call that is to be approved. */
   arguments?: Json;
 }
 
-export const rootNames = ['input', 'steps', 'item', 'index', 'run', 'error', 'arguments', 'iteration', 'last', 'output'] as const;
+export const rootNames = ['input', 'steps', 'item', 'index', 'run', 'error', 'arguments', 'iteration', 'last', 'output', 'check'] as const;
 export type RootName = (typeof rootNames)[number];
 
 export function isRootName(name: string): name is RootName {

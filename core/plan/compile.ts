@@ -9,7 +9,7 @@ import { assemble, readSteps } from './load.ts';
 import { type ParsedPlan, parsePlan } from './parse.ts';
 import { checkConcurrency } from './concurrency.ts';
 import { checkReferences } from './references.ts';
-import { read, type StepTemplates } from './templates.ts';
+import { read, type StepTemplates, toolNameOf } from './templates.ts';
 import { checkTypes } from './types.ts';
 import { divideIntoUnits, fusionOf } from './units.ts';
 
@@ -94,6 +94,6 @@ function ascending(numbers: Set<number> | undefined): number[] {
 }
 
 function toolsOf(templates: StepTemplates[], environment: PlanEnvironment): CompiledPlan['tools'] {
-  const used = new Set(templates.flatMap(({ definition }) => ('tool' in definition ? [definition.tool] : [])));
+  const used = new Set(templates.map(({ definition }) => toolNameOf(definition)).filter((name) => name !== null));
   return environment.tools.filter(({ name }) => used.has(name)).map(({ name, version, effect }) => ({ name, version, effect }));
 }

@@ -47,6 +47,17 @@ export interface RepeatPolicy {
   onExhausted: 'fail' | 'continue';
 }
 
+/** A wait until a condition that is looked at again and again. */
+export interface CheckPolicy {
+  tool: string;
+  condition: Template;
+  everyMs: number;
+  expiresInMs: number;
+  onExpiry: 'fail' | 'continue';
+  retry: RetryPolicy;
+  timeoutMs: number;
+}
+
 export interface CompiledStep {
   /** Position in the plan: what the shape and the workflow know it by. */
   number: number;
@@ -60,13 +71,15 @@ export interface CompiledStep {
   lines: LineForm | null;
   /** Null: it runs once. */
   repeat: RepeatPolicy | null;
+  /** Null: it is no wait until a condition. */
+  check: CheckPolicy | null;
   /**
    * What the step works on, by kind. transform: the value itself. llm: `{ model, with }`. tool: its `with`. artifact: `{ name, content, mediaType? }`.
-   * wait: `{ forMs }` or `{ until }`. approval: `{ message? }`. signal: `{ name }`. plan: the other run's input.
+   * wait: `{ forMs }` or `{ until }`, or the input of its check. approval: `{ message? }`. signal: `{ name }`. plan: the other run's input.
    */
   input: Template;
   /** Ids of the steps each part mentions: what must be loaded before it is evaluated. */
-  reads: { when: string[]; forEach: string[]; input: string[]; repeat: string[]; onError: string[] };
+  reads: { when: string[]; forEach: string[]; input: string[]; repeat: string[]; check: string[]; onError: string[] };
   retry: RetryPolicy;
   timeoutMs: number;
   /** Items at once. */

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { FaultDetail } from '#core/errors.ts';
 import { lowerFirst } from '#core/expression/expression.ts';
 import { escapePointer } from '#core/expression/template.ts';
-import { type Plan, planHeaderSchema, type PlanStep, planLimits, stepIdSchema, stepSchemas } from '#schemas/plan.ts';
+import { conditionalWaitStepSchema, type Plan, planHeaderSchema, type PlanStep, planLimits, stepIdSchema, stepSchemas } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { StepKind } from '#schemas/shape.ts';
 import { didYouMean } from '#core/expression/closest-name.ts';
@@ -79,10 +79,9 @@ function stepFaults(id: string, step: Json, pointer: string): DocumentFault[] {
     return [keyFault(pointer, `step "${id}" does not say what it does: it needs one of ${kinds.join(', ')}`, suggestion)];
   }
   if (second !== undefined) return [keyFault(`${pointer}/${second}`, `step "${id}" is both ${kind} and ${second}; a step does one thing`)];
-  const parsed = stepSchemas[kind].safeParse(step);
-  const faults = parsed.success
-    ? []
-    : faultsOf(parsed.error, stepSchemas[kind], pointer).filter((fault) => fault.pointer !== `${pointer}/repeat` || fault.part !== 'key');
+  const schema = schemaOf(kind, step);
+  const parsed = schema.safeParse(step);
+  const faults = parsed.success ? [] : faultsOf(parsed.error, schema, pointer).filter((fault) => fault.pointer !== `${pointer}/repeat` || fault.part !== 'key');
   if (Object.hasOwn(step, 'repeat') && !repeatable.includes(kind))
     faults.push(keyFault(`${pointer}/repeat`, `step "${id}" is of kind ${kind} and cannot repeat; steps of these kinds can: ${repeatable.join(', ')}`));
   for (const key of ['concurrency', 'onItemError']) {
@@ -90,6 +89,9 @@ function stepFaults(id: string, step: Json, pointer: string): DocumentFault[] {
   }
   return faults;
 }
+
+const schemaOf = (kind: StepKind, { wait }: JsonObject): z.ZodType =>
+  kind === 'wait' && typeof wait === 'object' && wait !== null && 'check' in wait ? conditionalWaitStepSchema : stepSchemas[kind];
 
 export function kindOf(step: PlanStep): StepKind {
   for (const kind of kinds) if (Object.hasOwn(step, kind)) return kind;

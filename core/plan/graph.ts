@@ -20,6 +20,7 @@ export function readGraph(steps: StepTemplates[], faults: FaultList): PlanGraph 
     for (const target of mentioned(own, step.forEach, step.forEachPointer)) needs[number]?.add(target);
     for (const target of mentioned(own, step.input, step.inputPointer)) needs[number]?.add(target);
     for (const target of mentioned(own, step.repeat?.condition ?? null, step.repeat?.pointer ?? '')) needs[number]?.add(target);
+    for (const target of mentioned(own, step.check?.condition ?? null, step.check?.pointer ?? '')) needs[number]?.add(target);
     for (const target of mentioned(own, step.onError, `/steps/${step.id}/onError/value`)) needs[number]?.add(target);
     for (const target of writtenNeeds(own)) needs[number]?.add(target);
   }

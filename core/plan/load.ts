@@ -3,10 +3,10 @@ import { KosError } from '#core/errors.ts';
 import { canonicalJson } from '#core/expression/values.ts';
 import { type CacheRule, type Plan, type PlanStep, stepDefaults } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
-import type { CompiledStep, FailurePolicy, LoadedPlan, RepeatPolicy, RetryPolicy } from './compiled.ts';
+import type { CheckPolicy, CompiledStep, FailurePolicy, LoadedPlan, RepeatPolicy, RetryPolicy } from './compiled.ts';
 import { FaultList } from './fault-list.ts';
 import { parsePlanDocument } from './parse.ts';
-import { read, readStepTemplates, repeatOf, type StepTemplates } from './templates.ts';
+import { conditionalWaitOf, read, readStepTemplates, repeatOf, type StepTemplates } from './templates.ts';
 import type { Template } from '#core/expression/template.ts';
 
 /** SHA-256, in lower-case hex, of a value's RFC 8785 form. Throws KosError `not_canonical` (422): that form has no halves of surrogate pairs. */
@@ -87,7 +87,7 @@ function stepsByFallback(plan: Plan): Map<string, string> {
 }
 
 function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied: Pick<CompiledStep, 'gatedBy' | 'fallbackOf'>): CompiledStep {
-  const { id, kind, definition, when, forEach, lines, repeat, onError, input } = templates;
+  const { id, kind, definition, when, forEach, lines, repeat, check, onError, input } = templates;
   const own: Pick<PlanStep & Partial<WorkingStep>, 'retry' | 'timeoutMs' | 'timeoutInAllMs' | 'concurrency' | 'onItemError'> = definition;
   return {
     number,
@@ -98,12 +98,14 @@ function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied
     forEach,
     lines,
     repeat: repeatPolicyOf(templates),
+    check: checkPolicyOf(templates),
     input,
     reads: {
       when: [...(when?.steps ?? [])],
       forEach: [...(forEach?.steps ?? [])],
       input: [...input.steps],
       repeat: [...(repeat?.condition.steps ?? [])],
+      check: [...(check?.condition.steps ?? [])],
       onError: [...(onError?.steps ?? [])],
     },
     // The steps of the other run have been tried as often as its own plan says: a whole run is not, unless the step says so.
@@ -123,6 +125,14 @@ function repeatPolicyOf({ definition, repeat }: StepTemplates): RepeatPolicy | n
   if (said === null || repeat === null) return null;
   const { maxIterations, everyMs = 0, onExhausted = 'fail' } = said;
   return { endsWith: said.until !== undefined, condition: repeat.condition, maxIterations, everyMs, onExhausted };
+}
+
+function checkPolicyOf({ definition, check }: StepTemplates): CheckPolicy | null {
+  const wait = conditionalWaitOf(definition);
+  if (wait === null || check === null) return null;
+  const { tool, retry, timeoutMs = stepDefaults.check.timeoutMs } = wait.check;
+  const { everyMs, expiresInMs = stepDefaults.check.expiresInMs, onExpiry = stepDefaults.check.onExpiry } = wait;
+  return { tool, condition: check.condition, everyMs, expiresInMs, onExpiry, retry: retryOf(undefined, retry), timeoutMs };
 }
 
 function failurePolicyOf(plan: Plan, definition: PlanStep, value: Template | null): FailurePolicy {

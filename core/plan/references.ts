@@ -6,7 +6,7 @@ import type { PlanEnvironment } from './compiled.ts';
 import { didYouMean } from '#core/expression/closest-name.ts';
 import type { FaultList } from './fault-list.ts';
 import { checkInputSchema } from './input-schema.ts';
-import type { StepTemplates } from './templates.ts';
+import { type StepTemplates, toolNameOf } from './templates.ts';
 
 /** Names outside the plan (tools, models) and languages inside it (JSON Schema, Jinja, instants). */
 export function checkReferences(plan: Plan, steps: StepTemplates[], environment: PlanEnvironment, faults: FaultList): void {
@@ -18,8 +18,11 @@ export function checkReferences(plan: Plan, steps: StepTemplates[], environment:
   const models = new Set(environment.models);
   for (const step of steps) {
     const { definition } = step;
-    if ('tool' in definition && !tools.has(definition.tool)) {
-      faults.add(`/steps/${step.id}/tool`, `there is no tool "${definition.tool}"`, { suggestion: didYouMean(definition.tool, tools) ?? listed(tools) });
+    const tool = toolNameOf(definition);
+    const place = `/steps/${step.id}/${'tool' in definition ? 'tool' : 'wait/check/tool'}`;
+    if (tool !== null && !tools.has(tool)) faults.add(place, `there is no tool "${tool}"`, { suggestion: didYouMean(tool, tools) ?? listed(tools) });
+    if (step.check !== null && environment.tools.some(({ name, effect }) => name === tool && effect === 'effectful')) {
+      faults.add(place, `the tool "${tool}" is effectful, and a check is made again and again`, { suggestion: 'use a tool that is pure or idempotent' });
     }
     if ('tool' in definition && definition.cache !== undefined && effectful.has(definition.tool)) {
       faults.add(`/steps/${step.id}/cache`, `${definition.tool} is effectful: an earlier call cannot stand in for this one`, {
@@ -105,7 +108,7 @@ function checkSignal(step: StepTemplates, { signal }: SignalStep, faults: FaultL
 
 function checkWait(step: StepTemplates, faults: FaultList): void {
   const { root } = step.input;
-  if (root.kind !== 'constant') return;
+  if (step.check !== null || root.kind !== 'constant') return;
   const wait = root.value as { forMs?: unknown; until?: unknown };
   if (typeof wait.forMs === 'string') faults.add(`/steps/${step.id}/wait/forMs`, 'forMs is a number of milliseconds, and this is text');
   if (typeof wait.until === 'string' && !isInstant(wait.until)) {

@@ -1,5 +1,5 @@
 import { readTemplate, type Template } from '#core/expression/template.ts';
-import type { LineForm, PlanStep, Repeat } from '#schemas/plan.ts';
+import type { ConditionalWait, LineForm, PlanStep, Repeat } from '#schemas/plan.ts';
 import type { Json } from '#schemas/json.ts';
 import type { StepKind } from '#schemas/shape.ts';
 import type { FaultList } from './fault-list.ts';
@@ -18,6 +18,8 @@ export interface StepTemplates {
   forEachPointer: string;
   /** Whether another round is to follow; null: it runs once. */
   repeat: { condition: Template; pointer: string } | null;
+  /** Whether what a wait looks at is there; null: it is no such wait. */
+  check: { condition: Template; pointer: string } | null;
   /** The value that stands in for the output of a failed step. */
   onError: Template | null;
   input: Template;
@@ -35,6 +37,7 @@ export function readStepTemplates(id: string, definition: PlanStep, faults: Faul
     when: definition.when === undefined ? null : readWhole(definition.when, `${base}/when`, 'when', faults),
     ...readItems(definition, base, faults),
     repeat: readRepeat(definition, base, faults),
+    check: readCheck(definition, base, faults),
     onError: readErrorValue(definition, base, faults),
     input: read(value, `${base}${pointer}`, faults),
     inputPointer: `${base}${pointer}`,
@@ -58,6 +61,19 @@ function readRepeat(definition: PlanStep, base: string, faults: FaultList): Step
   return { condition: readWhole(repeat[name] ?? '', pointer, name, faults), pointer };
 }
 
+function readCheck(definition: PlanStep, base: string, faults: FaultList): StepTemplates['check'] {
+  const wait = conditionalWaitOf(definition);
+  const pointer = `${base}/wait/until`;
+  return wait === null ? null : { condition: readWhole(wait.until, pointer, 'until', faults), pointer };
+}
+
+export const conditionalWaitOf = (definition: PlanStep): ConditionalWait | null =>
+  'wait' in definition && 'check' in definition.wait ? definition.wait : null;
+
+/** The tool that a step calls, for its work or to look whether it may go on. */
+export const toolNameOf = (definition: PlanStep): string | null =>
+  'tool' in definition ? definition.tool : (conditionalWaitOf(definition)?.check.tool ?? null);
+
 export const repeatOf = (definition: PlanStep): Repeat | null => ('repeat' in definition ? (definition.repeat ?? null) : null);
 
 const readErrorValue = ({ onError }: PlanStep, base: string, faults: FaultList): Template | null =>
@@ -69,7 +85,9 @@ function inputOf(step: PlanStep): { value: Json; pointer: string } {
   if ('llm' in step) return { value: { model: step.llm.model, with: step.llm.with ?? {} }, pointer: '/llm' };
   if ('tool' in step || 'plan' in step) return { value: step.with ?? {}, pointer: '/with' };
   if ('artifact' in step) return { value: step.artifact as Json, pointer: '/artifact' };
-  if ('wait' in step) return { value: step.wait, pointer: '/wait' };
+  const conditional = conditionalWaitOf(step);
+  if (conditional !== null) return { value: conditional.check.with ?? {}, pointer: '/wait/check/with' };
+  if ('wait' in step) return { value: step.wait as Json, pointer: '/wait' };
   if ('signal' in step) return { value: { name: step.signal.name }, pointer: '/signal' };
   const { message } = step.approval;
   return { value: message === undefined ? {} : { message }, pointer: '/approval' };

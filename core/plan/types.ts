@@ -19,7 +19,7 @@ import type { CalledPlans } from './called-plans.ts';
 import type { PlanEnvironment, ToolDescriptor } from './compiled.ts';
 import { checkConformance } from './conformance.ts';
 import type { FaultList } from './fault-list.ts';
-import type { StepTemplates } from './templates.ts';
+import { conditionalWaitOf, type StepTemplates, toolNameOf } from './templates.ts';
 
 const errorType = objectOf({ code: stringType, message: stringType, fix: stringType, stepPath: stringType });
 const runType = objectOf({ id: stringType, startedAt: stringType });
@@ -65,10 +65,11 @@ export function checkTypes(
 }
 
 const errorAbsent = 'error is only known in the value of onError';
-const absentOutsideOfRounds: readonly (readonly [string, string])[] = [
+const absentElsewhere: readonly (readonly [string, string])[] = [
   ['iteration', 'iteration is only known in a step with repeat'],
   ['last', 'last is only known in a step with repeat'],
   ['output', 'output is only known in until and while of a repeat'],
+  ['check', 'check is only known in until of a wait with a check'],
 ];
 
 /** What a step with repeat sees in its rounds. Nothing is known of `last`, which is null in the first. */
@@ -76,6 +77,11 @@ function withRound({ variables, absent }: StaticScope, output?: StaticType): Sta
   const seen = new Map([...variables, ['iteration', intType], ['last', dyn], ...(output === undefined ? [] : [['output', output] as const])]);
   return { variables: seen, absent: new Map([...(absent ?? [])].filter(([name]) => !seen.has(name))) };
 }
+
+const withCheck = ({ variables, absent }: StaticScope, output: StaticType): StaticScope => ({
+  variables: new Map([...variables, ['check', objectOf({ output })]]),
+  absent: new Map([...(absent ?? [])].filter(([name]) => name !== 'check')),
+});
 
 function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticScope {
   const variables = new Map<string, StaticType>([
@@ -87,12 +93,12 @@ function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticSco
   if (item === undefined) {
     return {
       variables,
-      absent: new Map([['item', `item ${absent}`], ['index', `index ${absent}`], ['error', errorAbsent], argumentsAbsent, ...absentOutsideOfRounds]),
+      absent: new Map([['item', `item ${absent}`], ['index', `index ${absent}`], ['error', errorAbsent], argumentsAbsent, ...absentElsewhere]),
     };
   }
   variables.set('item', item);
   variables.set('index', intType);
-  return { variables, absent: new Map([['error', errorAbsent], argumentsAbsent, ...absentOutsideOfRounds]) };
+  return { variables, absent: new Map([['error', errorAbsent], argumentsAbsent, ...absentElsewhere]) };
 }
 
 function checkStep(step: StepTemplates, checker: Checker): void {
@@ -109,6 +115,15 @@ function checkStep(step: StepTemplates, checker: Checker): void {
     const { condition, pointer } = step.repeat;
     expectType(condition, boolType, pointer, pointer.slice(pointer.lastIndexOf('/') + 1), withRound(seen, own), checker);
   }
+  if (step.check !== null)
+    expectType(
+      step.check.condition,
+      boolType,
+      step.check.pointer,
+      'until',
+      withCheck(seen, toolOutputType(toolNameOf(step.definition) ?? '', checker)),
+      checker,
+    );
   const output = withErrorValue(step, item === undefined ? own : listOf(own), checker);
   checker.stepTypes.set(step.id, objectOf({ status: stringType, output, error: errorType }));
 }
@@ -158,8 +173,9 @@ const formTypes: Record<string, Record<string, StaticType>> = {
 };
 
 function checkInput(step: StepTemplates, typed: TypedTemplate, checker: Checker): void {
-  if ('tool' in step.definition) {
-    const tool = checker.tools.get(step.definition.tool);
+  const toolName = toolNameOf(step.definition);
+  if (toolName !== null) {
+    const tool = checker.tools.get(toolName);
     if (tool === undefined) return;
     for (const fault of checkConformance(step.input.root, tool.inputSchema, typed.typeOf)) {
       checker.faults.add(`${step.inputPointer}${fault.pointer}`, `${tool.name}: ${fault.message}`, { suggestion: fault.suggestion, part: fault.part });
@@ -193,6 +209,7 @@ function outputTypeOf(step: StepTemplates, typed: TypedTemplate, checker: Checke
   if ('artifact' in definition) return artifactType;
   if ('signal' in definition) return signalType(definition);
   if ('plan' in definition) return dyn;
+  if (step.check !== null) return checkType(definition, checker);
   return 'approval' in definition ? approvalType : waitType;
 }
 
@@ -206,6 +223,12 @@ function withoutDefaulted(schema: Json): Json {
     return typeof property === 'object' && property !== null && 'default' in property;
   };
   return { ...schema, required: schema['required'].filter((name) => !hasDefault(name)) };
+}
+
+/** What a wait with a check puts out. Of a condition that may not have been met, nothing is known. */
+function checkType(definition: StepTemplates['definition'], checker: Checker): StaticType {
+  const output = conditionalWaitOf(definition)?.onExpiry === 'continue' ? dyn : toolOutputType(toolNameOf(definition) ?? '', checker);
+  return objectOf({ met: boolType, output, checks: intType, at: stringType });
 }
 
 /** Of a signal that may not have come, nothing is known. */

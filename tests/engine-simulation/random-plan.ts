@@ -23,6 +23,8 @@ export interface SimulatedWait {
   early: boolean;
   /** How long it is open. */
   openMs: number;
+  /** Of a wait until a condition: looks that find it not met. Null: it is another wait. */
+  looks: number | null;
   /** Of a sub-plan: runs that fail before the one that ends as its decision says. */
   failures: number;
 }
@@ -129,6 +131,7 @@ function randomWait(random: Random, kind: StepKind, failing: number): SimulatedW
     decision: { answer, afterMs: random.between(0, 3_000) },
     early: kind === 'signal' && answer === 'approve' && random.chance(0.3),
     openMs: kind === 'plan' ? Number.POSITIVE_INFINITY : kind === 'wait' || answer === 'silence' ? random.between(0, 2_000) : 100_000,
+    looks: kind === 'wait' && random.chance(0.4) ? random.between(0, 6) : null,
     failures: kind === 'plan' && random.chance(0.2) ? random.between(1, 2) : 0,
   };
 }

@@ -295,8 +295,8 @@ class Simulation {
     if (command.do === 'settleWait') {
       const asked = (this.settled.get(command.waitId) ?? 0) + 1;
       this.settled.set(command.waitId, asked);
-      // Once for its end, and once for each Signal, restore and early ring of a timer.
-      if (asked > 12) throw new Error(`${command.waitId} was asked for ${asked} times`);
+      // Once for its end, once for each look at a condition, and once for each Signal, restore and early ring of a timer.
+      if (asked > 24) throw new Error(`${command.waitId} was asked for ${asked} times`);
     }
     const under = this.flights.map((flight) => flight.command);
     for (const other of under) if (this.meets(command, other)) throw new Error(`${JSON.stringify(command)} was started while ${JSON.stringify(other)} works`);

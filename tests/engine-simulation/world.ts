@@ -29,6 +29,9 @@ interface WaitRow {
   id: string;
   openedAtMs: number;
   endsAtMs: number;
+  /** Of a wait until a condition: when it is looked at next, and how often it was. */
+  nextLookMs: number;
+  looks: number;
   decided: 'approve' | 'deny' | null;
 }
 
@@ -232,7 +235,14 @@ export class World {
       this.complainUnless(trial.retryAtMs === null || trial.retryAtMs <= nowMs, 'another run was started before its time');
       trial.retryAtMs = null;
       const name = item === undefined ? `wait-${step}` : `wait-${step}-${item}`;
-      trial.wait = { id: trial.failures === 0 ? name : `${name}#${trial.failures}`, openedAtMs: nowMs, endsAtMs: nowMs + wait.openMs, decided: null };
+      trial.wait = {
+        id: trial.failures === 0 ? name : `${name}#${trial.failures}`,
+        openedAtMs: nowMs,
+        endsAtMs: nowMs + wait.openMs,
+        nextLookMs: wait.looks === null ? never : nowMs,
+        looks: 0,
+        decided: null,
+      };
     }
     this.saysWaiting = alone;
     return { waitId: trial.wait.id, endsInMs: leftOf(trial.wait, nowMs) };
@@ -243,7 +253,14 @@ export class World {
     const { wait } = trial;
     if (wait === null || wait.id !== waitId) throw new Error(`step ${step} has no wait ${waitId}`);
     if (trial.outcome !== null) return { outcome: trial.outcome };
-    if (wait.decided === null && wait.endsAtMs > nowMs) return { waitId, endsInMs: leftOf(wait, nowMs) };
+    const { looks } = this.waitOf(step, item);
+    if (looks !== null && wait.endsAtMs > nowMs) {
+      if (this.control.paused) return { heldAt: this.control.version };
+      if (wait.nextLookMs > nowMs) return { waitId, endsInMs: leftOf(wait, nowMs) };
+      wait.looks += 1;
+      wait.nextLookMs = nowMs + this.random.between(1, 500);
+      if (wait.looks <= looks) return { waitId, endsInMs: leftOf(wait, nowMs) };
+    } else if (wait.decided === null && wait.endsAtMs > nowMs) return { waitId, endsInMs: leftOf(wait, nowMs) };
     this.saysWaiting = false;
     const shape = this.shape(step);
     if (trial.failures < this.waitOf(step, item).failures) return this.failSubRun(trial, nowMs);
@@ -402,7 +419,12 @@ const waitingOf = (items: readonly Trial[], nowMs: number): { item: number; wait
     outcome === null && wait !== null ? [{ item, waitId: wait.id, endsInMs: wait.decided === null ? leftOf(wait, nowMs) : 0 }] : [],
   );
 
-const leftOf = (wait: WaitRow, nowMs: number): number | null => (wait.endsAtMs === Number.POSITIVE_INFINITY ? null : wait.endsAtMs - nowMs);
+const never = Number.POSITIVE_INFINITY;
+
+function leftOf(wait: WaitRow, nowMs: number): number | null {
+  const nextMs = Math.min(wait.endsAtMs, wait.nextLookMs);
+  return nextMs === never ? null : nextMs - nowMs;
+}
 
 const isUnstarted = ({ retryAtMs, wait }: Trial): boolean => retryAtMs === null && wait === null;
 

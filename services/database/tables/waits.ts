@@ -12,7 +12,7 @@ export const waits = kos.table(
     workspaceId: workspaceId(),
     runId: text('run_id').notNull(),
     stepPath: text('step_path').notNull(),
-    kind: text('kind').$type<'timer' | 'approval' | 'signal' | 'run'>().notNull(),
+    kind: text('kind').$type<'timer' | 'approval' | 'signal' | 'run' | 'check'>().notNull(),
     /** Of a signal. */
     signalName: text('signal_name'),
     /** The run whose end is waited for. */
@@ -25,6 +25,12 @@ export const waits = kos.table(
     /** A timer ends here; an approval expires here. Null: never. */
     expiresAt: instant('expires_at'),
     closedAt: instant('closed_at'),
+    /** Of a check: when it is looked again, and when it was last. */
+    nextLookAt: instant('next_look_at'),
+    lastLookAt: instant('last_look_at'),
+    looks: integer('looks').notNull().default(0),
+    /** Of a check: calls that failed since the last that did not. */
+    failures: integer('failures').notNull().default(0),
   },
   (table) => [
     index('waits_by_run').on(table.runId, table.stepPath),

@@ -145,12 +145,15 @@ export async function recordRetry(sql: TransactionSql, claim: Claim, step: Taken
   if (alone) await markRunWaiting(sql, claim, waitingFor);
 }
 
-/** The run does nothing but wait. */
+/** The run does nothing but wait. What it waits for is news once: a wait that is looked at again and again stays the same one. */
 export async function markRunWaiting(sql: TransactionSql, claim: Claim, waitingFor: WaitingFor): Promise<void> {
-  const updated = await sql`
-    update kos.runs set status = 'waiting', waiting_for = ${sql.json(waitingFor)}
-    where id = ${claim.runId} and generation = ${claim.generation} and claimed_by = ${claim.chain} and status in ('running', 'waiting')`;
-  if (updated.count === 0) return;
+  const [updated] = await sql<{ news: boolean }[]>`
+    with before as (select status, waiting_for->>'kind' as kind, waiting_for->>'ref' as ref, waiting_for->>'until' as until from kos.runs where id = ${claim.runId} for update)
+    update kos.runs set status = 'waiting', waiting_for = ${sql.json(waitingFor)} from before
+    where id = ${claim.runId} and generation = ${claim.generation} and claimed_by = ${claim.chain} and runs.status in ('running', 'waiting')
+    returning before.status <> 'waiting' or before.kind is distinct from ${waitingFor.kind} or before.ref is distinct from ${waitingFor.ref}::text
+      or (before.ref is null and before.until is distinct from ${waitingFor.until}::text) as news`;
+  if (updated?.news !== true) return;
   await recordEvents(sql, [{ workspaceId: claim.workspaceId, runId: claim.runId, type: 'run.waiting', data: { waitingFor } }]);
 }
 

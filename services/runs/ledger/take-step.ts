@@ -37,6 +37,15 @@ export interface TakenStep extends StepPlace {
   elapsedMs: number;
 }
 
+export type ItemOfStep = Pick<TakenStep, 'item' | 'input' | 'line'>;
+
+/** What an item is, without taking it. */
+export async function readItem(sql: TransactionSql, claim: Claim, { path, item }: StepPlace): Promise<ItemOfStep> {
+  const [row] = await sql<Pick<TakenStep, 'input' | 'line'>[]>`
+    select input, metadata->'line' as line from kos.steps where run_id = ${claim.runId} and path = ${path}`;
+  return { item, input: row?.input ?? null, line: row?.line ?? null };
+}
+
 /** The step has ended already: what it ended as. */
 export interface EndedStep {
   taken: false;

@@ -7,13 +7,13 @@ import type { StepPlace } from './take-step.ts';
 
 export interface OpenWait {
   waitId: string;
-  /** When it must be looked at again by the database's clock, ms: it ends then, or is escalated; null: it ends by a decision only. */
+  /** When it must be looked at again by the database's clock, ms: it ends then, is escalated, or is checked; null: it ends by a decision only. */
   endsInMs: number | null;
 }
 
-/** What is left of a wait, or until its next escalation (ms): one that was decided while no workflow listened is due at once. */
+/** What is left of a wait, or until its next escalation or check (ms): one that was decided while no workflow listened is due at once. */
 const endsInMs = (sql: TransactionSql) => sql`
-  case when w.status = 'open' then (extract(epoch from least(w.expires_at,
+  case when w.status = 'open' then (extract(epoch from least(w.expires_at, w.next_look_at,
     (select min(e.due_at) from kos.approval_escalations e where e.wait_id = w.id and e.happened_at is null)) - clock_timestamp()) * 1000)::float8 else 0 end as "endsInMs"`;
 
 /** The wait that a repeat of the opening activity finds: of a step that waits, the newest. One of an earlier try, before a retry of the run, is over. */
@@ -48,7 +48,7 @@ export async function takeOverWaits(
     where s.run_id = ${runId} and s.step = ${step} and s.item between ${from} and ${to} and s.status = 'waiting' order by s.item, w.opened_at desc, w.id desc`;
 }
 
-export type WaitKind = 'timer' | 'approval' | 'signal' | 'run';
+export type WaitKind = 'timer' | 'approval' | 'signal' | 'run' | 'check';
 
 /** A deadline: so many milliseconds from now by the database's clock, an instant, or none. */
 export type Deadline = { inMs: number } | { at: Date } | null;
