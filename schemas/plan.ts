@@ -273,6 +273,7 @@ export const planCallStepSchema = z.strictObject({
   plan: z.string().regex(planReferencePattern, 'must be a plan name or name@version').describe('The plan that is run: NAME, or NAME@VERSION.'),
   with: z.record(z.string(), jsonSchema).optional().describe("The other run's input; may hold expressions."),
   retry: retrySchema.optional().describe('How often another run is started when one fails; once when it is not said.'),
+  ...inRounds,
   ...waitingStep,
 });
 

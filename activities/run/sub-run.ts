@@ -86,7 +86,7 @@ export async function endSubRun(
   const facts = child === null ? {} : { runId: child.id, plan: `${child.planName}@${child.planVersion}` };
   if (child?.status === 'succeeded') {
     await endStep(sql, work.claim, step, { status: 'succeeded', output: child.output, error: null, costMicros, metadata: facts });
-    if (compiled.fallbackOf !== null) await standIn(sql, work.claim, compiled.fallbackOf, step);
+    if (compiled.fallbackOf !== null && step.iteration === undefined) await standIn(sql, work.claim, compiled.fallbackOf, step);
     return { outcome: 's' };
   }
   const error = errorOf(step, child);

@@ -22,6 +22,7 @@ import { stepOf } from './items.ts';
 import { asObject } from './resolve-input.ts';
 import type { EndedAtOnce, Opened, Opening } from './opening.ts';
 import { endSignal, openSignal } from './signal-wait.ts';
+import { openRound, settleRound } from './repeated-sub-run.ts';
 import { placeOf } from './step-place.ts';
 import { endSubRun, openSubRun } from './sub-run.ts';
 
@@ -41,6 +42,7 @@ export interface OpenWaitOptions extends WaitPlace {
 export async function openWait(dependencies: RunActivityDependencies, work: RunWork, options: OpenWaitOptions): Promise<WaitOpened> {
   const { item, alone } = options;
   const compiled = stepOf(work, options.step);
+  if (compiled.repeat !== null) return await openRound(dependencies, work, { compiled, policy: compiled.repeat, item }, options);
   const place = placeOf(compiled, item);
   const { claim } = work;
   return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
@@ -119,6 +121,7 @@ export async function settleWait(
   { waitId, signal }: { waitId: string; signal: AbortSignal },
 ): Promise<WaitOpened> {
   const compiled = stepOf(work, at.step);
+  if (compiled.repeat !== null) return await settleRound(dependencies, work, { compiled, policy: compiled.repeat, item: at.item }, waitId);
   if (compiled.check !== null) return await settleCheck(dependencies, work, { compiled, policy: compiled.check, item: at.item, waitId, signal });
   const place = placeOf(compiled, at.item);
   const { claim } = work;

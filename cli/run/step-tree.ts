@@ -123,7 +123,7 @@ function applyStepEvent(tree: StepTree, event: KosEvent): void {
   const { path, item, round } = splitPath(stepPath);
   const line = lineOf(tree, path, textOf(event.data['kind']) ?? 'step');
   if (round !== null) {
-    if (item === null) beAtRound(line, round, status, errorText(event.data['error']));
+    if (item === null) beAtRound(line, round, status, errorText(event.data['error']) ?? errorText(event.data['waitingFor']));
     return;
   }
   if (item !== null) {

@@ -141,3 +141,22 @@ describe('an explanation', () => {
     ).toMatchObject([{ blockedBy: { text: 'All steps have ended: the run is about to close.' } }]);
   });
 });
+
+it('tells the round of a step that repeats, and which one is to be resolved', () => {
+  const shape: PlanShape = {
+    steps: [{ kind: 'tool', needs: [], repeat: { maxIterations: 40 }, timeoutMs: 1_000 }],
+    units: [[0]],
+    maxInFlight: 10,
+    timeoutMs: null,
+  };
+  const round = { path: 's0#6', iteration: 6, attempt: 2, startedAt: '2031-01-01T00:00:05.000Z' };
+  const row = { path: 's0', status: 'running', outcome: null, attempt: 1, startedAt: at, waitingFor: null, items: null, round };
+  const [works] = explain(factsOf(shape, ['.'], { steps: [row] })).reasons;
+  expect(works).toMatchObject({
+    blockedBy: { kind: 'work', text: expect.stringContaining('in round 7 of at most 40 (attempt 2)') },
+    since: round.startedAt,
+    until: '2031-01-01T00:00:06.000Z',
+  });
+  const [uncertain] = explain(factsOf(shape, ['.'], { steps: [{ ...row, status: 'uncertain' }] })).reasons;
+  expect(uncertain?.command).toBe("kai run resolve run_1 's0#6' happened|did-not|retry --reason R");
+});

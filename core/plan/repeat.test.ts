@@ -44,7 +44,7 @@ describe('repeat', () => {
     ['{ transform: "${last}", when: "${last == null}" }', /last is only known in a step with repeat/],
     [
       '{ wait: { forMs: 5 }, repeat: { until: "${true}", maxIterations: 3 } }',
-      /of kind wait and cannot repeat; steps of these kinds can: transform, llm, tool, artifact/,
+      /of kind wait and cannot repeat; steps of these kinds can: transform, llm, tool, artifact, plan/,
     ],
     ['{ approval: {}, repeat: { until: "${true}", maxIterations: 3 } }', /of kind approval and cannot repeat/],
     ['{ signal: { name: a }, repeat: { until: "${true}", maxIterations: 3 } }', /of kind signal and cannot repeat/],

@@ -1,8 +1,7 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { projectRoot } from '#config';
 import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
 import { explainRun } from '#services/runs/explain.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
@@ -154,15 +153,5 @@ steps:
     expect([...new Set(lines)]).toEqual([...new Set(lines)].toSorted());
     await engine.stopOthers(null);
     await engine.startWorker();
-  });
-
-  it('the plan on its page runs', async () => {
-    const page = await readFile(join(projectRoot, 'documentation', 'plans', 'waits.md'), 'utf8');
-    const [, source = ''] = /```yaml\n(plan: [\s\S]*?)```/.exec(page) ?? [];
-    await mkdir(join(engine.home, 'workspace', 'reports'));
-    const runId = await engine.start(await engine.save(source));
-    await engine.untilStep(runId, 'arrived', 'waiting');
-    await writeFile(join(engine.home, 'workspace', 'reports', 'today.csv'), 'a,b\n');
-    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: { arrived: true, name: 'today.csv' } });
   });
 });

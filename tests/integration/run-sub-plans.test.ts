@@ -4,6 +4,7 @@ import type { Approval } from '#schemas/approval.ts';
 import type { Run } from '#schemas/run.ts';
 import { decideApproval } from '#services/approvals/decide.ts';
 import { listApprovals } from '#services/approvals/read.ts';
+import { retryRun } from '#services/runs/actions/retry.ts';
 import { explainRun } from '#services/runs/explain.ts';
 import { listRuns } from '#services/runs/read.ts';
 import { approverOf } from '#tests/rig/approver.ts';
@@ -179,4 +180,82 @@ describe('approvals of sub-plans in loops', () => {
     expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: [true, true] });
     for (const middle of middles) await childrenOf(middle.id);
   }, 120_000);
+});
+
+describe('a plan that runs in rounds', () => {
+  it('is another run each time, which sees what came of the one before', async () => {
+    await engine.save(double);
+    const run = await engine.run(`
+plan: doubles
+steps:
+  grow: { plan: double, with: { n: "\${last == null ? 1 : last}" }, repeat: { until: "\${output > 20}", maxIterations: 9, everyMs: 50 } }
+  each: { plan: double, with: { n: "\${item}", more: "\${iteration}" }, forEach: [1, 2], repeat: { while: "\${iteration < 1}", maxIterations: 9 } }
+output: { grow: "\${steps.grow.output}", each: "\${steps.each.output}" }
+`);
+    expect(run).toMatchObject({ error: null, output: { grow: 32, each: [3, 5] } });
+    const children = await childrenOf(run.id);
+    expect(children.map(({ calledFrom, status }) => `${calledFrom} ${status}`).toSorted()).toEqual(
+      ['each[0]#0', 'each[0]#1', 'each[1]#0', 'each[1]#1', ...[0, 1, 2, 3, 4].map((n) => `grow#${n}`)].map((path) => `${path} succeeded`),
+    );
+    expect((await engine.steps(run.id)).filter(({ status }) => status !== 'succeeded')).toEqual([]);
+  });
+
+  it('fails by the run that failed, is tried again where it says so, and goes on behind it when it is retried', async () => {
+    await engine.save(
+      "plan: fails-at\ninput: { type: object, properties: { n: { type: integer }, at: { type: integer } } }\nsteps:\n  only: { tool: json.parse, with: { text: \"${input.n == input.at ? 'no' : '1'}\" } }\n",
+    );
+    const source = (more: string): string => `
+plan: fails
+steps:
+  loop: { plan: fails-at, with: { n: "\${iteration}", at: 1 }, repeat: { until: "\${iteration == 2}", maxIterations: 9 }${more} }
+output: "\${steps.loop.status}"
+`;
+    const failed = await engine.run(source(''));
+    expect(failed).toMatchObject({ status: 'failed', error: { code: 'sub_run_failed', stepPath: 'loop#1' } });
+    expect(await engine.run(source(', onError: continue'))).toMatchObject({ status: 'succeeded', output: 'failed' });
+    const again = await engine.run(source(', retry: { maxAttempts: 2, initialDelayMs: 20 }'));
+    expect(again.status).toBe('failed');
+    expect((await childrenOf(again.id)).map(({ calledFrom }) => String(calledFrom)).toSorted()).toEqual(['loop#0', 'loop#1', 'loop#1']);
+    await engine.act(failed.id, (transaction, change) => retryRun(transaction, { ...change, reason: null }));
+    expect((await engine.until(failed.id, ({ status, finishedAt }) => status === 'failed' && finishedAt !== failed.finishedAt)).error?.stepPath).toBe('loop#1');
+    expect((await childrenOf(failed.id)).map(({ calledFrom }) => String(calledFrom)).toSorted()).toEqual(['loop#0', 'loop#1', 'loop#1']);
+  });
+
+  it('goes on after the loss of what Temporal holds, and is cancelled with the run of its round', async () => {
+    await engine.save('plan: slow\nsteps:\n  only: { wait: { forMs: 2500 } }\n');
+    const runId = await engine.start(
+      await engine.save('plan: slowly\nsteps:\n  loop: { plan: slow, repeat: { until: "${iteration == 2}", maxIterations: 9, everyMs: 3000 } }\n'),
+    );
+    await engine.untilStep(runId, 'loop#0', 'waiting');
+    const why = await engine.act(runId, (transaction) => explainRun(engine.workflows, transaction, runId));
+    expect(why.reasons.find(({ stepPath }) => stepPath === 'loop')).toMatchObject({ blockedBy: { kind: 'run' } });
+    await engine.loseWorkflow(runId);
+    await engine.untilStep(runId, 'loop#0', 'succeeded');
+    await engine.loseWorkflow(runId);
+    await engine.untilStep(runId, 'loop#1', 'waiting');
+    expect(await childrenOf(runId)).toHaveLength(2);
+    await engine.cancel(runId);
+    await engine.ended(runId);
+    await expect.poll(async () => (await childrenOf(runId)).map(({ status }) => status).toSorted(), { timeout: 30_000 }).toEqual(['cancelled', 'succeeded']);
+    expect((await engine.steps(runId)).map(({ path, status }) => `${path} ${status}`).toSorted()).toEqual([
+      'loop cancelled',
+      'loop#0 succeeded',
+      'loop#1 cancelled',
+    ]);
+  });
+
+  it('fails where the run of a round cannot be started', async () => {
+    await engine.save(double);
+    const run = await engine.run(
+      'plan: unfit\nsteps:\n  odd: { transform: [1, x, 2] }\n  loop: { plan: double, with: { n: "${steps.odd.output[iteration]}" }, repeat: { until: "${iteration == 2}", maxIterations: 9 } }\n',
+    );
+    expect(run).toMatchObject({ status: 'failed' });
+    expect((await engine.statusesOf(run.id)).map((row) => row.join(' ')).toSorted()).toEqual([
+      'loop failed',
+      'loop#0 succeeded',
+      'loop#1 failed',
+      'odd succeeded',
+    ]);
+    await childrenOf(run.id);
+  });
 });

@@ -108,4 +108,22 @@ output: "\${steps.each.output}"
 `,
       ),
   },
+  {
+    name: 'looks',
+    tell: async (engine) => {
+      await engine.save(
+        'plan: next\ninput: { type: object, properties: { n: { type: integer } } }\nsteps:\n  next: { transform: "${input.n + 1}" }\noutput: "${steps.next.output}"\n',
+      );
+      return await run(
+        engine,
+        `
+plan: looks
+steps:
+  ready: { wait: { check: { tool: test.fail, with: { times: 2 }, retry: { initialDelayMs: 100 } }, until: "\${check.output.attempt > 2}", everyMs: 200 } }
+  grow: { plan: next, with: { n: "\${last == null ? 0 : last}" }, repeat: { until: "\${output == 3}", maxIterations: 9, everyMs: 100 }, needs: [ready] }
+output: "\${steps.grow.output}"
+`,
+      );
+    },
+  },
 ];

@@ -67,6 +67,13 @@ export async function pauseRepeating(
   return waitingFor;
 }
 
+/** It waits for what its round waits for, which says itself when that is over. */
+export async function markRepeatingWaits(sql: TransactionSql, claim: Claim, step: TakenStep, waitingFor: WaitingFor): Promise<void> {
+  await sql`
+    update kos.steps set status = 'waiting', waiting_for = ${sql.json({ ...waitingFor })}
+    where run_id = ${claim.runId} and path = ${step.path} and fence = ${step.fence}`;
+}
+
 /** Its row says from now on that it runs in rounds. */
 export async function markRepeating(sql: TransactionSql, claim: Claim, { path }: StepPlace): Promise<void> {
   await sql`update kos.steps set metadata = metadata || ${sql.json({ rounds: 0 })} where run_id = ${claim.runId} and path = ${path}`;
