@@ -74,6 +74,18 @@ describe('a forEach over the lines of an artifact', () => {
     expect(run).toMatchObject({ error: null, output: [{ until: expect.any(String) as unknown }, { until: expect.any(String) as unknown }] });
   });
 
+  it('takes 100,000 of them, the most there may be, in windows', async () => {
+    const artifact = await makeArtifact(Array.from({ length: 100_000 }, (_, n) => `line ${n}`).join('\n'));
+    const runId = await engine.start(await engine.save(overLines('most-lines', 'text')), { artifact: artifact.id });
+    await engine.untilStep(runId, 'each[0]', 'succeeded');
+    const [step] = await engine.steps(runId);
+    expect(step?.metadata).toMatchObject({ items: 100_000 });
+    const [last] = await engine.rig.system.sql<{ line: unknown }[]>`select metadata->'line' as line from kos.steps where run_id = ${runId} and item = 99999`;
+    expect(last?.line).toEqual({ at: 1_088_879, bytes: 10 });
+    await engine.cancel(runId);
+    expect((await engine.ended(runId)).status).toBe('cancelled');
+  });
+
   it('goes to the fallback of onError when a line is wrong, and no item has begun', async () => {
     const artifact = await makeArtifact('1\n2\nthree\n');
     const step = 'tool: test.repeat\n    with: { file: "${run.id}" }\n    onError: { value: "${error.code}" }';
