@@ -213,6 +213,32 @@ output: "\${steps.send.status}"
     expect(await engine.linesOf('uncertain.txt')).toEqual([0, 1, 2].map((n) => `${runId}/send#${n}`));
   });
 
+  it('a round that failed, or is uncertain, may be given its output: the next one follows', async () => {
+    const override = async (runId: string, path: string): Promise<void> => {
+      const round = await engine.act(runId, (transaction) => readStepFacts(transaction, runId, path));
+      await engine.act(runId, (transaction, change) => overrideStep(transaction, { ...change, path, reason: 'known', output: { at: 7 } }, round));
+    };
+    const plan = (name: string, tool: string): string => `
+plan: ${name}
+steps:
+  pay: { ${tool}, retry: { maxAttempts: 1 }, timeoutMs: 500, repeat: { until: "\${iteration == 2}", maxIterations: 5 } }
+output: "\${steps.pay.status}"
+`;
+    const failed = await engine.run(plan('failed-round', `tool: test.fail, with: { times: "\${iteration == 1 ? 9 : 0}" }`));
+    expect(failed).toMatchObject({ status: 'failed', error: { stepPath: 'pay#1' } });
+    await override(failed.id, 'pay#1');
+    await engine.act(failed.id, (transaction, change) => retryRun(transaction, { ...change, reason }));
+    expect(await engine.until(failed.id, ({ status }) => status === 'succeeded')).toMatchObject({ output: 'succeeded' });
+    const file = join(engine.home, 'given.txt');
+    const runId = await engine.start(
+      await engine.save(plan('uncertain-round', `tool: test.append, with: { file: "${file}", waitMs: "\${iteration == 1 ? 60000 : 0}" }`)),
+    );
+    await engine.untilStep(runId, 'pay', 'uncertain');
+    await override(runId, 'pay#1');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded' });
+    expect(await engine.linesOf('given.txt')).toEqual([0, 1, 2].map((n) => `${runId}/pay#${n}`));
+  });
+
   it('uncertain rounds of items are resolved one by one', async () => {
     const file = join(engine.home, 'uncertain-items.txt');
     const runId = await engine.start(
