@@ -45,7 +45,7 @@ describe('kai and all of kOS', () => {
     const { findings } = await json<{ findings: { verdict: string }[] }>('doctor');
     expect(findings.filter((finding) => finding.verdict === 'fault')).toEqual([]);
     const plans = await json<{ items: { name: string }[] }>('plan', 'list');
-    const examples = (await readdir(join(projectRoot, 'examples'))).map((file) => file.replace('.plan.yaml', ''));
+    const examples = (await readdir(join(projectRoot, 'examples'))).filter((file) => file.endsWith('.plan.yaml')).map((file) => file.replace('.plan.yaml', ''));
     expect(plans.items.map((plan) => plan.name)).toEqual(examples.toSorted());
   });
 
