@@ -10,7 +10,8 @@ export const projectRoot = dirname(fileURLToPath(import.meta.url));
 /** What this process was started with: entries hand it to readConfiguration, and on to the processes they start. */
 export const environment: Record<string, string | undefined> = process.env;
 
-const httpUrl = z.url({ protocol: /^https?$/ });
+const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https address, such as https://example.com:8443' });
+const portNeeded = { error: 'must be a port: a whole number from 0 to 65535' };
 
 function isEncryptedOrLocal(url: string): boolean {
   const { protocol, hostname } = new URL(url);
@@ -19,7 +20,7 @@ function isEncryptedOrLocal(url: string): boolean {
 
 const environmentSchema = z.object({
   KOS_HOME: z.string().optional(),
-  KOS_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
+  KOS_PORT: z.coerce.number(portNeeded).int(portNeeded).min(0, portNeeded).max(65_535, portNeeded).default(3000),
   KOS_HOST: z.string().default('127.0.0.1'),
   KOS_PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')).optional(),
   KOS_TRUSTED_PROXIES: z.string().default(''),

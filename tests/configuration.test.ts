@@ -21,7 +21,9 @@ test('an empty variable means the same as none', () => {
 test('every wrong value is named in one error, and none is repeated', () => {
   const wrong = { KOS_PORT: 'seventy', KOS_PUBLIC_URL: 'ftp://kos.example.com', KOS_INSECURE: 'yes' };
   expect(() => readConfiguration(wrong)).toThrow(EnvironmentError);
-  expect(() => readConfiguration(wrong)).toThrow(/KOS_PORT[^]*KOS_PUBLIC_URL[^]*KOS_INSECURE/);
+  expect(() => readConfiguration(wrong)).toThrow(
+    /KOS_PORT: must be a port: a whole number from 0 to 65535[^]*KOS_PUBLIC_URL: must be an http or https address[^]*KOS_INSECURE/,
+  );
 });
 
 test('addresses are made by joining paths to the public URL, so it ends without a slash', () => {

@@ -23,6 +23,7 @@ export type ParsedText = { ok: true; document: Json; locate: Locator } | { ok: f
 const aliasLimits = { aliases: 100, expandedNodes: 10_000 };
 /** Nested lists and maps; deeper ones would also be deeper than any recursion should go. */
 const deepestNesting = 100;
+const tooDeep = `the text is nested more than ${deepestNesting} deep`;
 
 /** Reads YAML 1.2 (core schema) or JSON as plain data, with positions. Nothing in the text can run or refer to anything outside it. */
 export function readText(text: string, format: 'yaml' | 'json' = 'yaml'): ParsedText {
@@ -43,7 +44,7 @@ export function readText(text: string, format: 'yaml' | 'json' = 'yaml'): Parsed
     return compose(text);
   } catch (error) {
     // The composer recurses over block collections; a text indented thousands deep ends here.
-    if (error instanceof RangeError) return refused(`the text is nested more than ${deepestNesting} deep`, { line: 1, column: 1 });
+    if (error instanceof RangeError) return refused(tooDeep, { line: 1, column: 1 });
     throw error;
   }
 }
@@ -104,8 +105,12 @@ function compose(text: string): ParsedText {
   return { ok: true, document: value, locate: createLocator(document.contents, reader.anchors, text, at) };
 }
 
-const describeError = (error: YAMLParseError): string =>
-  error.code === 'MULTIPLE_DOCS' ? 'a plan is one YAML document, and another begins here' : `not valid YAML: ${firstLine(error.message)}`;
+function describeError(error: YAMLParseError): string {
+  if (error.code === 'MULTIPLE_DOCS') return 'a plan is one YAML document, and another begins here';
+  // The parser calls itself for each level, and tells of its end in the engine's words.
+  if (error.message.includes('call stack')) return tooDeep;
+  return `not valid YAML: ${firstLine(error.message)}`;
+}
 
 function firstLine(message: string): string {
   return message.split('\n')[0] ?? message;

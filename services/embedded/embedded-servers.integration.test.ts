@@ -1,6 +1,14 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Connection } from '@temporalio/client';
 import postgres from 'postgres';
 import { describe, expect, inject, test } from 'vitest';
+import { environment, readConfiguration } from '#config';
+import { makeServersFolder } from '#tests/rig/servers.ts';
+import { findFreePort } from './ports.ts';
+import { findTemporalBinary } from './temporal-binary.ts';
+import { startTemporal } from './temporal-server.ts';
+import { temporalPortNames } from './temporal-settings.ts';
 
 describe('the servers that a test run shares', () => {
   test('Postgres answers its superuser over a socket, with SCRAM and the settings it was given', async () => {
@@ -33,4 +41,23 @@ describe('the servers that a test run shares', () => {
       await connection.close();
     }
   });
+});
+
+test('homes that are copies of each other start at once, each at ports of its own', async () => {
+  const quiet = (): void => undefined;
+  const binary = await findTemporalBinary({ cache: readConfiguration(environment).cache, environment, say: quiet });
+  const ports: Record<string, number> = {};
+  for (const name of temporalPortNames) ports[name] = await findFreePort('127.0.0.1', Object.values(ports));
+  const homes = await Promise.all([1, 2, 3].map(() => makeServersFolder('kos-tests-copies-')));
+  for (const home of homes) {
+    await mkdir(join(home, 'run'), { recursive: true });
+    await writeFile(join(home, 'run', 'ports.json'), JSON.stringify(ports));
+  }
+  const started = await Promise.all(homes.map((home) => startTemporal({ home, binary, namespace: 'default', onLine: quiet, say: quiet, durable: false })));
+  try {
+    expect(new Set(started.map(({ facts }) => facts.address)).size).toBe(homes.length);
+  } finally {
+    await Promise.all(started.map((server) => server.stop()));
+    await Promise.all(homes.map((home) => rm(home, { recursive: true, force: true })));
+  }
 });

@@ -28,6 +28,9 @@ export interface TemporalFacts {
 
 const readyTimeoutMs = 60_000;
 
+/** A port that was free a moment ago may be taken by the time the server asks for it, as when two homes that were copied start at once. */
+const triesForPorts = 3;
+
 /** Starts the embedded Temporal server of this `$KOS_HOME` and waits until its namespace answers. Without its file it starts empty. */
 export async function startTemporal(options: TemporalServerOptions): Promise<RunningServer<TemporalFacts>> {
   const swept = await sweepPart(options.home, 'temporal', temporalStopSteps);
@@ -35,8 +38,34 @@ export async function startTemporal(options: TemporalServerOptions): Promise<Run
   const folder = join(options.home, 'temporal');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await chmod(folder, 0o700);
+  for (let tries = 1; ; tries += 1) {
+    const started = await tryToStart(options, folder);
+    if (!('lostPort' in started)) return started;
+    if (started.lostPort === null || tries === triesForPorts) throw notStarted(options.home, started);
+  }
+}
+
+interface NotStarted {
+  /** What the server said of a port that it could not have; the trace of a panic may follow. */
+  lostPort: string | null;
+  lastLine: string | undefined;
+  cause: Error;
+}
+
+function notStarted(home: string, { lostPort, lastLine, cause }: NotStarted): KosError {
+  return new KosError({
+    code: 'temporal_not_started',
+    message: `The embedded Temporal server did not start: ${lostPort ?? lastLine ?? cause.message}`,
+    fix: `See ${join(home, 'logs', 'temporal.jsonl')}.`,
+    status: 500,
+    cause,
+  });
+}
+
+async function tryToStart(options: TemporalServerOptions, folder: string): Promise<RunningServer<TemporalFacts> | NotStarted> {
   const ports = await stablePorts(options.home, temporalPortNames);
-  const lastLines: string[] = [];
+  let lostPort: string | null = null;
+  let lastLine: string | undefined;
   const child = await startChild({
     name: 'Temporal',
     file: options.binary,
@@ -45,42 +74,29 @@ export async function startTemporal(options: TemporalServerOptions): Promise<Run
     // HOME is where it looks for a person's settings: it has none here.
     env: { ...temporalMemory, HOME: folder, TZ: 'UTC' },
     onLine: (line) => {
-      lastLines.push(line);
-      if (lastLines.length > 20) lastLines.shift();
+      lastLine = line;
+      if (line.includes('address already in use')) lostPort ??= line;
       options.onLine(line);
     },
   });
   await recordPart(options.home, 'temporal', child.identity);
-  const facts: TemporalFacts = {
-    address: `127.0.0.1:${ports.temporal}`,
-    namespace: options.namespace,
-    httpAddress: `127.0.0.1:${ports.temporalHttp}`,
-    metricsAddress: `127.0.0.1:${ports.temporalMetrics}`,
-  };
   const ended = new AbortController();
   void child.exited.then(() => ended.abort());
   try {
-    await prepareNamespace({
-      binary: options.binary,
-      port: ports.temporal,
-      namespace: options.namespace,
-      home: folder,
-      timeoutMs: readyTimeoutMs,
-      signal: ended.signal,
-    });
+    const { namespace, binary } = options;
+    await prepareNamespace({ binary, port: ports.temporal, namespace, home: folder, timeoutMs: readyTimeoutMs, signal: ended.signal });
     ended.signal.throwIfAborted();
   } catch (cause) {
     await child.stop(temporalStopSteps);
-    throw new KosError({
-      code: 'temporal_not_started',
-      message: `The embedded Temporal server did not start: ${lastLines.at(-1) ?? (cause as Error).message}`,
-      fix: `See ${join(options.home, 'logs', 'temporal.jsonl')}.`,
-      status: 500,
-      cause,
-    });
+    return { lostPort, lastLine, cause: cause as Error };
   }
   return {
-    facts,
+    facts: {
+      address: `127.0.0.1:${ports.temporal}`,
+      namespace: options.namespace,
+      httpAddress: `127.0.0.1:${ports.temporalHttp}`,
+      metricsAddress: `127.0.0.1:${ports.temporalMetrics}`,
+    },
     identity: child.identity,
     exited: child.exited,
     stop: async () => {

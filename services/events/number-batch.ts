@@ -10,6 +10,8 @@ const batchRows = 1_000;
 export interface BatchResult {
   events: number;
   auditEntries: number;
+  /** As many as a batch takes: more may wait. */
+  full: boolean;
   /** Another process is numbering at this moment. */
   taken: boolean;
 }
@@ -35,7 +37,7 @@ export async function numberBatch(system: SystemDatabase): Promise<BatchResult> 
   return system.sql.begin(async (sql) => {
     const [row] = await sql<SequencerRow[]>`
       select last_event_seq as "lastSeq", audit_size as "auditSize", audit_frontier as frontier from kos.sequencer where id = 1 for update skip locked`;
-    if (row === undefined) return { events: 0, auditEntries: 0, taken: true };
+    if (row === undefined) return { events: 0, auditEntries: 0, full: false, taken: true };
     const events = await numberEvents(sql, row.lastSeq);
     const frontier = await appendAudit(sql, unpackFrontier(row.auditSize, row.frontier));
     const lastSeq = row.lastSeq + events.length;
@@ -46,7 +48,7 @@ export async function numberBatch(system: SystemDatabase): Promise<BatchResult> 
         where id = 1`;
     }
     if (events.length > 0) await sql`select pg_notify(${eventChannel}, ${formatNotice(lastSeq, new Set(events.flatMap(({ runId }) => runId ?? [])))})`;
-    return { events: events.length, auditEntries, taken: false };
+    return { events: events.length, auditEntries, full: Math.max(events.length, auditEntries) >= batchRows, taken: false };
   });
 }
 

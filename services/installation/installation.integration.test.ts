@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -62,6 +62,12 @@ describe('an installation', () => {
     const actions = await rig.system.sql`select action from kos.audit_entries where action like 'key.%' order by inserted`;
     expect(actions.map((row) => row['action'])).toEqual(['key.create', 'key.revoke', 'key.create', 'key.create']);
     expect(JSON.stringify(await rig.system.sql`select * from kos.audit_entries`)).not.toContain(third);
+
+    // A second name of the file, made by whoever may write there: what stands under it opens nothing once kOS has started again.
+    await link(cliFilePath(home), join(home, 'another-name.json'));
+    const fourth = await start();
+    expect([fourth === third, await principalOf(third)]).toEqual([false, null]);
+    expect(await start()).toBe(fourth);
   });
 
   it('saves the examples under their names, once, and leaves alone what people made of them', async () => {

@@ -1,4 +1,4 @@
-import { open, readFile, rename, unlink } from 'node:fs/promises';
+import { open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { SystemDatabase, TransactionSql } from '#services/database/connect.ts';
@@ -13,13 +13,25 @@ export type CliFile = z.infer<typeof cliFileSchema>;
 /** `kai` signs in by what this file says. */
 export const cliFilePath = (home: string): string => join(home, 'cli.json');
 
-/** The owner's local key: the one in cli.json while it is valid, else a new one, which revokes those before it. */
+/**
+ * The owner's local key: the one in cli.json while it is valid, else a new one, which revokes those before it. A file with a second name (a hard link)
+ * would leave the key behind under that name when it is written anew, out of reach of what keeps tools from it: such a key is replaced.
+ */
 export async function ensureOwnerKey(system: SystemDatabase, owner: Owner, home: string): Promise<string> {
-  const known = (await readCliFile(home))?.apiKey;
+  const known = (await hasOtherNames(cliFilePath(home))) ? undefined : (await readCliFile(home))?.apiKey;
   return system.sql.begin(async (sql) => {
     await sql`select pg_advisory_xact_lock(hashtextextended(${`owner key ${owner.principalId}`}, 0))`;
     return known !== undefined && (await isValid(sql, owner, known)) ? known : replaceKey(sql, owner);
   });
+}
+
+async function hasOtherNames(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).nlink > 1;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 async function isValid(sql: TransactionSql, owner: Owner, apiKey: string): Promise<boolean> {
@@ -46,7 +58,7 @@ async function replaceKey(sql: TransactionSql, owner: Owner): Promise<string> {
       actor: 'kos',
       action: 'key.revoke',
       subject: id,
-      data: { reason: 'replaced: the key in cli.json was missing or not valid' },
+      data: { reason: 'replaced: the key in cli.json was missing or not valid, or the file had a second name' },
     })),
     { workspaceId, actor: 'kos', action: 'key.create', subject: credentialId, data: { kind: 'owner_key', publicId, principalId } },
   ]);

@@ -30,6 +30,7 @@ describe('hosts that no tool would be let through to', () => {
     ['[::1]:3000', 'a port of kOS itself'],
     ['localhost:3000', 'a port of kOS itself'],
     ['a.localhost:3000', 'a port of kOS itself'],
+    ['*.localhost:3000', 'a port of kOS itself'],
     ['api.example.com:0', 'no port'],
     ['api.example.com:65536', 'no port'],
     ['*.10.0.0.1:443', 'below an address'],

@@ -15,14 +15,18 @@ type Allowed = Pick<WorkspaceSettings, 'roots' | 'egress'>;
 
 /** Throws KosError `settings_unusable` (422) that names every entry of the change that was not there before and would never let a tool through. */
 export async function refuseUnusable(before: Allowed, change: Partial<Allowed>, closed: Closed): Promise<void> {
-  const known = new Set([...before.egress, ...before.roots.map((root) => root.path)]);
-  const egress = (change.egress ?? []).map((entry, index) => ({ pointer: `/egress/${index}`, entry, why: whyUnreachable(entry, closed) }));
+  const known = { egress: new Set(before.egress), roots: new Set(before.roots.map(({ path }) => path)) };
+  const egress = (change.egress ?? []).map((entry, index) => ({
+    pointer: `/egress/${index}`,
+    why: known.egress.has(entry) ? null : whyUnreachable(entry, closed),
+  }));
   const roots = await Promise.all(
-    (change.roots ?? []).map(async ({ path }, index) => ({ pointer: `/roots/${index}/path`, entry: path, why: await whyClosed(path, closed) })),
+    (change.roots ?? []).map(async ({ path }, index) => ({
+      pointer: `/roots/${index}/path`,
+      why: known.roots.has(path) ? null : await whyClosed(path, closed),
+    })),
   );
-  const details = [...egress, ...roots].flatMap(({ pointer, entry, why }): FaultDetail[] =>
-    why === null || known.has(entry) ? [] : [{ pointer, message: why }],
-  );
+  const details = [...egress, ...roots].flatMap(({ pointer, why }): FaultDetail[] => (why === null ? [] : [{ pointer, message: why }]));
   if (details.length === 0) return;
   throw new KosError({
     code: 'settings_unusable',
@@ -40,8 +44,9 @@ function whyUnreachable(entry: string, { ownPorts }: Closed): string | null {
   const host = canonicalHost(isPattern ? name.slice(2) : name);
   if (!(port >= 1 && port <= 65_535)) return `${entry} has no port from 1 to 65535`;
   if (host === null) return `${entry} names no host that a URL could carry`;
-  if (isPattern) return isAddressLiteral(host) ? `${entry} stands for names below an address, and there are none` : null;
-  return whyRefused({ host, port }, ownPorts);
+  if (isPattern && isAddressLiteral(host)) return `${entry} stands for names below an address, and there are none`;
+  // Any name below it is as good as another.
+  return whyRefused({ host: isPattern ? `any.${host}` : host, port }, ownPorts);
 }
 
 /** As the guard of each connection says it, asked with the entry allowed. Names are not resolved: what they stand for may change. */

@@ -24,6 +24,7 @@ describe('how a Temporal of somebody else is talked to', () => {
 
   it('is TLS where an API key, a certificate or the variable asks for it', async () => {
     expect(await read({ TEMPORAL_API_KEY: 'secret' })).toEqual({ apiKey: 'secret', tls: true });
+    expect(await read({ TEMPORAL_API_KEY: 'secret', TEMPORAL_TLS: 'false' })).toEqual({ apiKey: 'secret', tls: false });
     expect(await read({ TEMPORAL_TLS: 'true' })).toEqual({ tls: true });
     expect(
       await read({
@@ -42,7 +43,7 @@ describe('how a Temporal of somebody else is talked to', () => {
   });
 
   it.each([
-    [{ TEMPORAL_TLS_CLIENT_CERT_PATH: 'crt' }, 'TEMPORAL_TLS_CLIENT_KEY_PATH is missing'],
+    [{ TEMPORAL_TLS_CLIENT_CERT_PATH: 'crt' }, 'TEMPORAL_TLS_CLIENT_KEY_PATH (or …_DATA) is missing'],
     [{ TEMPORAL_TLS_SERVER_CA_CERT_PATH: 'nowhere' }, 'TEMPORAL_TLS_SERVER_CA_CERT_PATH cannot be read'],
     [{ TEMPORAL_TLS_SERVER_CA_CERT_PATH: 'none' }, 'TEMPORAL_TLS_SERVER_CA_CERT_PATH holds no PEM'],
     [{ TEMPORAL_TLS_SERVER_CA_CERT_PATH: 'ca', TEMPORAL_TLS: 'false' }, 'TEMPORAL_TLS is false'],

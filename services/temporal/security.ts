@@ -20,7 +20,8 @@ export interface PemSource {
 /** What the SDK's connections take, beside the address. */
 export interface TemporalSecurity {
   apiKey?: string;
-  tls?: true | { serverNameOverride?: string; serverRootCACertificate?: Buffer; clientCertPair?: { crt: Buffer; key: Buffer } };
+  /** False is said, not left out: to the SDK an API key alone asks for TLS. */
+  tls?: boolean | { serverNameOverride?: string; serverRootCACertificate?: Buffer; clientCertPair?: { crt: Buffer; key: Buffer } };
 }
 
 /** Reads the files that the settings name. Throws KosError `temporal_tls` that names the variable and the remedy. */
@@ -32,7 +33,7 @@ export async function readTemporalSecurity(settings: TemporalSecuritySettings): 
   ]);
   if ((crt === undefined) !== (key === undefined)) {
     throw tlsFault(
-      `A client certificate without its key, or the other way round: ${crt === undefined ? 'TEMPORAL_TLS_CLIENT_CERT' : 'TEMPORAL_TLS_CLIENT_KEY'}_PATH is missing.`,
+      `A client certificate without its key, or the other way round: ${crt === undefined ? 'TEMPORAL_TLS_CLIENT_CERT' : 'TEMPORAL_TLS_CLIENT_KEY'}_PATH (or …_DATA) is missing.`,
     );
   }
   const parts = {
@@ -44,7 +45,7 @@ export async function readTemporalSecurity(settings: TemporalSecuritySettings): 
   if (!isAsked && Object.keys(parts).length > 0) throw tlsFault('TEMPORAL_TLS is false, and certificates for TLS are named.');
   return {
     ...(settings.apiKey === undefined ? {} : { apiKey: settings.apiKey }),
-    ...(isAsked ? { tls: Object.keys(parts).length > 0 ? parts : true } : {}),
+    ...(isAsked ? { tls: Object.keys(parts).length > 0 ? parts : true } : settings.apiKey === undefined ? {} : { tls: false }),
   };
 }
 
