@@ -120,10 +120,10 @@ async function findPlace(sql: TransactionSql, due: DueStart): Promise<Place | { 
   const starts = await sql<StartRow[]>`
     select s.order_id as "orderId", s.kind, s.run_id as "runId", s.wrapper, o.ordered_by as "orderedBy", o.responsible
     from kos.schedule_starts s left join kos.schedule_orders o on o.id = s.order_id
-    where s.schedule_id = ${due.scheduleId} and s.nominal_at = ${due.nominalAt}::timestamptz order by s.order_id`;
+    where s.schedule_id = ${due.scheduleId} and s.nominal_at = ${due.nominalAt}::timestamptz order by (s.status = 'ordered') desc, s.order_id`;
   const own = starts.find(({ wrapper }) => wrapper === due.execution);
   if (own !== undefined) return { taken: { runId: own.runId } };
-  // One that was given up already may come all the same, late.
+  // What is ordered comes first; one that was given up already may come all the same, late.
   const open = starts.find(({ wrapper }) => wrapper === null);
   if (open !== undefined) return open;
   const [taken] = starts;

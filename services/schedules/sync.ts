@@ -43,10 +43,8 @@ async function syncOne({ system, door, log }: SyncOptions, id: string): Promise<
       await sql`update kos.schedules set synced_version = ${row.version}, sync_error = null where id = ${id}`;
     });
   } catch (error) {
-    const because = error instanceof Error ? error.message : String(error);
     log.warn({ scheduleId: id, error }, 'schedules: Temporal could not be told of a schedule; trying again');
-    await system.sql`
-      update kos.schedules set sync_error = ${because}, sync_after = clock_timestamp() + make_interval(secs => ${retryAfterSeconds}) where id = ${id}`;
+    await putOff(system, id, error);
   }
 }
 
@@ -59,24 +57,38 @@ interface OrderRow {
   toAt: Date;
 }
 
-/** Those of schedules that Temporal knows. Told twice, an order starts nothing twice: its times are its starts' keys. */
-async function sendOrders({ system, door, log }: SyncOptions): Promise<number> {
-  const { sql } = system;
+/**
+ * Those of schedules that Temporal knows. An order is sent before it is marked as sent, under a lock: whoever is killed in between sends it again, and told
+ * twice it starts nothing twice, for its times are its starts' keys. One that fails waits with its schedule, and holds no other up.
+ */
+async function sendOrders(options: SyncOptions): Promise<number> {
+  const { sql } = options.system;
   const orders = await sql<OrderRow[]>`
     select o.id, o.schedule_id as "scheduleId", o.kind, o.overlap, o.from_at as "fromAt", o.to_at as "toAt" from kos.schedule_orders o join kos.schedules s on s.id = o.schedule_id
-    where o.sent_at is null and s.synced_version > 0 and s.deleted_at is null order by o.created_at limit ${batch}`;
-  for (const order of orders) {
-    const [taken] = await sql`update kos.schedule_orders set sent_at = clock_timestamp() where id = ${order.id} and sent_at is null returning id`;
-    if (taken === undefined) continue;
-    try {
-      const { kind, scheduleId, overlap, fromAt, toAt } = order;
+    where o.sent_at is null and s.synced_version > 0 and s.deleted_at is null and s.sync_after <= clock_timestamp()
+    order by o.created_at limit ${batch}`;
+  for (const order of orders) await sendOrder(options, order);
+  return orders.length;
+}
+
+async function sendOrder({ system, door, log }: SyncOptions, { id, kind, scheduleId, overlap, fromAt, toAt }: OrderRow): Promise<void> {
+  try {
+    await system.sql.begin(async (sql) => {
+      const [mine] = await sql`select from kos.schedule_orders where id = ${id} and sent_at is null for update skip locked`;
+      if (mine === undefined) return;
       if (kind === 'manual') await door.startNow(scheduleId, { nominalAt: fromAt, overlap });
       else await door.backfill(scheduleId, { from: fromAt, to: toAt, overlap });
-    } catch (error) {
-      log.warn({ orderId: order.id, error }, 'schedules: Temporal could not be told of an order; trying again');
-      await sql`update kos.schedule_orders set sent_at = null where id = ${order.id}`;
-      throw error;
-    }
+      await sql`update kos.schedule_orders set sent_at = clock_timestamp() where id = ${id}`;
+      await sql`update kos.schedules set sync_error = null where id = ${scheduleId} and sync_error is not null`;
+    });
+  } catch (error) {
+    log.warn({ orderId: id, error }, 'schedules: Temporal could not be told of an order; trying again');
+    await putOff(system, scheduleId, error);
   }
-  return orders.length;
+}
+
+async function putOff(system: SystemDatabase, scheduleId: string, error: unknown): Promise<void> {
+  const because = error instanceof Error ? error.message : String(error);
+  await system.sql`
+    update kos.schedules set sync_error = ${because}, sync_after = clock_timestamp() + make_interval(secs => ${retryAfterSeconds}) where id = ${scheduleId}`;
 }

@@ -177,6 +177,20 @@ describe('a schedule', () => {
     expect(missed.length).toBe(9);
     expect(await schedules.read(id)).toMatchObject({ missed: 9 });
     expect(await events(id)).toMatchObject([{ type: 'schedule.missed', data: { name: 'missing', count: 9 } }]);
+
+    // Made up for: an order's start, though a missed one stands at the same time.
+    const [from, to] = [missed.at(-1)?.nominalAt ?? '', missed.at(-1)?.nominalAt ?? ''];
+    await engine.rig.database.inWorkspace(engine.workspaceId, (transaction) =>
+      orderBackfill(transaction, schedules.principal, { id, overlap: undefined, from, to }, Date.now()),
+    );
+    engine.nudge();
+    await expect
+      .poll(async () => (await schedules.starts(id)).filter(({ kind, status }) => kind === 'backfill' && status !== 'ordered').length, { timeout: 60_000 })
+      .toBe(1);
+    const [madeUpFor] = (await schedules.starts(id)).filter(({ kind }) => kind === 'backfill');
+    expect(madeUpFor).toMatchObject({ nominalAt: from, runId: expect.stringMatching(/^run_/) });
+    await engine.ended(madeUpFor?.runId ?? '');
+    expect((await schedules.starts(id)).filter(({ status }) => status === 'missed').length).toBe(9);
   });
 
   it('pauses, with the reason, when its creator loses their rights: at once, and before it is due', async () => {
