@@ -13,6 +13,7 @@ export default defineConfig({
     './services/database/tables/records.ts',
     './services/database/tables/runs.ts',
     './services/database/tables/schedules.ts',
+    './services/database/tables/triggers.ts',
     './services/database/tables/waits.ts',
   ],
   out: './services/database/migrations',

@@ -8,6 +8,7 @@ import type { PlanDiff, PlanSide } from '#schemas/plan-diff.ts';
 import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
 import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
 import type { BackfillPreview, Schedule, SchedulePreview, ScheduleOrder, ScheduleStart, SetSchedule } from '#schemas/schedule.ts';
+import type { Delivery, DeliveryContent, MadeTrigger, SetTrigger, Trigger, TriggerTrial } from '#schemas/trigger.ts';
 import type { SecretDescription } from '#schemas/secret.ts';
 import type { SendSignal, Signal } from '#schemas/signal.ts';
 import type { WorkspaceSettings } from '#schemas/settings.ts';
@@ -191,6 +192,24 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
         readJson<BackfillPreview>(transport, { method: 'POST', path: `/v1/schedules/${segment(id)}/preview`, json: body, repeatable: true }),
       backfill: (id: string, body: object) => act<ScheduleOrder>(`/v1/schedules/${segment(id)}/backfill`, body),
       starts: (id: string, query: Query) => get<Page<ScheduleStart>>(`/v1/schedules/${segment(id)}/starts`, query),
+    },
+    triggers: {
+      list: (query: Query) => get<Page<Trigger>>('/v1/triggers', query),
+      get: (id: string): Promise<Tagged<Trigger>> => tagged<Trigger>(transport, { method: 'GET', path: `/v1/triggers/${segment(id)}` }),
+      /** Not repeated: an answer that is lost has made a trigger whose secret nobody knows; rotate it. */
+      create: (body: object) => post<MadeTrigger>('/v1/triggers', body),
+      set: (id: string, body: SetTrigger, etag: string) =>
+        readJson<Trigger>(transport, { method: 'PUT', path: `/v1/triggers/${segment(id)}`, json: body, headers: { 'if-match': etag } }),
+      remove: async (id: string, etag: string): Promise<void> =>
+        void (await transport.send({ method: 'DELETE', path: `/v1/triggers/${segment(id)}`, headers: { 'if-match': etag } })),
+      enable: (id: string, verb: 'enable' | 'disable', body: object) => post<Trigger>(`/v1/triggers/${segment(id)}/${verb}`, body),
+      rotate: (id: string, body: object) => post<MadeTrigger>(`/v1/triggers/${segment(id)}/rotate`, body),
+      tryDraft: (body: object) => readJson<TriggerTrial>(transport, { method: 'POST', path: '/v1/triggers/test', json: body, repeatable: true }),
+      tryOn: (id: string, body: object) =>
+        readJson<TriggerTrial>(transport, { method: 'POST', path: `/v1/triggers/${segment(id)}/test`, json: body, repeatable: true }),
+      deliveries: (id: string, query: Query) => get<Page<Delivery>>(`/v1/triggers/${segment(id)}/deliveries`, query),
+      delivery: (id: string, delivery: string) => get<DeliveryContent>(`/v1/triggers/${segment(id)}/deliveries/${segment(delivery)}`),
+      redeliver: (id: string, delivery: string) => act<Delivery>(`/v1/triggers/${segment(id)}/deliveries/${segment(delivery)}/redeliver`, undefined),
     },
     secrets: {
       list: (query: Query) => get<Page<SecretDescription>>('/v1/secrets', query),

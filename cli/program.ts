@@ -32,6 +32,12 @@ const groups: readonly Group[] = [
     load: async () => (await import('./commands/schedule.ts')).defineSchedule,
   },
   {
+    name: 'trigger',
+    heading: work,
+    summary: 'start runs by webhooks',
+    load: async () => (await import('./commands/trigger.ts')).defineTrigger,
+  },
+  {
     name: 'artifact',
     heading: work,
     summary: 'list and fetch what runs have produced',

@@ -49,7 +49,7 @@ const aSchedule = (more: object = {}): object => ({
   ...more,
 });
 const known: Record<string, Handler> = {
-  'GET /v1/schedules': () => ({ json: page([aSchedule()]) }),
+  'GET /v1/schedules': () => ({ json: page(aSchedule()) }),
   'GET /v1/schedules/{id}': () => ({ json: aSchedule(), headers: { etag: '"schedule-3"' } }),
 };
 describe('kai schedule', () => {

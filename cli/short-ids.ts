@@ -25,12 +25,20 @@ const words: Record<Kind, { name: string; list: string }> = {
 
 type ListPage = (query: { limit: number; cursor?: string | undefined }) => Promise<Page<{ id: string }>>;
 
-/** Schedules have names: an id as it is, anything else as a name. */
-export async function resolveScheduleId(client: Client, given: string): Promise<string> {
-  if (idPattern('schedule').test(given)) return given;
-  const [found] = (await client.schedules.list({ name: given, limit: 1 })).items;
+export const resolveScheduleId = (client: Client, given: string): Promise<string> => resolveName('schedule', given, client.schedules.list);
+
+export const resolveTriggerId = (client: Client, given: string): Promise<string> => resolveName('trigger', given, client.triggers.list);
+
+/** What has a name: an id as it is, anything else as a name. */
+async function resolveName(
+  kind: 'schedule' | 'trigger',
+  given: string,
+  list: (query: { name: string; limit: number }) => Promise<Page<{ id: string }>>,
+): Promise<string> {
+  if (idPattern(kind).test(given)) return given;
+  const [found] = (await list({ name: given, limit: 1 })).items;
   if (found !== undefined) return found.id;
-  throw new KosError({ code: 'schedule_not_found', message: `There is no schedule called "${given}".`, fix: 'kai schedule list', status: 404 });
+  throw new KosError({ code: `${kind}_not_found`, message: `There is no ${kind} called "${given}".`, fix: `kai ${kind} list`, status: 404 });
 }
 
 export const resolveRunId = (client: Client, given: string): Promise<string> =>

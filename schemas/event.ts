@@ -30,6 +30,7 @@ export const eventTypes = [
   'signal.received',
   'schedule.missed',
   'schedule.paused',
+  'trigger.delivered',
   'plan.saved',
 ] as const;
 export type EventType = (typeof eventTypes)[number];

@@ -15,6 +15,8 @@ export const idPrefixes = {
   signal: 'sig',
   schedule: 'sch',
   scheduleOrder: 'sor',
+  trigger: 'trg',
+  delivery: 'dlv',
   artifact: 'art',
   output: 'out',
   modelCall: 'mc',

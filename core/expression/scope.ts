@@ -28,9 +28,12 @@ export interface Scope {
   error?: Json;
   /** Only in a rule that approves: the input of the call that is to be approved. */
   arguments?: Json;
+  /** Only in a trigger: what was delivered. */
+  body?: Json;
+  headers?: Json;
 }
 
-export const rootNames = ['input', 'steps', 'item', 'index', 'run', 'error', 'arguments', 'iteration', 'last', 'output', 'check'] as const;
+export const rootNames = ['input', 'steps', 'item', 'index', 'run', 'error', 'arguments', 'iteration', 'last', 'output', 'check', 'body', 'headers'] as const;
 export type RootName = (typeof rootNames)[number];
 
 export function isRootName(name: string): name is RootName {

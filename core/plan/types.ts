@@ -30,7 +30,6 @@ const approvalType = objectOf({ approved: boolType, approvalId: stringType, by: 
 const waitType = objectOf({ until: stringType });
 
 const itemAbsent = 'is only known in a step with forEach';
-const argumentsAbsent: [string, string] = ['arguments', 'arguments is only known in rules that approve'];
 const itemTooEarly = 'is not known yet: when and forEach are evaluated once, before the items';
 
 interface Checker {
@@ -66,6 +65,9 @@ export function checkTypes(
 
 const errorAbsent = 'error is only known in the value of onError';
 const absentElsewhere: readonly (readonly [string, string])[] = [
+  ['arguments', 'arguments is only known in rules that approve'],
+  ['body', 'body is only known in triggers'],
+  ['headers', 'headers is only known in triggers'],
   ['iteration', 'iteration is only known in a step with repeat'],
   ['last', 'last is only known in a step with repeat'],
   ['output', 'output is only known in until and while of a repeat'],
@@ -93,12 +95,12 @@ function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticSco
   if (item === undefined) {
     return {
       variables,
-      absent: new Map([['item', `item ${absent}`], ['index', `index ${absent}`], ['error', errorAbsent], argumentsAbsent, ...absentElsewhere]),
+      absent: new Map([['item', `item ${absent}`], ['index', `index ${absent}`], ['error', errorAbsent], ...absentElsewhere]),
     };
   }
   variables.set('item', item);
   variables.set('index', intType);
-  return { variables, absent: new Map([['error', errorAbsent], argumentsAbsent, ...absentElsewhere]) };
+  return { variables, absent: new Map([['error', errorAbsent], ...absentElsewhere]) };
 }
 
 function checkStep(step: StepTemplates, checker: Checker): void {

@@ -1,7 +1,7 @@
 import type { Via } from './permissions.ts';
 
-/** How a route counts. `stream`: as a read, and by how many are open at once. `health` is asked by machines all the time and is never limited. */
-export const rateClasses = ['read', 'change', 'stream', 'sign-in', 'public', 'health'] as const;
+/** How a route counts. `hook`: per trigger, once its sender is known. `stream`: as a read, and by how many are open at once. `health` is asked by machines all the time and is never limited. */
+export const rateClasses = ['read', 'change', 'stream', 'sign-in', 'public', 'hook', 'health'] as const;
 export type RateClass = (typeof rateClasses)[number];
 
 /** So many in a window, refilled steadily; `burst` at once where that is more. */
@@ -22,6 +22,8 @@ export interface RateTable {
   /** Per address. */
   signIn: readonly RateLimit[];
   public: readonly RateLimit[];
+  /** Per trigger. */
+  hook: readonly RateLimit[];
   failedCredentials: readonly RateLimit[];
   /** Open at once, per credential. */
   streamsOfProgram: number;
@@ -37,6 +39,7 @@ export const usualRates: RateTable = {
   person: [{ name: 'person', limit: 100, windowSeconds: 1, burst: 1_000 }],
   signIn: [{ name: 'sign-in', limit: 10, windowSeconds: 60 }],
   public: [{ name: 'public', limit: 600, windowSeconds: 60 }],
+  hook: [{ name: 'hook', limit: 600, windowSeconds: 60 }],
   failedCredentials: [{ name: 'failed', limit: 300, windowSeconds: 60 }],
   streamsOfProgram: 50,
   streamsOfPerson: 2_000,
@@ -50,7 +53,7 @@ export function limitsOf(table: RateTable, via: Via, rateClass: RateClass): read
 
 /** What holds for an address at a public route of that class. */
 export function limitsOfAddress(table: RateTable, rateClass: RateClass): readonly RateLimit[] {
-  if (rateClass === 'health') return [];
+  if (rateClass === 'health' || rateClass === 'hook') return [];
   return rateClass === 'sign-in' ? table.signIn : table.public;
 }
 

@@ -4,7 +4,7 @@ import { recordAudit } from '#services/records/record.ts';
 
 /** What would fail without a plan. */
 interface PlanUser {
-  kind: 'schedule' | 'plan' | 'run';
+  kind: 'schedule' | 'trigger' | 'plan' | 'run';
   id: string;
   name: string;
 }
@@ -12,7 +12,7 @@ interface PlanUser {
 const listedAtMost = 20;
 
 /**
- * No run of it is started any more; its versions stay for the runs that were. Throws KosError `plan_not_found` (404), and `plan_in_use` (409) with `users`: schedules, plans
+ * No run of it is started any more; its versions stay for the runs that were. Throws KosError `plan_not_found` (404), and `plan_in_use` (409) with `users`: schedules, triggers, plans
  * whose newest version runs it, and open runs.
  */
 export async function removePlan({ sql }: Transaction, { workspaceId, actor, name }: { workspaceId: string; actor: string; name: string }): Promise<void> {
@@ -28,6 +28,8 @@ export async function removePlan({ sql }: Transaction, { workspaceId, actor, nam
 async function usersOf(sql: TransactionSql, name: string): Promise<PlanUser[]> {
   return await sql<PlanUser[]>`
     (select 'schedule' as kind, id, name from kos.schedules where plan_name = ${name} and deleted_at is null order by name limit ${listedAtMost})
+    union all
+    (select 'trigger', id, name from kos.triggers where plan_name = ${name} order by name limit ${listedAtMost})
     union all
     (select 'plan', p.name || '@' || p.latest_version, p.name from kos.plans p join kos.plan_versions v on v.workspace_id = p.workspace_id and v.name = p.name and v.version = p.latest_version
       where not p.archived and p.name <> ${name}

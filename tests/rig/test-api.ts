@@ -26,6 +26,7 @@ import { hashPassword } from '#services/people/passwords.ts';
 import { openSession } from '#services/people/sessions.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { createRateLimiter } from '#services/rates/limiter.ts';
+import { acceptRun } from '#services/runs/accept.ts';
 import { readRun } from '#services/runs/read.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
@@ -77,6 +78,8 @@ export interface TestApiOptions {
   /** Absent: no test meets a limit. */
   rates?: RateTable;
   publicUrl?: string;
+  /** Runs are accepted as in the product, of plans that were saved. */
+  realRuns?: boolean;
   /** The OpenID provider, told where this API lives. */
   oidc?: (publicUrl: string) => OidcSettings;
 }
@@ -127,6 +130,7 @@ const unlimited: RateTable = {
   person: [],
   signIn: [],
   public: [],
+  hook: [],
   failedCredentials: [],
   streamsOfProgram: Number.MAX_SAFE_INTEGER,
   streamsOfPerson: Number.MAX_SAFE_INTEGER,
@@ -162,6 +166,17 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
   const cookie = makeSessionCookie({ installation: name, publicUrl });
   const evaluator = createEvaluator();
   const tools = builtinTools({ home, egress: { forbiddenPorts: () => [] } }).map(describeTool);
+  const insertOnly: ApiDependencies['acceptRun'] = ({ workspaceId, actor, responsible, origin, request, alsoInTransaction }) =>
+    database.inWorkspace(workspaceId, async (transaction) => {
+      const { input, labels = {}, cache } = request;
+      const runId = await insertRun(transaction, { workspaceId, startedBy: actor, responsible, origin, input, labels, cache });
+      await alsoInTransaction?.(transaction, runId);
+      return { runId };
+    });
+  const accept: ApiDependencies['acceptRun'] =
+    options.realRuns === true
+      ? (request) => acceptRun({ database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request)
+      : insertOnly;
   const dependencies: ApiDependencies = {
     database,
     system,
@@ -169,13 +184,16 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     artifacts: createArtifactStore({ directory: join(home, 'artifacts') }),
     secrets: createSecretService({ database, sealing: createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) }) }),
     compile: createPlanCompiler(environment),
-    acceptRun: ({ workspaceId, actor, origin, request, alsoInTransaction }) =>
-      database.inWorkspace(workspaceId, async (transaction) => {
-        const { input, labels = {}, cache } = request;
-        const runId = await insertRun(transaction, { workspaceId, startedBy: actor, origin, input, labels, cache });
-        await alsoInTransaction?.(transaction, runId);
-        return { runId };
-      }),
+    acceptRun: accept,
+    triggers: {
+      database,
+      system,
+      sealing: createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 4) }),
+      evaluator,
+      acceptRun: accept,
+      log,
+      now: Date.now,
+    },
     sendSignal: (request) => sendSignal({ database, validateJson: async (schema, value) => validateJson(schema, value) }, request),
     explainRun: async (transaction, runId) => ({ runId, status: (await readRun(transaction, runId)).status, reasons: [] }),
     evaluator,

@@ -2,6 +2,13 @@ import type { IncomingMessage } from 'node:http';
 import { KosError } from '#core/errors.ts';
 import type { BodyFormat, Route } from './route.ts';
 
+/** A body as it came. */
+export interface RawBody {
+  bytes: Buffer;
+  /** Media type, without parameters; empty: none was named. */
+  type: string;
+}
+
 /** Objects and arrays inside each other; deeper bodies exhaust the stack of whoever walks them. */
 const deepestNesting = 200;
 
@@ -9,6 +16,7 @@ const deepestNesting = 200;
 export async function readBody(request: IncomingMessage, route: Pick<Route, 'body' | 'bodyFormats' | 'bodyBytes'>): Promise<unknown> {
   if (route.body === undefined) return undefined;
   const bytes = await readBytes(request, route.bodyBytes);
+  if (route.bodyFormats.includes('raw')) return { bytes, type: contentTypeOf(request) } satisfies RawBody;
   // An empty text is a text, if it says that it is one; an empty JSON is nothing.
   if (bytes.length === 0 && formatNamed(contentTypeOf(request)) !== 'yaml') return undefined;
   const text = decode(bytes);
@@ -38,19 +46,26 @@ async function readBytes(request: IncomingMessage, cap: number): Promise<Buffer>
 }
 
 /** What each format calls itself. */
-export const mediaTypes: Record<BodyFormat, string> = { json: 'application/json', yaml: 'application/yaml', form: 'application/x-www-form-urlencoded' };
+export const mediaTypes: Record<BodyFormat, string> = {
+  json: 'application/json',
+  yaml: 'application/yaml',
+  form: 'application/x-www-form-urlencoded',
+  raw: '*/*',
+};
 
 export const contentTypeOf = (request: IncomingMessage): string => (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
 
 export const isJsonType = (type: string): boolean => type === mediaTypes.json || type.endsWith('+json');
 
-function formatNamed(type: string): BodyFormat | null {
+type ParsedFormat = Exclude<BodyFormat, 'raw'>;
+
+function formatNamed(type: string): ParsedFormat | null {
   if (isJsonType(type)) return 'json';
   if (/^(application|text)\/(x-)?yaml$/.test(type)) return 'yaml';
   return type === mediaTypes.form ? 'form' : null;
 }
 
-function formatOf(request: IncomingMessage, formats: readonly BodyFormat[]): BodyFormat {
+function formatOf(request: IncomingMessage, formats: readonly BodyFormat[]): ParsedFormat {
   const type = contentTypeOf(request);
   const format = formatNamed(type);
   if (format !== null && formats.includes(format)) return format;

@@ -12,6 +12,7 @@ import type { SendRequest } from '#services/signals/send.ts';
 import type { Signal } from '#schemas/signal.ts';
 import type { Closed } from '#services/settings/unusable.ts';
 import type { SecretService } from '#services/secrets/secrets.ts';
+import type { ReceiveMeans } from '#services/triggers/receive.ts';
 import type { JsonCheck } from '#services/tools/json.ts';
 import type { ToolDescription } from '#services/tools/registry.ts';
 import type { Authenticator } from '#services/credentials/authenticate.ts';
@@ -34,6 +35,8 @@ export interface ApiDependencies {
   explainRun: (transaction: Transaction, runId: string) => Promise<Explanation>;
   /** Expressions that users wrote, within their budget of time and memory. */
   evaluator: Pick<Evaluator, 'evaluate' | 'validateInput'>;
+  /** What takes deliveries. */
+  triggers: ReceiveMeans;
   health: HealthProbe;
   metrics: () => Promise<{ text: string; mediaType: string }>;
   listTools: () => ToolDescription[];

@@ -24,7 +24,14 @@ beforeAll(async () => {
   });
   const key = await api.makeKey({ roles: ['viewer'] });
   const invited = await api.call('POST', '/v1/invitations', { body: { login: 'somebody@kos.example', roles: ['viewer'] } });
+  await api.call('POST', '/v1/plans', { body: { source: 'plan: idle\nsteps:\n  only: { transform: 1 }\n' } });
+  const schedule = await api.call('POST', '/v1/schedules', { body: { name: 'yearly', plan: 'idle', spec: { cron: ['@yearly'] } } });
+  const trigger = await api.call('POST', '/v1/triggers', { body: { name: 'hook', plan: 'idle', scheme: 'bearer' } });
+  const delivered = await api.call('POST', `/hooks/${trigger.body.id}`, { apiKey: String(trigger.body['secret']), text: '{}' });
   things = new Map([
+    ['sch', schedule.body.id],
+    ['trg', trigger.body.id],
+    ['dlv', String(delivered.body['deliveryId'])],
     ['run', runId],
     ['apr', approvalId],
     ['key', key.credentialId],

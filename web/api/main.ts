@@ -22,7 +22,7 @@ import { createModelService } from '#services/models/model-service.ts';
 import { createOidcService } from '#services/people/oidc.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { createRateLimiter } from '#services/rates/limiter.ts';
-import { acceptRun } from '#services/runs/accept.ts';
+import { acceptRun, type AcceptRequest } from '#services/runs/accept.ts';
 import { explainRun } from '#services/runs/explain.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
@@ -77,6 +77,8 @@ const listener = await startEventListener({ address: facts.database.listen ?? fa
 const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
 const duties = startDuties({ database, system, workflows, artifacts, home, log, now: Date.now });
 
+const accept = (request: AcceptRequest) => acceptRun({ database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request);
+
 const routes = makeRoutes({
   database,
   system,
@@ -84,7 +86,8 @@ const routes = makeRoutes({
   artifacts,
   secrets: createSecretService({ database, sealing: secretSealing }),
   compile,
-  acceptRun: (request) => acceptRun({ database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request),
+  acceptRun: accept,
+  triggers: { database, system, sealing: secretSealing, evaluator, acceptRun: accept, log, now: Date.now },
   sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
   evaluator,

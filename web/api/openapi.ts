@@ -67,7 +67,7 @@ const isObject = (schema: z.ZodType | undefined): schema is z.ZodObject => schem
 
 function bodyContent(route: Route, body: z.ZodType): ZodOpenApiContentObject {
   const contentOf = (format: BodyFormat): ZodOpenApiMediaTypeObject => {
-    if (format === 'yaml') return { schema: { type: 'string' } };
+    if (format === 'yaml' || format === 'raw') return { schema: { type: 'string' } };
     return { schema: body, ...(route.examples.body === undefined ? {} : { example: route.examples.body }) };
   };
   return Object.fromEntries(route.bodyFormats.map((format) => [mediaTypes[format], contentOf(format)]));

@@ -51,12 +51,15 @@ export function serveRoute(route: Route, dependencies: PipelineDependencies): Re
     const principal = await admit(route, request, response, dependencies);
     const body = await readBody(request, route);
     const scope = route.replay === undefined || principal === null ? null : idempotencyScope(request, principal, body);
-    const call = makeCall(request, response, principal, scope);
+    const call = makeCall(request, response, { principal, scope, rates: dependencies.rates });
     const unwatch = endWithRights(route, principal, call, dependencies);
     try {
       const before = scope === null ? null : await findIdempotent(dependencies.database, scope);
       const reply = before === null ? await act(route, validate(route, call, request, body)) : await replay(route, before, call);
       await sendCounted(route, principal, reply, response, dependencies);
+    } catch (error) {
+      if (error instanceof KosError && error.code === 'delivery_refused') await dependencies.rates.countFailure(request);
+      throw error;
     } finally {
       unwatch();
     }
@@ -66,7 +69,8 @@ export function serveRoute(route: Route, dependencies: PipelineDependencies): Re
 async function admit(route: Route, request: Request, response: Response, dependencies: PipelineDependencies): Promise<Principal | null> {
   if ('public' in route.access) {
     assertNotFromElsewhere(request, dependencies.publicUrl);
-    await dependencies.rates.admitAddress(request, response, route.rate);
+    if (route.rate === 'hook') dependencies.rates.assertNotGuessing(request);
+    else await dependencies.rates.admitAddress(request, response, route.rate);
     return null;
   }
   const { permission } = route.access;
@@ -108,7 +112,11 @@ function idempotencyScope(request: Request, principal: Principal, body: unknown)
 /** A call whose signal can be aborted from here. */
 type OpenCall = Call<unknown, unknown, unknown> & { end: () => void };
 
-function makeCall(request: Request, response: Response, principal: Principal | null, scope: IdempotencyScope | null): OpenCall {
+function makeCall(
+  request: Request,
+  response: Response,
+  { principal, scope, rates }: { principal: Principal | null; scope: IdempotencyScope | null; rates: RateGuard },
+): OpenCall {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   return {
@@ -117,9 +125,11 @@ function makeCall(request: Request, response: Response, principal: Principal | n
     query: undefined,
     body: undefined,
     header: (name) => request.get(name),
+    headers: () => Object.fromEntries(Object.entries(request.headers).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))),
     signal: gone.signal,
     end: () => gone.abort(),
     traceId: response.locals['traceId'] as string,
+    admitDelivery: (triggerId) => rates.admitDelivery(triggerId, response),
     recordEffect: async (transaction, effect) => {
       if (scope === null) throw new Error(`${request.method} ${request.path} is not idempotent and cannot record a key.`);
       await recordIdempotent(transaction, scope, effect);

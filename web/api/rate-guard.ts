@@ -12,6 +12,8 @@ export interface RateGuard {
   admitAddress(request: Request, response: Response, rateClass: RateClass): Promise<void>;
   /** Throws KosError `rate_limited` (429). */
   admitPrincipal(principal: Principal, response: Response, rateClass: RateClass): Promise<void>;
+  /** Deliveries to a trigger, whatever address they come from. Throws KosError `rate_limited` (429). */
+  admitDelivery(triggerId: string, response: Response): Promise<void>;
   /** Before a credential is looked at: an address that guesses is told to wait. Throws KosError `rate_limited` (429). */
   assertNotGuessing(request: Request): void;
   /** After a credential was refused. */
@@ -40,6 +42,8 @@ export function createRateGuard(dependencies: { limiter: RateLimiter; table: Rat
     admitAddress: (request, response, rateClass) => admit(addressOf(request), limitsOfAddress(table, rateClass), response, rateClass === 'sign-in'),
 
     admitPrincipal: (principal, response, rateClass) => admit(principal.credentialId, limitsOf(table, principal.via, rateClass), response, false),
+
+    admitDelivery: (triggerId, response) => admit(triggerId, table.hook, response, false),
 
     assertNotGuessing(request) {
       const seconds = limiter.refusedForSeconds(addressOf(request), table.failedCredentials);

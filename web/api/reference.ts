@@ -39,7 +39,7 @@ function groupOf({ path }: Route): string {
     : 'Installation';
 }
 
-const formatNames: Record<BodyFormat, string> = { json: 'JSON', yaml: 'YAML', form: 'a form' };
+const formatNames: Record<BodyFormat, string> = { json: 'JSON', yaml: 'YAML', form: 'a form', raw: 'as its sender makes it' };
 
 function describeRoute(route: Route): string {
   const facts = [

@@ -23,8 +23,8 @@ export type Reply =
 export const json = (body: unknown, status = 200, headers: ReplyHeaders = {}): Reply => ({ kind: 'json', status, body, headers });
 export const empty = (headers: ReplyHeaders = {}): Reply => ({ kind: 'empty', status: 204, headers });
 
-/** JSON and YAML bodies are documents; `form` is what OAuth clients send (RFC 6749 appendix B). */
-export type BodyFormat = 'json' | 'yaml' | 'form';
+/** JSON and YAML bodies are documents; `form` is what OAuth clients send (RFC 6749 appendix B); `raw` is whatever came, byte by byte. */
+export type BodyFormat = 'json' | 'yaml' | 'form' | 'raw';
 
 export interface Call<Params, Query, Body> {
   /** Null on public routes only. */
@@ -34,9 +34,13 @@ export interface Call<Params, Query, Body> {
   body: Body;
   /** A request header's value, or undefined. */
   header(name: string): string | undefined;
+  /** Every header, names in lower case. */
+  headers(): Record<string, string>;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
   traceId: string;
+  /** On routes that senders of deliveries call: counts against the trigger's rate. */
+  admitDelivery(triggerId: string): Promise<void>;
   /** On idempotent routes: writes the key in the transaction of the effect. `reference` is what the answer can be built from again. */
   recordEffect(transaction: Transaction, effect: { status: number; reference: Json }): Promise<void>;
 }
@@ -134,6 +138,7 @@ export const publicRoutes: readonly string[] = [
   'POST /v1/auth/oidc/start',
   'GET /v1/auth/oidc/callback',
   'POST /v1/oauth/token',
+  'POST /hooks/{id}',
 ];
 
 /** Throws, and so stops the start, when a route has no permission and is not on the public list, or is there twice. */

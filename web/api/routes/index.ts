@@ -25,6 +25,7 @@ import { scheduleRoutes } from './schedules.ts';
 import { secretRoutes } from './secrets.ts';
 import { signalRoutes } from './signals.ts';
 import { settingsRoutes } from './settings.ts';
+import { triggerRoutes } from './triggers.ts';
 import { workspaceRoutes } from './workspace.ts';
 
 /** Every route of the API: the one table from which requests are served, checked and described. */
@@ -46,6 +47,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...artifactRoutes(dependencies),
     ...cacheRoutes(dependencies),
     ...scheduleRoutes(dependencies),
+    ...triggerRoutes(dependencies),
     ...secretRoutes(dependencies),
     ...settingsRoutes(dependencies),
     ...meRoutes(dependencies),
