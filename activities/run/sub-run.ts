@@ -6,6 +6,7 @@ import { planLimits } from '#schemas/plan.ts';
 import type { OutcomeError } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { checkedInput, findPlan, insertRun } from '#services/runs/accept.ts';
+import { pauseWithParent } from '#services/runs/actions/pause-sub-runs.ts';
 import { boundOf } from '#services/runs/concurrency.ts';
 import { endStep, recordRetry } from '#services/runs/ledger/record-outcome.ts';
 import { addCosts, type CallingRun, readCallingRun, readSubRun, type SubRun } from '#services/runs/ledger/sub-runs.ts';
@@ -43,6 +44,7 @@ export async function openSubRun({ dependencies, sql, work, compiled, step, told
     bound,
     parent,
   });
+  await pauseWithParent(sql, { workspaceId, runId: childRunId, parentRunId: runId });
   const { waitId, endsInMs } = await openWaitRow(sql, work.claim, step.path, 'run', null, { childRunId, toldTo });
   const text = `${step.path} waits for ${childRunId}, a run of ${plan.name}@${plan.version}.`;
   return { waitId, endsInMs, waitingFor: { kind: 'run', ref: childRunId, until: null, text } };

@@ -125,6 +125,8 @@ describe('an explanation', () => {
     const texts = (change: Partial<RunFactsForExplain>) => explain(factsOf(shape, letters, change)).reasons.filter(({ stepPath }) => stepPath === null);
     expect(texts({})).toEqual([]);
     expect(texts({ pausedAt: at })[0]).toMatchObject({ blockedBy: { kind: 'paused' }, command: 'kai run resume run_1', since: at });
+    const withParent = { kind: 'paused' as const, ref: 'run_0', until: null, text: 'Paused with the run that started it, run_0.' };
+    expect(texts({ pausedAt: at, waitingFor: withParent })[0]).toMatchObject({ command: 'kai run resume run_0' });
     expect(texts({ pollers: 0 })[0]).toMatchObject({ blockedBy: { kind: 'worker' } });
     expect(texts({ workflowTaskAttempt: 4 })[0]?.blockedBy.text).toContain('workflow task fails');
     expect(texts({ execution: 'unreachable' })[0]?.blockedBy.text).toContain('Temporal does not answer');

@@ -151,7 +151,7 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   }
   if (facts.pausedAt !== null) {
     const text = facts.waitingFor?.kind === 'paused' ? facts.waitingFor.text : 'The run is paused.';
-    add('paused', text, 'Somebody resumes it. Steps that run are finished meanwhile.', `kai run resume ${facts.runId}`, facts.pausedAt);
+    add('paused', text, 'Somebody resumes it. Steps that run are finished meanwhile.', resumeCommand(facts), facts.pausedAt);
   }
   const { unnumberedSince } = facts;
   if (unnumberedSince !== null && Date.parse(facts.now) - Date.parse(unnumberedSince) > numberedWithinMs)
@@ -298,6 +298,10 @@ const blockedByNeeds = (names: string[]): Explained => ({
   command: null,
 });
 
+/** Of a run that was paused with the one that started it: that one. */
+const resumeCommand = ({ runId, waitingFor }: RunFactsForExplain): string =>
+  `kai run resume ${waitingFor?.kind === 'paused' ? (waitingFor.ref ?? runId) : runId}`;
+
 function explainReady(facts: RunFactsForExplain): Explained {
   const ended = facts.steps.find((row) => row !== undefined && row.outcome !== null && stopsTheRun(row.outcome));
   if (ended !== undefined) {
@@ -305,7 +309,7 @@ function explainReady(facts: RunFactsForExplain): Explained {
     return { blockedBy: { kind: 'ending', ref: ended.path, text }, since: null, until: null, unblocks: 'Nothing: the run is ending.', command: null };
   }
   if (facts.pausedAt !== null) {
-    const command = `kai run resume ${facts.runId}`;
+    const command = resumeCommand(facts);
     return {
       blockedBy: { kind: 'paused', ref: null, text: 'The run is paused.' },
       since: facts.pausedAt,

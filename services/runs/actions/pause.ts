@@ -2,8 +2,9 @@ import type { WaitingFor } from '#schemas/run.ts';
 import type { Transaction } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { lockRunFor, orderLook, type RunChange } from './locked-run.ts';
+import { pauseSubRuns, resumeSubRuns } from './pause-sub-runs.ts';
 
-/** What runs is finished, nothing new starts, deadlines stay as they are. Throws KosError `run_final`, `run_being_cancelled` (409). */
+/** What runs is finished, nothing new starts, deadlines stay as they are; the same for the runs below it. Throws KosError `run_final`, `run_being_cancelled` (409). */
 export async function pauseRun({ sql }: Transaction, change: RunChange & { reason: string | null }): Promise<void> {
   const { workspaceId, actor, runId, reason } = change;
   if ((await lockRunFor(sql, 'pause', runId)) === null) return;
@@ -15,9 +16,10 @@ export async function pauseRun({ sql }: Transaction, change: RunChange & { reaso
   await orderLook(sql, change);
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.paused', data: { by: actor, reason } }]);
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.pause', subject: runId, data: { reason } }]);
+  await pauseSubRuns(sql, runId, { workspaceId, actor, reason });
 }
 
-/** The run goes on. Throws KosError `run_not_paused`, `run_final` (409). */
+/** The run goes on, and with it the runs below that were paused with it. Throws KosError `run_not_paused`, `run_final` (409). */
 export async function resumeRun({ sql }: Transaction, change: RunChange & { reason: string | null }): Promise<void> {
   const { workspaceId, actor, runId, reason } = change;
   if ((await lockRunFor(sql, 'resume', runId)) === null) return;
@@ -28,4 +30,5 @@ export async function resumeRun({ sql }: Transaction, change: RunChange & { reas
   await orderLook(sql, change);
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: { by: actor, reason } }]);
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.unpause', subject: runId, data: { reason } }]);
+  await resumeSubRuns(sql, runId, { workspaceId, actor, reason });
 }
