@@ -2,7 +2,6 @@ import type { WaitOpened } from '#core/engine/outcome.ts';
 import type { CheckPolicy, CompiledStep } from '#core/plan/compiled.ts';
 import type { Scope } from '#core/expression/scope.ts';
 import { roundPath } from '#core/plan/step-path.ts';
-import { KosError } from '#core/errors.ts';
 import { digestOf } from '#core/plan/load.ts';
 import type { Json } from '#schemas/json.ts';
 import type { OutcomeError } from '#schemas/run.ts';
@@ -13,20 +12,18 @@ import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { endStep } from '#services/runs/ledger/record-outcome.ts';
 import { readItem, type StepPlace, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
-import { closeWait, lockWait, openWaitRow, readAlarm } from '#services/runs/ledger/waits.ts';
+import { closeWait, earlyAtMostMs, lockWait, openWaitRow, readAlarm } from '#services/runs/ledger/waits.ts';
 import { executeTool } from '#services/tools/execute.ts';
 import { withinTime } from '#services/time-limit.ts';
 import { itemValue } from './artifact-lines.ts';
 import type { RunWork } from './close-run.ts';
+import { holds } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { failStep } from './fail-step.ts';
 import { AttemptLost, classifyFailure, retryDelayMs, type StepFailure, stepTimedOut } from './failure.ts';
 import type { Opened, Opening } from './opening.ts';
 import { makeToolContext, toolOf } from './perform-step.ts';
 import { placeOf } from './step-place.ts';
-
-/** Temporal's timer may ring this much before the database's clock says so, ms. */
-const earlyAtMostMs = 20;
 
 export async function openCheck({ sql, work, step, toldTo }: Opening, policy: CheckPolicy): Promise<Opened> {
   const { waitId, expiresAt } = await openWaitRow(sql, work.claim, step.path, 'check', { inMs: policy.expiresInMs }, { toldTo });
@@ -146,17 +143,13 @@ async function look(dependencies: RunActivityDependencies, { claim }: RunWork, d
   });
 }
 
-/** A value that is neither true nor false is a mistake in the plan. Throws KosError `check_not_boolean`. */
-async function isMet({ evaluator }: RunActivityDependencies, { policy, place }: Look, scope: Scope): Promise<boolean> {
-  const value = await evaluator.evaluate(policy.condition, scope);
-  if (typeof value === 'boolean') return value;
-  throw new KosError({
-    code: 'check_not_boolean',
-    message: `The "until" of ${place.path} gave ${JSON.stringify(value).slice(0, 200)}, which is neither true nor false.`,
-    fix: 'Compare it with something, e.g. check.output.status == 200.',
-    status: 422,
-  });
-}
+/** Throws KosError `check_not_boolean`. */
+const isMet = ({ evaluator }: RunActivityDependencies, { policy, place }: Look, scope: Scope): Promise<boolean> =>
+  holds(
+    evaluator,
+    { template: policy.condition, code: 'check_not_boolean', name: `The "until" of ${place.path}`, example: 'check.output.status == 200' },
+    scope,
+  );
 
 async function afterLook(dependencies: RunActivityDependencies, work: RunWork, due: Look, seen: Seen): Promise<WaitOpened> {
   const { claim } = work;

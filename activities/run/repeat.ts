@@ -7,6 +7,7 @@ import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
 import { latestRounds, markRepeating, pauseRepeating, readRepeating } from '#services/runs/ledger/rounds.ts';
 import { recordStarted, takeStep } from '#services/runs/ledger/take-step.ts';
+import { earlyAtMostMs } from '#services/runs/ledger/waits.ts';
 import { itemValue } from './artifact-lines.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
@@ -16,7 +17,6 @@ import { failStep } from './fail-step.ts';
 import { AttemptLost, classifyFailure } from './failure.ts';
 import { unlessHeld } from './held-by-pause.ts';
 import {
-  earlyAtMostMs,
   endByVerdict,
   nextRound,
   pausedForRetry,

@@ -7,24 +7,14 @@ import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { endStep, markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
 import { latestRounds, markRepeating, markRepeatingWaits, pauseRepeating, readRepeating } from '#services/runs/ledger/rounds.ts';
 import { type StepPlace, takeStep, type TakenStep } from '#services/runs/ledger/take-step.ts';
-import { findOpenWait, lockWait, markStepWaiting } from '#services/runs/ledger/waits.ts';
+import { earlyAtMostMs, findOpenWait, lockWait, markStepWaiting } from '#services/runs/ledger/waits.ts';
 import { itemValue } from './artifact-lines.ts';
 import type { RunWork } from './close-run.ts';
 import { meetsWhen } from './condition.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { failStep } from './fail-step.ts';
 import { classifyFailure } from './failure.ts';
-import {
-  earlyAtMostMs,
-  endByVerdict,
-  nextRound,
-  pausedForRetry,
-  pausedForRound,
-  positionOf,
-  type Repeating,
-  type RoundPosition,
-  verdictOn,
-} from './round-ends.ts';
+import { endByVerdict, nextRound, pausedForRetry, pausedForRound, positionOf, type Repeating, type RoundPosition, verdictOn } from './round-ends.ts';
 import { placeOf, placeOfRound } from './step-place.ts';
 import { endSubRun, openSubRun } from './sub-run.ts';
 

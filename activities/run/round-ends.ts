@@ -2,7 +2,6 @@ import type { RepeatPolicy } from '#core/plan/compiled.ts';
 import { roundPath } from '#core/plan/step-path.ts';
 import type { Scope } from '#core/expression/scope.ts';
 import type { Outcome } from '#core/engine/outcome.ts';
-import { KosError } from '#core/errors.ts';
 import type { Json } from '#schemas/json.ts';
 import type { OutcomeError, WaitingFor } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
@@ -10,12 +9,10 @@ import { endStep } from '#services/runs/ledger/record-outcome.ts';
 import type { RoundRow } from '#services/runs/ledger/rounds.ts';
 import { standIn } from '#services/runs/ledger/stand-in.ts';
 import type { TakenStep } from '#services/runs/ledger/take-step.ts';
+import { holds } from './condition.ts';
 import type { ExpressionEvaluator } from './dependencies.ts';
 import { type FailedWork, failStep } from './fail-step.ts';
 import { classifyFailure } from './failure.ts';
-
-/** Temporal's timer may ring this much before the database's clock says so, ms. */
-export const earlyAtMostMs = 20;
 
 /** Where a step stands in its rounds. */
 export interface RoundPosition {
@@ -82,17 +79,13 @@ async function verdictOnOutput(repeating: Repeating, { iteration, last }: Pick<R
   return { do: 'fail', error: exhausted(repeating), rounds };
 }
 
-/** A value that is neither true nor false is a mistake in the plan. Throws KosError `repeat_not_boolean`. */
-async function meets(evaluator: ExpressionEvaluator, { condition, endsWith }: RepeatPolicy, path: string, scope: Scope): Promise<boolean> {
-  const value = await evaluator.evaluate(condition, scope);
-  if (typeof value === 'boolean') return value;
-  throw new KosError({
-    code: 'repeat_not_boolean',
-    message: `The "${endsWith ? 'until' : 'while'}" of ${path} gave ${JSON.stringify(value).slice(0, 200)}, which is neither true nor false.`,
-    fix: 'Compare it with something, e.g. output.status == 200.',
-    status: 422,
-  });
-}
+/** Throws KosError `repeat_not_boolean`. */
+const meets = (evaluator: ExpressionEvaluator, { condition, endsWith }: RepeatPolicy, path: string, scope: Scope): Promise<boolean> =>
+  holds(
+    evaluator,
+    { template: condition, code: 'repeat_not_boolean', name: `The "${endsWith ? 'until' : 'while'}" of ${path}`, example: 'output.status == 200' },
+    scope,
+  );
 
 const exhausted = ({ work, policy, parent }: Repeating): OutcomeError => ({
   code: 'repeat_exhausted',

@@ -11,6 +11,9 @@ export interface OpenWait {
   endsInMs: number | null;
 }
 
+/** Temporal's timer may ring this much before the database's clock says so, ms: what is due by then is taken as due. */
+export const earlyAtMostMs = 20;
+
 /** What is left of a wait, or until its next escalation or check (ms): one that was decided while no workflow listened is due at once. */
 const endsInMs = (sql: TransactionSql) => sql`
   case when w.status = 'open' then (extract(epoch from least(w.expires_at, w.next_look_at,
