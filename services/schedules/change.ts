@@ -1,9 +1,8 @@
-import { KosError } from '#core/errors.ts';
 import type { Principal } from '#core/policy/principal.ts';
 import { checkSpec } from '#core/schedule/spec.ts';
-import { can } from '#core/policy/can.ts';
 import type { CreateSchedule, SetSchedule } from '#schemas/schedule.ts';
 import type { Transaction } from '#services/database/connect.ts';
+import { actingGrant, assertMayHandOn, assertUnchanged, nameTaken } from '#services/delegation/acting.ts';
 import { newId } from '#services/ids.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { type AcceptDependencies, checkedInput, findPlan } from '#services/runs/accept.ts';
@@ -11,19 +10,9 @@ import { asJson, changed, lockSchedule } from './row.ts';
 
 type Checks = Pick<AcceptDependencies, 'validateInput'>;
 
-/** What a schedule may do, of what its creator may. */
-const grant = ['runs:start'];
-
 /** Throws KosError `schedule_invalid`, `plan_not_found`, `input_invalid` (422), `permission_missing` (403). */
 async function assertFits(checks: Checks, { sql }: Transaction, principal: Principal, definition: SetSchedule): Promise<string> {
-  if (!can(principal, 'runs:start'))
-    throw new KosError({
-      code: 'permission_missing',
-      message: 'A schedule starts runs with your rights, and you do not have the permission runs:start.',
-      fix: 'Use a credential that has it: kai whoami --permissions',
-      status: 403,
-      extra: { permission: 'runs:start' },
-    });
+  assertMayHandOn(principal, 'schedule');
   checkSpec(definition.spec);
   const plan = await findPlan(sql, definition.plan);
   await checkedInput(checks, plan, definition.input);
@@ -43,15 +32,9 @@ export async function createSchedule(
   const id = newId('schedule');
   const [made] = await sql`
     insert into kos.schedules (id, workspace_id, name, plan_name, definition, paused, note, runs_left, created_by, granted)
-    values (${id}, ${workspaceId}, ${name}, ${planName}, ${sql.json(asJson(definition))}, ${paused}, ${note ?? null}, ${definition.runsAtMost}, ${actor}, ${sql.json(grant)})
+    values (${id}, ${workspaceId}, ${name}, ${planName}, ${sql.json(asJson(definition))}, ${paused}, ${note ?? null}, ${definition.runsAtMost}, ${actor}, ${sql.json([...actingGrant])})
     on conflict (workspace_id, name) where deleted_at is null do nothing returning id`;
-  if (made === undefined)
-    throw new KosError({
-      code: 'schedule_exists',
-      message: `There is a schedule called "${name}" already.`,
-      fix: `Change it (kai schedule set ${name}), or choose another name.`,
-      status: 409,
-    });
+  if (made === undefined) throw nameTaken('schedule', name);
   await recordAudit(sql, [
     { workspaceId, actor, action: 'schedule.create', subject: id, data: { name, paused, plan: definition.plan, spec: asJson(definition.spec) } },
   ]);
@@ -71,7 +54,7 @@ export async function setSchedule(
   const { sql } = transaction;
   const { workspaceId, principalId: actor } = principal;
   const before = await lockSchedule(sql, id);
-  assertVersion(before, version);
+  assertUnchanged('schedule', before, version);
   const planName = await assertFits(checks, transaction, principal, definition);
   const runsLeft = definition.runsAtMost === before.definition.runsAtMost ? before.runsLeft : definition.runsAtMost;
   await sql`
@@ -81,17 +64,6 @@ export async function setSchedule(
   ]);
 }
 
-const assertVersion = (row: { name: string; version: number }, version: number): void => {
-  if (row.version === version) return;
-  throw new KosError({
-    code: 'schedule_changed',
-    message: `The schedule "${row.name}" was changed since you read it.`,
-    fix: 'Read it again, and repeat with its new ETag.',
-    status: 412,
-    extra: { etag: `"schedule-${row.version}"` },
-  });
-};
-
 /** Its runs stay; no more are started. Throws KosError `schedule_not_found`, `schedule_changed` (412). */
 export async function removeSchedule(
   { sql }: Transaction,
@@ -99,7 +71,7 @@ export async function removeSchedule(
   { id, version }: { id: string; version: number },
 ): Promise<void> {
   const before = await lockSchedule(sql, id);
-  assertVersion(before, version);
+  assertUnchanged('schedule', before, version);
   await sql`update kos.schedules set deleted_at = clock_timestamp(), ${changed(sql)} where id = ${id}`;
   await recordAudit(sql, [{ workspaceId, actor, action: 'schedule.remove', subject: id, data: { name: before.name } }]);
 }

@@ -1,29 +1,19 @@
 import { KosError } from '#core/errors.ts';
-import { can } from '#core/policy/can.ts';
 import type { Principal } from '#core/policy/principal.ts';
 import { readMapping } from '#core/trigger/mapping.ts';
 import type { CreateTrigger, RotateTrigger, SetTrigger } from '#schemas/trigger.ts';
 import type { Transaction } from '#services/database/connect.ts';
+import { actingGrant, assertMayHandOn, assertUnchanged, nameTaken } from '#services/delegation/acting.ts';
 import { newId } from '#services/ids.ts';
 import { recordAudit } from '#services/records/record.ts';
 import { findPlan } from '#services/runs/accept.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
-import { asJson, lockTrigger, type TriggerRow } from './row.ts';
+import { asJson, lockTrigger } from './row.ts';
 import { chooseSecret, invalidTrigger, sealFor } from './secret.ts';
-
-/** What a trigger may do, of what its creator may. */
-const grant = ['runs:start'];
 
 /** Throws KosError `trigger_invalid` (422), `plan_not_found`, `permission_missing` (403). */
 async function assertFits({ sql }: Transaction, principal: Principal, definition: SetTrigger): Promise<string> {
-  if (!can(principal, 'runs:start'))
-    throw new KosError({
-      code: 'permission_missing',
-      message: 'A trigger starts runs with your rights, and you do not have the permission runs:start.',
-      fix: 'Use a credential that has it: kai whoami --permissions',
-      status: 403,
-      extra: { permission: 'runs:start' },
-    });
+  assertMayHandOn(principal, 'trigger');
   const { faults } = readMapping(definition);
   if (definition.scheme !== 'standard' && definition.publicKeys.length > 0)
     faults.push({ pointer: '/publicKeys', message: 'only senders of Standard Webhooks have public keys' });
@@ -46,15 +36,9 @@ export async function createTrigger(
   const [row] = await sql`
     insert into kos.triggers (id, workspace_id, name, plan_name, definition, enabled, secret, created_by, granted)
     values (${id}, ${workspaceId}, ${name}, ${planName}, ${sql.json(asJson(definition))}, ${enabled}, ${secret === null ? null : sealFor(sealing, id, 'secret', secret)}, ${actor},
-      ${sql.json(grant)})
+      ${sql.json([...actingGrant])})
     on conflict (workspace_id, name) do nothing returning id`;
-  if (row === undefined)
-    throw new KosError({
-      code: 'trigger_exists',
-      message: `There is a trigger called "${name}" already.`,
-      fix: `Change it (kai trigger set ${name}), or choose another name.`,
-      status: 409,
-    });
+  if (row === undefined) throw nameTaken('trigger', name);
   await recordAudit(sql, [
     { workspaceId, actor, action: 'trigger.create', subject: id, data: { name, plan: definition.plan, scheme: definition.scheme, enabled } },
   ]);
@@ -71,7 +55,7 @@ export async function setTrigger(transaction: Transaction, principal: Principal,
   const { sql } = transaction;
   const { workspaceId, principalId: actor } = principal;
   const before = await lockTrigger(sql, id);
-  assertVersion(before, version);
+  assertUnchanged('trigger', before, version);
   if (before.definition.scheme !== definition.scheme || (before.secret === null && definition.publicKeys.length === 0))
     throw new KosError({
       code: 'trigger_scheme',
@@ -86,21 +70,10 @@ export async function setTrigger(transaction: Transaction, principal: Principal,
   await recordAudit(sql, [{ workspaceId, actor, action: 'trigger.set', subject: id, data: { name: before.name, plan: definition.plan } }]);
 }
 
-function assertVersion(row: TriggerRow, version: number): void {
-  if (row.version === version) return;
-  throw new KosError({
-    code: 'trigger_changed',
-    message: `The trigger "${row.name}" was changed since you read it.`,
-    fix: 'Read it again, and repeat with its new ETag.',
-    status: 412,
-    extra: { etag: `"trigger-${row.version}"` },
-  });
-}
-
 /** Its runs stay; deliveries are refused from now on. Throws KosError `trigger_not_found`, `trigger_changed` (412). */
 export async function removeTrigger({ sql }: Transaction, { workspaceId, principalId: actor }: Principal, { id, version }: TriggerVersion): Promise<void> {
   const before = await lockTrigger(sql, id);
-  assertVersion(before, version);
+  assertUnchanged('trigger', before, version);
   await sql`delete from kos.trigger_deliveries where trigger_id = ${id}`;
   await sql`delete from kos.triggers where id = ${id}`;
   await recordAudit(sql, [{ workspaceId, actor, action: 'trigger.remove', subject: id, data: { name: before.name } }]);

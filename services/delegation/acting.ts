@@ -1,0 +1,43 @@
+import { KosError } from '#core/errors.ts';
+import { can } from '#core/policy/can.ts';
+import type { Principal } from '#core/policy/principal.ts';
+
+/** What starts runs for a person without them. */
+export type Acting = 'schedule' | 'trigger';
+
+/** What it may do, of what that person may. */
+export const actingGrant = ['runs:start'] as const;
+
+/** Nobody hands on a right that they do not have. Throws KosError `permission_missing` (403). */
+export function assertMayHandOn(principal: Principal, kind: Acting): void {
+  const [permission] = actingGrant;
+  if (can(principal, permission)) return;
+  throw new KosError({
+    code: 'permission_missing',
+    message: `A ${kind} starts runs with your rights, and you do not have the permission ${permission}.`,
+    fix: 'Use a credential that has it: kai whoami --permissions',
+    status: 403,
+    extra: { permission },
+  });
+}
+
+/** Throws KosError `schedule_changed`, `trigger_changed` (412) unless it is as its editor read it. */
+export function assertUnchanged(kind: Acting, row: { name: string; version: number }, version: number): void {
+  if (row.version === version) return;
+  throw new KosError({
+    code: `${kind}_changed`,
+    message: `The ${kind} "${row.name}" was changed since you read it.`,
+    fix: 'Read it again, and repeat with its new ETag.',
+    status: 412,
+    extra: { etag: `"${kind}-${row.version}"` },
+  });
+}
+
+/** KosError `schedule_exists`, `trigger_exists` (409). */
+export const nameTaken = (kind: Acting, name: string): KosError =>
+  new KosError({
+    code: `${kind}_exists`,
+    message: `There is a ${kind} called "${name}" already.`,
+    fix: `Change it (kai ${kind} set ${name}), or choose another name.`,
+    status: 409,
+  });
