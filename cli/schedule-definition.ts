@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { overlapPolicies, type OverlapPolicy, type ScheduleSpec, type SetSchedule } from '#schemas/schedule.ts';
-import type { JsonObject } from '#schemas/json.ts';
+import { asJsonObject, type JsonObject } from '#schemas/json.ts';
 import type { Client } from './client.ts';
 import { usageFault } from './faults.ts';
 import { readTextFile } from './input-files.ts';
@@ -89,7 +89,7 @@ export async function readSpecOptions(output: Output, options: SpecOptions, befo
   if (Object.keys(given).length === 0) return null;
   // Times that are given take the place of all that were there: a schedule at nine is no longer one every hour.
   const replaces = ['cron', 'intervals', 'calendars'].some((name) => name in given);
-  const kept = JSON.parse(JSON.stringify(before ?? {})) as JsonObject;
+  const kept = asJsonObject(before ?? {});
   return { ...kept, ...(replaces ? { cron: [], intervals: [], calendars: [] } : {}), ...given };
 }
 
@@ -121,7 +121,7 @@ export async function readDefinition(context: { client: Client; output: Output }
       ? {}
       : { input: await readInput({ output, schema: document['input'] ?? null, pairs: options.input ?? [], file: options.inputFile ?? null }) };
   return {
-    ...(JSON.parse(JSON.stringify(before ?? {})) as JsonObject),
+    ...asJsonObject(before ?? {}),
     plan,
     ...input,
     ...(spec === null ? {} : { spec }),

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { Json, JsonObject } from '#schemas/json.ts';
+import { asJsonObject, type Json, type JsonObject } from '#schemas/json.ts';
 import { type DeliverySample, type SetTrigger, webhookSchemes } from '#schemas/trigger.ts';
 import { usageFault } from './faults.ts';
 import { readTextFile } from './input-files.ts';
@@ -39,7 +39,7 @@ export const addTriggerOptions = (command: Command): Command =>
 
 /** What the options say, over what was there. */
 export async function readTriggerDefinition(output: Output, options: TriggerOptions, before: SetTrigger | null): Promise<JsonObject> {
-  const kept = JSON.parse(JSON.stringify(before ?? {})) as JsonObject;
+  const kept = asJsonObject(before ?? {});
   const isPrivate = options.privateHeader !== undefined || options.privateBody !== undefined;
   return {
     ...kept,

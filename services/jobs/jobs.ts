@@ -1,6 +1,6 @@
 import { KosError } from '#core/errors.ts';
 import { type BulkAction, type BulkRequest, bulkRunsAtMost, type Job, type JobItem, type JobItemStatus, type JobStatus } from '#schemas/job.ts';
-import type { JsonObject } from '#schemas/json.ts';
+import { asJsonObject } from '#schemas/json.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
 import { recordAudit } from '#services/records/record.ts';
@@ -23,7 +23,7 @@ export async function planJob({ sql }: Transaction, request: BulkRequest, by: Om
   const runIds = request.ids === undefined ? await findRuns(sql, request.filter ?? {}) : await confirmRuns(sql, request.ids);
   const action: BulkAction = { verb: request.verb, reason: request.reason ?? null, priority: request.priority ?? null };
   const status: JobStatus = request.dryRun ? 'planned' : 'running';
-  const filter: JsonObject = JSON.parse(JSON.stringify(request.filter ?? { ids: runIds.length })) as JsonObject;
+  const filter = asJsonObject(request.filter ?? { ids: runIds.length });
   await sql`
     insert into kos.jobs (id, workspace_id, action, filter, status, total, created_by, started_at)
     values (${jobId}, ${workspaceId}, ${sql.json(action)}, ${sql.json(filter)}, ${status}, ${runIds.length}, ${actor}, ${request.dryRun ? null : sql`clock_timestamp()`})`;

@@ -1,12 +1,13 @@
 import type { Principal } from '#core/policy/principal.ts';
 import { checkSpec } from '#core/schedule/spec.ts';
+import { asJsonObject } from '#schemas/json.ts';
 import type { CreateSchedule, SetSchedule } from '#schemas/schedule.ts';
 import type { Transaction } from '#services/database/connect.ts';
 import { actingGrant, assertMayHandOn, assertUnchanged, nameTaken } from '#services/delegation/acting.ts';
 import { newId } from '#services/ids.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { type AcceptDependencies, checkedInput, findPlan } from '#services/runs/accept.ts';
-import { asJson, changed, lockSchedule } from './row.ts';
+import { changed, lockSchedule } from './row.ts';
 
 type Checks = Pick<AcceptDependencies, 'validateInput'>;
 
@@ -32,11 +33,11 @@ export async function createSchedule(
   const id = newId('schedule');
   const [made] = await sql`
     insert into kos.schedules (id, workspace_id, name, plan_name, definition, paused, note, runs_left, created_by, granted)
-    values (${id}, ${workspaceId}, ${name}, ${planName}, ${sql.json(asJson(definition))}, ${paused}, ${note ?? null}, ${definition.runsAtMost}, ${actor}, ${sql.json([...actingGrant])})
+    values (${id}, ${workspaceId}, ${name}, ${planName}, ${sql.json(asJsonObject(definition))}, ${paused}, ${note ?? null}, ${definition.runsAtMost}, ${actor}, ${sql.json([...actingGrant])})
     on conflict (workspace_id, name) where deleted_at is null do nothing returning id`;
   if (made === undefined) throw nameTaken('schedule', name);
   await recordAudit(sql, [
-    { workspaceId, actor, action: 'schedule.create', subject: id, data: { name, paused, plan: definition.plan, spec: asJson(definition.spec) } },
+    { workspaceId, actor, action: 'schedule.create', subject: id, data: { name, paused, plan: definition.plan, spec: asJsonObject(definition.spec) } },
   ]);
   return id;
 }
@@ -58,9 +59,9 @@ export async function setSchedule(
   const planName = await assertFits(checks, transaction, principal, definition);
   const runsLeft = definition.runsAtMost === before.definition.runsAtMost ? before.runsLeft : definition.runsAtMost;
   await sql`
-    update kos.schedules set definition = ${sql.json(asJson(definition))}, plan_name = ${planName}, runs_left = ${runsLeft}, created_by = ${actor}, ${changed(sql)} where id = ${id}`;
+    update kos.schedules set definition = ${sql.json(asJsonObject(definition))}, plan_name = ${planName}, runs_left = ${runsLeft}, created_by = ${actor}, ${changed(sql)} where id = ${id}`;
   await recordAudit(sql, [
-    { workspaceId, actor, action: 'schedule.set', subject: id, data: { name: before.name, plan: definition.plan, spec: asJson(definition.spec) } },
+    { workspaceId, actor, action: 'schedule.set', subject: id, data: { name: before.name, plan: definition.plan, spec: asJsonObject(definition.spec) } },
   ]);
 }
 

@@ -1,6 +1,5 @@
 import { KosError } from '#core/errors.ts';
-import type { JsonObject } from '#schemas/json.ts';
-import type { ScheduleSpec, SetSchedule } from '#schemas/schedule.ts';
+import type { SetSchedule } from '#schemas/schedule.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 
 export interface ScheduleRow {
@@ -38,6 +37,3 @@ export const scheduleNotFound = (id: string): KosError =>
 /** Tells Temporal of the row as it is after this transaction. What was due until now was due by the spec that held until now. */
 export const changed = (sql: TransactionSql) => sql`
   version = version + 1, sync_after = clock_timestamp(), updated_at = clock_timestamp(), watched_at = greatest(watched_at, clock_timestamp()), suspect_since = null`;
-
-/** Without what is absent: JSON has no `undefined`. */
-export const asJson = (value: SetSchedule | ScheduleSpec): JsonObject => JSON.parse(JSON.stringify(value)) as JsonObject;

@@ -1,6 +1,7 @@
 import { KosError } from '#core/errors.ts';
 import type { Principal } from '#core/policy/principal.ts';
 import { readMapping } from '#core/trigger/mapping.ts';
+import { asJsonObject } from '#schemas/json.ts';
 import type { CreateTrigger, RotateTrigger, SetTrigger } from '#schemas/trigger.ts';
 import type { Transaction } from '#services/database/connect.ts';
 import { actingGrant, assertMayHandOn, assertUnchanged, nameTaken } from '#services/delegation/acting.ts';
@@ -8,7 +9,7 @@ import { newId } from '#services/ids.ts';
 import { recordAudit } from '#services/records/record.ts';
 import { findPlan } from '#services/runs/accept.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
-import { asJson, lockTrigger } from './row.ts';
+import { lockTrigger } from './row.ts';
 import { chooseSecret, invalidTrigger, sealFor } from './secret.ts';
 
 /** Throws KosError `trigger_invalid` (422), `plan_not_found`, `permission_missing` (403). */
@@ -35,7 +36,7 @@ export async function createTrigger(
   const id = newId('trigger');
   const [row] = await sql`
     insert into kos.triggers (id, workspace_id, name, plan_name, definition, enabled, secret, created_by, granted)
-    values (${id}, ${workspaceId}, ${name}, ${planName}, ${sql.json(asJson(definition))}, ${enabled}, ${secret === null ? null : sealFor(sealing, id, 'secret', secret)}, ${actor},
+    values (${id}, ${workspaceId}, ${name}, ${planName}, ${sql.json(asJsonObject(definition))}, ${enabled}, ${secret === null ? null : sealFor(sealing, id, 'secret', secret)}, ${actor},
       ${sql.json([...actingGrant])})
     on conflict (workspace_id, name) do nothing returning id`;
   if (row === undefined) throw nameTaken('trigger', name);
@@ -65,7 +66,7 @@ export async function setTrigger(transaction: Transaction, principal: Principal,
     });
   const planName = await assertFits(transaction, principal, definition);
   await sql`
-    update kos.triggers set definition = ${sql.json(asJson(definition))}, plan_name = ${planName}, created_by = ${actor}, version = version + 1, updated_at = clock_timestamp()
+    update kos.triggers set definition = ${sql.json(asJsonObject(definition))}, plan_name = ${planName}, created_by = ${actor}, version = version + 1, updated_at = clock_timestamp()
     where id = ${id}`;
   await recordAudit(sql, [{ workspaceId, actor, action: 'trigger.set', subject: id, data: { name: before.name, plan: definition.plan } }]);
 }

@@ -1,5 +1,4 @@
 import { KosError } from '#core/errors.ts';
-import type { JsonObject } from '#schemas/json.ts';
 import type { SetTrigger, Trigger, WebhookScheme } from '#schemas/trigger.ts';
 import type { SystemDatabase, TransactionSql } from '#services/database/connect.ts';
 
@@ -40,8 +39,6 @@ export async function lockTrigger(sql: TransactionSql, id: string): Promise<Trig
 
 export const triggerNotFound = (id: string): KosError =>
   new KosError({ code: 'trigger_not_found', message: `There is no trigger ${id} in this workspace.`, fix: 'kai trigger list', status: 404 });
-
-export const asJson = (definition: SetTrigger): JsonObject => JSON.parse(JSON.stringify(definition)) as JsonObject;
 
 const deduplication: Record<WebhookScheme, string> = {
   standard: 'by webhook-id',
