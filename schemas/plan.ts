@@ -126,6 +126,22 @@ const workingStep = {
     .describe('Bound of all attempts together, the pauses between them included, in milliseconds.'),
 };
 
+/** What takes a step's effect back when its run fails or is cancelled. */
+export const undoSchema = z.strictObject({
+  tool: z.string().min(1).max(200).describe("The tool's name: one that is idempotent or effectful."),
+  with: z
+    .record(z.string(), jsonSchema)
+    .optional()
+    .describe("The tool's input; may hold expressions, which see what the step itself sees, and `output`, what the step has put out."),
+  retry: retrySchema.optional().describe('How often, and how far apart, the undo is tried; as the step is when it is not said.'),
+  timeoutMs: durationMs.optional().describe('Bound of one attempt, in milliseconds; as of the step when it is not said.'),
+});
+export type Undo = z.infer<typeof undoSchema>;
+
+const undone = {
+  undo: undoSchema.optional().describe('When the run fails or is cancelled after this step has succeeded, that tool is called: the last step first.'),
+};
+
 /** The output of an earlier step stands in for this one's work. */
 export const cacheSchema = z.strictObject({
   ttlMs: z.int().min(1).max(planLimits.longestWaitMs).describe('How old the output may be, in milliseconds.'),
@@ -165,6 +181,7 @@ export const toolStepSchema = z.strictObject({
   tool: z.string().min(1).max(200).describe("The tool's name."),
   with: z.record(z.string(), jsonSchema).optional().describe("The tool's input; may hold expressions."),
   ...cachedStep,
+  ...undone,
 });
 
 export const artifactStepSchema = z.strictObject({
@@ -174,6 +191,7 @@ export const artifactStepSchema = z.strictObject({
     mediaType: z.string().min(1).max(200).optional(),
   }),
   ...workingStep,
+  ...undone,
 });
 
 /** A condition of a wait is looked at again and again: its call must end soon. In milliseconds. */
@@ -275,6 +293,7 @@ export const planCallStepSchema = z.strictObject({
   retry: retrySchema.optional().describe('How often another run is started when one fails; once when it is not said.'),
   ...inRounds,
   ...waitingStep,
+  ...undone,
 });
 
 export const stepSchemas = {

@@ -10,6 +10,10 @@ export const finalRunStatuses = ['succeeded', 'failed', 'cancelled', 'terminated
 export type FinalRunStatus = (typeof finalRunStatuses)[number];
 export const isFinalRunStatus = (status: string): status is FinalRunStatus => (finalRunStatuses as readonly string[]).includes(status);
 
+/** How a run that undoes what it did is going to end. */
+export const endingSchema = z.enum(['failed', 'cancelled', 'timed_out']);
+export type Ending = z.infer<typeof endingSchema>;
+
 export const waitingForSchema = z.object({
   kind: z.enum(['engine', 'worker', 'timer', 'approval', 'vote', 'signal', 'run', 'concurrency', 'budget', 'retry', 'paused']),
   /** The id of what is waited for, where it has one. */
@@ -66,6 +70,8 @@ export const runSchema = z.object({
   startAt: z.string().nullable(),
   /** It must have ended by then; null: no bound, or one that begins with its start. */
   deadlineAt: z.string().nullable(),
+  /** It undoes what its steps did, or has undone it, because it ends so; null: it does not. */
+  ending: endingSchema.nullable(),
 });
 export type Run = z.infer<typeof runSchema>;
 

@@ -33,6 +33,8 @@ export const stepShapeSchema = z.object({
     .optional(),
   /** It runs in rounds, so many at most. */
   repeat: z.object({ maxIterations: z.int().positive() }).optional(),
+  /** What it has done is undone when the run fails or is cancelled. `timeoutMs`: bound of one attempt at that. */
+  undo: z.object({ timeoutMs: z.int().positive() }).optional(),
   /** Bound of one attempt. */
   timeoutMs: z.int().positive(),
 });

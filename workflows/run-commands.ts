@@ -156,6 +156,15 @@ export class RunCommands {
           () => ({ what: 'tick' }),
         );
         return;
+      case 'undo': {
+        const { ending, timeoutMs } = command;
+        this.bookkeep(
+          'undoSteps',
+          () => proxyActivities<RunActivities>(unitOptions(timeoutMs)).undoSteps({ claim, ending }),
+          (result) => ({ what: 'undone', result }),
+        );
+        return;
+      }
       case 'close': {
         const { ending } = command;
         this.bookkeep(

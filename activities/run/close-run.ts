@@ -10,6 +10,7 @@ import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { classifyFailure } from './failure.ts';
 import type { KnownRun } from './known-runs.ts';
+import { withUndone } from './tell-undone.ts';
 
 export interface RunWork {
   claim: Claim;
@@ -32,7 +33,9 @@ export async function closeRun(dependencies: RunActivityDependencies, work: RunW
     assertClaim(await readHeader(sql, work.claim), work.claim);
     const end = await endingOf(dependencies, sql, work, ending);
     if (end.status !== 'succeeded') await closeWhatIsOpen(sql, work.claim.workspaceId, work.claim.runId);
-    await closeRunRow(sql, work.claim, end);
+    const error =
+      ending === null || end.error === null ? end.error : await withUndone(sql, { runId: work.claim.runId, shape: work.executable.shape }, end.error);
+    await closeRunRow(sql, work.claim, { ...end, error });
     if (work.facts.parentRunId !== null) await tellCaller(sql, work.claim);
   });
 }

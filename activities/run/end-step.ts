@@ -13,7 +13,7 @@ import { standIn } from '#services/runs/ledger/stand-in.ts';
 import type { ExpressionEvaluator } from './dependencies.ts';
 import { AttemptLost, retryDelayMs, type StepFailure, storableText } from './failure.ts';
 import type { Performed } from './perform-step.ts';
-import type { StepWork } from './step-work.ts';
+import { heedsCancel, type StepWork } from './step-work.ts';
 
 /** What came of one try at a step: an outcome for good, the time until its next attempt (ms), or nothing, since the run is paused. */
 export type Tried = { outcome: Outcome /** Of a step that succeeded. */; output?: Json } | { retryInMs: number } | { heldAt: number };
@@ -94,7 +94,7 @@ async function recordArtifact(sql: TransactionSql, claim: Claim, step: TakenStep
 export async function endInFailure(ending: Ending, failure: StepFailure, header: RunHeader): Promise<Tried> {
   const { sql, work, step, effect } = ending;
   const { claim } = work;
-  const cancelled = isCancelled(work.signal) || header.cancelRequested;
+  const cancelled = heedsCancel(work) && (isCancelled(work.signal) || header.cancelRequested);
   const retryInMs = cancelled ? null : await nextAttemptInMs(ending, failure);
   const again = retryInMs !== null;
   const uncertain = failure.effect === 'unknown' && (effect === 'effectful' || (effect === 'askable' && !again));

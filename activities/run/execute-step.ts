@@ -21,7 +21,8 @@ import { makeToolContext, type Performed, performStep, toolOf } from './perform-
 import { persistently } from './persistently.ts';
 import { type Attempted, recordAtOnce } from './pure-step.ts';
 import { endInReuse, findReusable, keyedInput } from './reuse.ts';
-import { isWhole, placeOfWork, type StepWork } from './step-work.ts';
+import { heedsCancel, isWhole, placeOfWork, type StepWork } from './step-work.ts';
+import { scopeOfUndo } from './undone-scope.ts';
 import { withinTime } from '#services/time-limit.ts';
 import { ToolFailure, type ToolSettings } from '#services/tools/tool.ts';
 
@@ -35,7 +36,7 @@ interface Begun {
 
 /** One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. */
 export async function executeStep(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
-  const effect = effectOf(dependencies, work.compiled);
+  const effect = effectOf(dependencies, work);
   const tried = await unlessHeld<Tried>(() => (effect === 'pure' ? executePure(dependencies, work) : executeEffect(dependencies, work, effect)));
   // What was recorded is known from here on to those who come after.
   if ('output' in tried && tried.output !== undefined && isWhole(work)) work.known.addOutput(work.compiled.id, tried.output);
@@ -93,12 +94,14 @@ async function recordOutcome(
   }
 }
 
-function effectOf(dependencies: RunActivityDependencies, compiled: CompiledStep): Effect {
+function effectOf(dependencies: RunActivityDependencies, { compiled, undoes }: Pick<StepWork, 'compiled' | 'undoes'>): Effect {
   const { definition } = compiled;
   if ('transform' in definition) return 'pure';
   if ('tool' in definition) {
     const tool = dependencies.tools.get(definition.tool);
-    return tool?.effect === 'effectful' && tool.reconcile !== undefined ? 'askable' : (tool?.effect ?? 'effectful');
+    if (tool?.effect === 'effectful' && tool.reconcile !== undefined) return 'askable';
+    // A tool that was no pure one when the plan was saved.
+    return tool?.effect === 'pure' && undoes !== undefined ? 'idempotent' : (tool?.effect ?? 'effectful');
   }
   return 'idempotent';
 }
@@ -127,13 +130,16 @@ async function begin(
   // What a lost worker left running is finished, for a pause lets it finish.
   if (!step.wasRunning) assertNotPaused(header, claim);
   const ending: Ending = { ...transaction, evaluator: dependencies.evaluator, work, step, effect, cacheKey: null };
-  if (header.cancelRequested) return await endCancelled(ending);
+  if (header.cancelRequested && heedsCancel(work)) return await endCancelled(ending);
   const startedAt = await markWorking(sql, claim, header);
   work.known.startedAt = startedAt;
   if (needs === 'skip') return await endSkipped(ending, 'a step that it needs was skipped');
   try {
     if (attempted !== null) return await endAttempted(ending, attempted);
-    const scope = makeScope(work.facts, startedAt, results, await itemValue(dependencies, sql, work, work.round?.parent ?? step), work.round);
+    const scope =
+      work.undoes === undefined
+        ? makeScope(work.facts, startedAt, results, await itemValue(dependencies, sql, work, work.round?.parent ?? step), work.round)
+        : await scopeOfUndo(dependencies, sql, work, work.undoes, makeScope(work.facts, startedAt, results, null));
     if (isWhole(work) && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return await endSkipped(ending, 'its "when" is false');
     const approved = await approvedInput(sql, work);
     if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');

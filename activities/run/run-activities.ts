@@ -1,4 +1,5 @@
 import type { Claim } from '#core/engine/claim.ts';
+import type { UndoResult } from '#core/engine/compensation.ts';
 import type { ControlReading } from '#core/engine/control-reading.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
 import type { ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
@@ -22,6 +23,7 @@ import { persistently } from './persistently.ts';
 import { executeRepeat } from './repeat.ts';
 import { skipSteps } from './skip-steps.ts';
 import type { StepWork } from './step-work.ts';
+import { undoSteps } from './undo.ts';
 import { openWait, settleWait } from './waits.ts';
 import { WorkUnderWay } from './work-under-way.ts';
 
@@ -167,6 +169,13 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
           return { cancelRequested, version: controlVersion, paused: status === 'paused', byHand };
         });
       });
+    },
+
+    /** What the run's steps did is taken back, as far as that goes in one activity. */
+    async undoSteps({ claim, ending }: { claim: Claim; ending: Ending }): Promise<UndoResult> {
+      return await claimed<UndoResult>({ superseded: true }, async ({ signal }) =>
+        undoSteps(dependencies, { ...(await workOn(claim)), signal, underWay }, ending),
+      );
     },
 
     async closeRun({ claim, ending }: { claim: Claim; ending: Ending | null }): Promise<void> {

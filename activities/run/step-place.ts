@@ -1,5 +1,5 @@
 import type { CompiledStep } from '#core/plan/compiled.ts';
-import { itemPath, roundPath } from '#core/plan/step-path.ts';
+import { itemPath, roundPath, undoPath } from '#core/plan/step-path.ts';
 import type { StepPlace } from '#services/runs/ledger/take-step.ts';
 
 /** Where a step, or one item of it, stands in its run. */
@@ -17,4 +17,14 @@ export const placeOfRound = (place: StepPlace, iteration: number): StepPlace => 
   item: place.item,
   iteration,
   kind: place.kind,
+});
+
+/** Where its undo does. */
+export const placeOfUndo = ({ path, step, item, iteration }: Pick<StepPlace, 'path' | 'step' | 'item' | 'iteration'>): StepPlace => ({
+  path: undoPath(path),
+  step,
+  item,
+  ...(iteration === undefined ? {} : { iteration }),
+  undoes: path,
+  kind: 'tool',
 });

@@ -12,11 +12,6 @@ interface ReasonVerb {
 
 const reasonVerbs: readonly ReasonVerb[] = [
   {
-    verb: 'cancel',
-    summary: 'ask a run to end: what runs is stopped, nothing new starts',
-    told: ({ id }) => `${id} is asked to end. Watch it: kai run watch ${id}`,
-  },
-  {
     verb: 'terminate',
     summary: 'end a run at once, without finishing or undoing anything',
     told: ({ id }) => `${id} is terminated. Go on with it: kai run retry ${id}`,
@@ -46,6 +41,16 @@ export function defineRunActions(run: Command, invocation: Invocation): void {
         await actOn(invocation, given, verb, reason === undefined ? {} : { reason }, told);
       });
   }
+  run
+    .command('cancel')
+    .summary('ask a run to end: what runs is stopped, nothing new starts, and what was done is undone where the plan says how')
+    .argument(...runArgument)
+    .option('--reason <text>', 'kept on the record')
+    .option('--no-undo', 'let stay what its steps did')
+    .action(async (given: string, { reason, undo }: { reason?: string; undo: boolean }) => {
+      const body = { ...(reason === undefined ? {} : { reason }), ...(undo ? {} : { undo }) };
+      await actOn(invocation, given, 'cancel', body, ({ id }) => `${id} is asked to end. Watch it: kai run watch ${id}`);
+    });
   run
     .command('priority')
     .summary('serve a run earlier or later')

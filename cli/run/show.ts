@@ -71,10 +71,13 @@ function fieldsOfRun(run: Run, now: number, paint: (text: string) => string): (r
     ['cost', describeCost(run.costMicros, run.currency)],
     ['called from', run.parentRunId === null ? null : `${run.calledFrom ?? ''} (${run.parentRunId})`],
     ['cancel asked', run.cancelRequestedAt === null || run.finishedAt !== null ? null : describeInstant(run.cancelRequestedAt, now)],
+    ['undoes', run.ending === null || run.finishedAt !== null ? null : `what its steps did, and then ends: ${describeEnding(run.ending)}`],
     ['cache', run.cache ? null : 'not used: every step does its work'],
     ['pinned', run.pinned ? 'yes: it is never pruned' : null],
   ];
 }
+
+const describeEnding = (ending: NonNullable<Run['ending']>): string => (ending === 'timed_out' ? 'failed, for its time is over' : ending);
 
 function describeWait({ text, until }: WaitingFor, now: number): string {
   return until === null ? visibleLine(text) : `${visibleLine(text)} (ends ${describeInstant(until, now)})`;

@@ -1,6 +1,6 @@
 import type { KosEvent } from '#schemas/event.ts';
 import type { JsonObject } from '#schemas/json.ts';
-import { parseStepPath } from '#core/plan/step-path.ts';
+import { parseStepPath, undoPath } from '#core/plan/step-path.ts';
 import type { RunStatus, Step, StepStatus, WaitingFor } from '#schemas/run.ts';
 import { describeReuse } from './reuse.ts';
 
@@ -76,10 +76,10 @@ const newLine = (path: string, kind: string, is = { repeats: false, runsPlan: fa
   round: null,
 });
 
-/** `explain[12]` is item 12 of `explain`, `poll#3` is round 3 of `poll`, and `explain[12]#3` a round of that item. */
+/** `explain[12]` is item 12 of `explain`, `poll#3` is round 3 of `poll`, and `explain[12]#3` a round of that item; `book[2]~undo` is item 2 of `book~undo`. */
 export function splitPath(path: string): { path: string; item: number | null; round: number | null } {
-  const { id, item, iteration } = parseStepPath(path);
-  return { path: id, item, round: iteration };
+  const { id, item, iteration, undo } = parseStepPath(path);
+  return { path: undo ? undoPath(id) : id, item, round: iteration };
 }
 
 /** Takes an event in; the same event twice changes nothing. */
@@ -95,6 +95,7 @@ const statusByRunEvent: Readonly<Record<string, RunStatus>> = {
   'run.waiting': 'waiting',
   'run.paused': 'paused',
   'run.resumed': 'running',
+  'run.compensating': 'running',
   'run.succeeded': 'succeeded',
   'run.failed': 'failed',
   'run.cancelled': 'cancelled',
@@ -114,6 +115,7 @@ const statusByStepEvent: Readonly<Record<string, StepStatus>> = {
   'step.skipped': 'skipped',
   'step.uncertain': 'uncertain',
   'step.waiting': 'waiting',
+  'step.compensated': 'compensated',
 };
 
 function applyStepEvent(tree: StepTree, event: KosEvent): void {
@@ -133,7 +135,7 @@ function applyStepEvent(tree: StepTree, event: KosEvent): void {
   line.status = status;
   if (typeof event.data['attempt'] === 'number') line.attempt = event.data['attempt'];
   if (status === 'running') line.startedAt ??= event.at;
-  if (endedStatuses.has(status)) line.finishedAt = event.at;
+  if (endedStatuses.has(status) && status !== 'compensated') line.finishedAt = event.at;
   line.text = errorText(event.data['error']) ?? errorText(event.data['waitingFor']) ?? describeReuse(event.data['reusedFrom']);
 }
 

@@ -82,7 +82,7 @@ export function describeItems(items: ItemCounts): string {
   const number = (count: number): string => count.toLocaleString('en-US');
   const ended = endedItems(items);
   const done = items.total === null ? `${number(ended)} done` : `${number(ended)} of ${number(items.total)} done`;
-  const others = (['running', 'retrying', 'waiting', 'failed', 'uncertain', 'cancelled'] as const)
+  const others = (['running', 'retrying', 'waiting', 'failed', 'uncertain', 'cancelled', 'compensated'] as const)
     .map((status) => [status, items.counts[status] ?? 0] as const)
     .filter(([, count]) => count > 0)
     .map(([status, count]) => `${number(count)} ${status}`);

@@ -1,5 +1,6 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { type ByHand, decidedByHand } from './by-hand.ts';
+import { afterUndo, lookAgain, type UndoResult } from './compensation.ts';
 import { type ControlReading, withReading } from './control-reading.ts';
 import { withHeld } from './control.ts';
 import { type ItemsState, itemHeld, itemReturned, openItems, outcomeOfItem, windowReturned } from './items.ts';
@@ -21,6 +22,7 @@ export type RunEvent =
   | { what: 'cancelled' }
   /** The run's row was looked at. */
   | { what: 'control'; control: ControlReading }
+  | { what: 'undone'; result: UndoResult }
   | { what: 'closed' }
   | { what: 'tick' };
 
@@ -55,7 +57,9 @@ export function applyEvent(rules: number, shape: PlanShape, state: RunState, eve
     case 'cancelled':
       return { ...state, ending: 'cancelled' };
     case 'control':
-      return withDecidedByHand(shape, withReading(state, event.control), event.control.byHand ?? []);
+      return withDecidedByHand(shape, lookAgain(withReading(state, event.control)), event.control.byHand ?? []);
+    case 'undone':
+      return afterUndo(state, event.result, nowMs);
     case 'closed':
       return { ...state, closed: true };
     case 'tick':

@@ -1,9 +1,11 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { applyEvent, type RunEvent } from './apply-event.ts';
+import { longestUndoMs, nextUndo, undoWakesAtMs } from './compensation.ts';
 import type { Control } from './control.ts';
 import { divideIntoWindows, itemInstants, type ItemsState, itemsSettled, takeItems, takeWindow } from './items.ts';
 import { needsVerdict, type Verdict } from './readiness.ts';
 import type { Ending, RunState, StepState } from './state.ts';
+import type { Undoing } from './undoing.ts';
 import { takeDueItems, waits } from './waiting-items.ts';
 
 /** What the workflow is to do. `alone`: nothing else of the run works meanwhile. `closes`: nothing else remains, so it may close the run. */
@@ -24,6 +26,8 @@ export type Command =
   /** Open windows (of one step, where it is named) start nothing new; with `cancel` their activities end too. */
   | { do: 'stopWindows'; cancel: boolean; step?: number }
   | { do: 'markWaiting' }
+  /** What the steps did is undone, before the run ends so. `timeoutMs`: bound of one attempt at one undo. */
+  | { do: 'undo'; ending: Ending; timeoutMs: number }
   | { do: 'close'; ending: Ending | null };
 
 export interface Decision {
@@ -63,15 +67,15 @@ export function decide(rules: number, shape: PlanShape, before: RunState, events
     draft.settleWaits();
     draft.joinItems();
     if (!hold && state.ending === null && !state.control.paused) draft.start();
-    draft.close();
+    draft.close(hold);
     draft.markWaiting(hold || state.control.paused);
     draft.tellWhoIsAlone();
   }
   return { state: draft.state(), commands: draft.commands, wakeAtMs: draft.wakeAtMs() };
 }
 
-/** What a failure lets finish must still end in time. */
-const heedsDeadline = ({ ending }: RunState): boolean => !stopsWork(ending);
+/** What a failure lets finish must still end in time. What undoes may take as long as it takes. */
+const heedsDeadline = ({ ending, undoing }: RunState): boolean => !stopsWork(ending) && undoing === undefined;
 
 /** A cancel and a deadline end what runs; a failure lets it finish. */
 const stopsWork = (ending: Ending | null): boolean => ending === 'cancelled' || ending === 'timed_out';
@@ -89,6 +93,7 @@ class Draft {
   private closing: boolean;
   private knownWaiting: boolean;
   private toldWindows: number;
+  private undoing: Undoing | undefined;
   /** Activities that work for this run in this workflow; a chain counts once. */
   private inFlight: number;
 
@@ -103,12 +108,13 @@ class Draft {
     this.closing = before.closing;
     this.knownWaiting = before.knownWaiting;
     this.toldWindows = before.toldWindows;
+    this.undoing = before.undoing;
     this.inFlight = shape.units.reduce((sum, members) => sum + inFlightOfUnit(before.steps, members), 0);
   }
 
   state(): RunState {
-    const { steps, told, closing, knownWaiting, toldWindows, earlyDecisions } = this;
-    return { ...this.before, steps, told, closing, knownWaiting, toldWindows, earlyDecisions };
+    const { steps, told, closing, knownWaiting, toldWindows, earlyDecisions, undoing } = this;
+    return { ...this.before, steps, told, closing, knownWaiting, toldWindows, earlyDecisions, ...(undoing === undefined ? {} : { undoing }) };
   }
 
   stop(): void {
@@ -265,18 +271,25 @@ class Draft {
     });
   }
 
-  /** Nothing works any more and either all ended or nothing new may start. */
-  close(): void {
+  /** Nothing works any more and either all ended or nothing new may start. What is to be undone is undone first. */
+  close(hold: boolean): void {
     const ending = this.before.ending;
     const over = ending === null ? this.steps.every((state) => state.status === 'ended') : this.inFlight === 0 && this.openWindowCount() === 0;
     if (!over) return;
-    this.closing = true;
-    this.commands.push({ do: 'close', ending });
+    const next = nextUndo(this.shape, this.before, ending, hold, this.nowMs);
+    if (next === 'close') {
+      this.closing = true;
+      this.commands.push({ do: 'close', ending });
+    } else if (next === 'undo' && ending !== null) {
+      this.undoing = { status: 'working' };
+      this.commands.push({ do: 'undo', ending, timeoutMs: longestUndoMs(this.shape) });
+    }
   }
 
   /** When all that is left is waiting, the run says so; it costs an activity only where the opening of the wait could not say it. */
   markWaiting(hold: boolean): void {
-    if (this.closing) return;
+    // Whoever undoes says himself what he waits for.
+    if (this.closing || this.undoing !== undefined) return;
     const onlyWaits =
       this.commands.length === 0 && this.inFlight === 0 && !this.hasWorkingWindows() && this.steps.some((state, step) => this.isWaiting(state, step));
     if (!onlyWaits || hold) {
@@ -332,7 +345,7 @@ class Draft {
   /** What is due and was not started waits for room or for the end of a drain, which wake by themselves: a timer for it would ring for ever. */
   wakeAtMs(): number | null {
     if (this.before.closed || this.closing) return null;
-    const instants = this.before.ending === null ? this.steps.flatMap((state) => wakeOf(state)) : [];
+    const instants = this.before.ending === null ? this.steps.flatMap((state) => wakeOf(state)) : undoWakesAtMs(this.undoing);
     if (this.before.deadlineMs !== null && heedsDeadline(this.before)) instants.push(this.before.deadlineMs);
     const later = instants.filter((instant) => instant > this.nowMs);
     return later.length === 0 ? null : later.reduce((one, other) => Math.min(one, other));

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { randomPlan } from '#tests/engine-simulation/random-plan.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { type Command, currentRules, decide } from './decide.ts';
-import { explain, type Reason, type RunFactsForExplain } from './explain.ts';
+import { explain, type RunFactsForExplain } from './explain.ts';
+import type { Reason } from './reason.ts';
 import { isOutcome, type Outcome } from './outcome.ts';
 import { restoreState } from './state.ts';
 

@@ -1,6 +1,8 @@
 import type { PlanShape } from '#schemas/shape.ts';
 import { type Outcome, stopsTheRun } from './outcome.ts';
+import { explainUndoing, type UndoingFacts } from './explain-undoing.ts';
 import { needsVerdict } from './readiness.ts';
+import type { BlockKind, Reason } from './reason.ts';
 
 /** What an open approval still needs. */
 export interface ApprovalFacts {
@@ -67,35 +69,8 @@ export interface RunFactsForExplain {
   workflowTaskAttempt: number;
   /** The order to start that Temporal has not taken yet. */
   pendingStart: { since: string; lastError: string | null } | null;
-}
-
-export type BlockKind =
-  | 'engine'
-  | 'concurrency'
-  | 'worker'
-  | 'timer'
-  | 'approval'
-  | 'signal'
-  | 'run'
-  | 'retry'
-  | 'needs'
-  | 'work'
-  | 'items'
-  | 'limit'
-  | 'paused'
-  | 'ending';
-
-/** Why something does not go on, since when, what ends that, and the command that helps (null: none is needed). */
-export interface Reason {
-  /** Null: the run as a whole. */
-  stepPath: string | null;
-  status: string;
-  blockedBy: { kind: BlockKind; ref: string | null; text: string };
-  since: string | null;
-  /** When it changes by itself; null: only by what `unblocks` says. */
-  until: string | null;
-  unblocks: string;
-  command: string | null;
+  /** Null or absent: it does not undo what it did. */
+  undoing?: UndoingFacts | null;
 }
 
 export interface Explanation {
@@ -108,6 +83,8 @@ export interface Explanation {
 export function explain(facts: RunFactsForExplain): Explanation {
   const { runId, status } = facts;
   if (facts.final) return { runId, status, reasons: [] };
+  if (facts.undoing !== undefined && facts.undoing !== null)
+    return { runId, status, reasons: [...explainEngine(facts), ...explainUndoing(runId, status, facts.undoing)] };
   const steps = facts.stepIds.flatMap((id, step) =>
     (facts.steps[step]?.outcome ?? null) === null ? [explainStep(facts, step, id), ...explainWaitingItems(facts, step)] : [],
   );
@@ -135,7 +112,8 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   const add = (kind: BlockKind, text: string, unblocks: string, command: string | null, since: string | null = null): void => {
     reasons.push({ stepPath: null, status: facts.status, blockedBy: { kind, ref: null, text }, since, until: null, unblocks, command });
   };
-  if (facts.cancelRequestedAt !== null) add('ending', 'The run is being cancelled.', 'What runs is stopped; then the run ends.', null, facts.cancelRequestedAt);
+  if (facts.cancelRequestedAt !== null && (facts.undoing ?? null) === null)
+    add('ending', 'The run is being cancelled.', 'What runs is stopped; then the run ends.', null, facts.cancelRequestedAt);
   if (facts.execution === 'unreachable') add('engine', 'Temporal does not answer.', 'kOS tries again by itself; see whether Temporal runs.', 'kai doctor');
   const ahead = facts.status === 'queued' ? heldBack(facts) : null;
   if (ahead !== null) reasons.push(ahead);

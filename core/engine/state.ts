@@ -2,6 +2,7 @@ import type { PlanShape } from '#schemas/shape.ts';
 import { type Control, noControl } from './control.ts';
 import { type ItemsState, openItems, type WaitingItem } from './items.ts';
 import { endingOf, type ItemRange, isOutcome, type Outcome } from './outcome.ts';
+import type { Undoing } from './undoing.ts';
 
 /** One step as its run's workflow knows it. Plain JSON. */
 export type StepState =
@@ -41,6 +42,8 @@ export interface RunState {
   rules: number;
   /** Version of the control that open windows were told of. */
   toldWindows: number;
+  /** Absent: it has not begun to undo anything. */
+  undoing?: Undoing | undefined;
 }
 
 export function initialState(shape: PlanShape, deadlineMs: number | null, rules = 1): RunState {
@@ -78,6 +81,8 @@ export interface StoredProgress {
   control?: Control;
   /** Null: no deadline. */
   endsInMs: number | null;
+  /** The run undoes what it did, since it ends so; absent: it does not. */
+  ending?: Ending;
 }
 
 export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: number, rules = 1): RunState {
@@ -116,7 +121,9 @@ export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: nu
   return {
     rules,
     steps,
-    ending: stored.cancelRequested || endings.includes('cancelled') ? 'cancelled' : endings.includes('failed') ? 'failed' : null,
+    ending: stored.cancelRequested
+      ? 'cancelled'
+      : (stored.ending ?? (endings.includes('cancelled') ? 'cancelled' : endings.includes('failed') ? 'failed' : null)),
     told: null,
     closing: false,
     closed: false,
@@ -125,6 +132,7 @@ export function restoreState(shape: PlanShape, stored: StoredProgress, nowMs: nu
     knownWaiting: false,
     control: stored.control ?? noControl,
     toldWindows: noControl.version,
+    ...(stored.ending === undefined ? {} : { undoing: { status: 'due' as const } }),
   };
 }
 

@@ -20,7 +20,7 @@ export interface Scope {
   iteration?: number;
   /** Only in a step with repeat: the output of the round before; null in the first. */
   last?: Json;
-  /** Only in `until` and `while` of a repeat: the output of the round that has just ended. */
+  /** Only in `until` and `while` of a repeat (the output of the round that has just ended) and in `undo` (what its step put out). */
   output?: Json;
   /** Only in `until` of a wait with a check: `{ output }`. */
   check?: Json;

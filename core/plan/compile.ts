@@ -9,7 +9,7 @@ import { assemble, readSteps } from './load.ts';
 import { type ParsedPlan, parsePlan } from './parse.ts';
 import { checkConcurrency } from './concurrency.ts';
 import { checkReferences } from './references.ts';
-import { read, type StepTemplates, toolNameOf } from './templates.ts';
+import { read, type StepTemplates, toolsOfStep } from './templates.ts';
 import { checkTypes } from './types.ts';
 import { divideIntoUnits, fusionOf } from './units.ts';
 
@@ -85,6 +85,7 @@ function stepShapeOf(step: CompiledStep, graph: PlanGraph): StepShape {
     ...(fallbacks.length === 0 ? {} : { fallbacks }),
     ...(step.forEach === null ? {} : { forEach: { concurrency: step.concurrency, ...(tolerated && step.toleratedItems !== null ? { contained: true } : {}) } }),
     ...(step.repeat === null ? {} : { repeat: { maxIterations: step.repeat.maxIterations } }),
+    ...(step.undo === null ? {} : { undo: { timeoutMs: step.undo.timeoutMs } }),
     timeoutMs: step.timeoutMs,
   };
 }
@@ -94,6 +95,6 @@ function ascending(numbers: Set<number> | undefined): number[] {
 }
 
 function toolsOf(templates: StepTemplates[], environment: PlanEnvironment): CompiledPlan['tools'] {
-  const used = new Set(templates.map(({ definition }) => toolNameOf(definition)).filter((name) => name !== null));
+  const used = new Set(templates.flatMap(({ definition }) => toolsOfStep(definition)));
   return environment.tools.filter(({ name }) => used.has(name)).map(({ name, version, effect }) => ({ name, version, effect }));
 }

@@ -58,6 +58,17 @@ export interface CheckPolicy {
   timeoutMs: number;
 }
 
+/** What takes a step's effect back. */
+export interface UndoPolicy {
+  tool: string;
+  /** Evaluated when the step is undone; it sees `output` besides what the step saw. */
+  input: Template;
+  /** Ids of the steps it mentions. */
+  reads: string[];
+  retry: RetryPolicy;
+  timeoutMs: number;
+}
+
 export interface CompiledStep {
   /** Position in the plan: what the shape and the workflow know it by. */
   number: number;
@@ -87,6 +98,8 @@ export interface CompiledStep {
   /** All attempts together, ms; null: no bound but the run's. */
   timeoutInAllMs: number | null;
   onFailure: FailurePolicy;
+  /** Null: what it did stays. */
+  undo: UndoPolicy | null;
   /** Null: it always does its work. */
   cache: CacheRule | null;
   /** Items that may fail without failing the step; null: all of them. */

@@ -19,8 +19,11 @@ export const emptyPlan = { message: 'the plan is empty', suggestion: 'begin with
 
 const kinds = Object.keys(stepSchemas) as StepKind[];
 
-/** Kinds that may run in rounds: what they do ends by itself. */
-const repeatable = kinds.filter((kind) => 'repeat' in stepSchemas[kind].shape);
+/** Keys that not every kind of step may have, and what is said to those that may not. */
+const particular = [
+  { key: 'repeat', cannot: 'cannot repeat' },
+  { key: 'undo', cannot: 'cannot have an undo' },
+].map((known) => ({ ...known, kinds: kinds.filter((kind) => known.key in stepSchemas[kind].shape) }));
 
 /** Checks a document's form: known keys, types, bounds. Each step is held against the schema of its own kind. */
 export function readDocument(document: Json): ReadDocument {
@@ -81,9 +84,11 @@ function stepFaults(id: string, step: Json, pointer: string): DocumentFault[] {
   if (second !== undefined) return [keyFault(`${pointer}/${second}`, `step "${id}" is both ${kind} and ${second}; a step does one thing`)];
   const schema = schemaOf(kind, step);
   const parsed = schema.safeParse(step);
-  const faults = parsed.success ? [] : faultsOf(parsed.error, schema, pointer).filter((fault) => fault.pointer !== `${pointer}/repeat` || fault.part !== 'key');
-  if (Object.hasOwn(step, 'repeat') && !repeatable.includes(kind))
-    faults.push(keyFault(`${pointer}/repeat`, `step "${id}" is of kind ${kind} and cannot repeat; steps of these kinds can: ${repeatable.join(', ')}`));
+  const misplaced = particular.filter(({ key, kinds: those }) => Object.hasOwn(step, key) && !those.includes(kind));
+  const isMisplaced = (fault: DocumentFault): boolean => fault.part === 'key' && misplaced.some(({ key }) => fault.pointer === `${pointer}/${key}`);
+  const faults = parsed.success ? [] : faultsOf(parsed.error, schema, pointer).filter((fault) => !isMisplaced(fault));
+  for (const { key, cannot, kinds: those } of misplaced)
+    faults.push(keyFault(`${pointer}/${key}`, `step "${id}" is of kind ${kind} and ${cannot}; steps of these kinds can: ${those.join(', ')}`));
   for (const key of ['concurrency', 'onItemError']) {
     if (Object.hasOwn(step, key) && !Object.hasOwn(step, 'forEach')) faults.push(keyFault(`${pointer}/${key}`, `step "${id}" has ${key} but no forEach`));
   }

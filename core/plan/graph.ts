@@ -23,6 +23,7 @@ export function readGraph(steps: StepTemplates[], faults: FaultList): PlanGraph 
     for (const target of mentioned(own, step.check?.condition ?? null, step.check?.pointer ?? '')) needs[number]?.add(target);
     for (const target of mentioned(own, step.onError, `/steps/${step.id}/onError/value`)) needs[number]?.add(target);
     for (const target of writtenNeeds(own)) needs[number]?.add(target);
+    refuseUnknownInUndo(own);
   }
   const graph: PlanGraph = {
     needs,
@@ -54,6 +55,12 @@ function mentioned({ step, number, numbers, faults }: Reference, template: Templ
     else found.push(target);
   }
   return found;
+}
+
+/** An undo needs nothing: it runs when the run is over, and sees of other steps what has become of them by then. */
+function refuseUnknownInUndo({ step, numbers, faults }: Reference): void {
+  if (step.undo === null) return;
+  for (const id of step.undo.input.steps) if (!numbers.has(id)) unknownMention(step.undo.input, step.undo.pointer, id, numbers, faults);
 }
 
 /** One fault for each place that mentions the unknown step. */

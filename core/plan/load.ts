@@ -3,10 +3,10 @@ import { KosError } from '#core/errors.ts';
 import { canonicalJson } from '#core/expression/values.ts';
 import { type CacheRule, type Plan, type PlanStep, stepDefaults } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
-import type { CheckPolicy, CompiledStep, FailurePolicy, LoadedPlan, RepeatPolicy, RetryPolicy } from './compiled.ts';
+import type { CheckPolicy, CompiledStep, FailurePolicy, LoadedPlan, RepeatPolicy, RetryPolicy, UndoPolicy } from './compiled.ts';
 import { FaultList } from './fault-list.ts';
 import { parsePlanDocument } from './parse.ts';
-import { conditionalWaitOf, read, readStepTemplates, repeatOf, type StepTemplates } from './templates.ts';
+import { conditionalWaitOf, read, readStepTemplates, repeatOf, type StepTemplates, undoOf } from './templates.ts';
 import type { Template } from '#core/expression/template.ts';
 
 /** SHA-256, in lower-case hex, of a value's RFC 8785 form. Throws KosError `not_canonical` (422): that form has no halves of surrogate pairs. */
@@ -114,6 +114,7 @@ function assembleStep(plan: Plan, templates: StepTemplates, number: number, tied
     concurrency: own.concurrency ?? plan.defaults?.concurrency ?? stepDefaults.concurrency,
     timeoutInAllMs: own.timeoutInAllMs ?? null,
     onFailure: failurePolicyOf(plan, definition, onError),
+    undo: undoPolicyOf(plan, templates),
     cache: cacheOf(definition),
     toleratedItems: toleratedItemsOf(plan, definition, own.onItemError),
     ...tied,
@@ -133,6 +134,20 @@ function checkPolicyOf({ definition, check }: StepTemplates): CheckPolicy | null
   const { tool, retry, timeoutMs = stepDefaults.check.timeoutMs } = wait.check;
   const { everyMs, expiresInMs = stepDefaults.check.expiresInMs, onExpiry = stepDefaults.check.onExpiry } = wait;
   return { tool, condition: check.condition, everyMs, expiresInMs, onExpiry, retry: retryOf(undefined, retry), timeoutMs };
+}
+
+/** What an undo does not say is as of its step; what that does not say is as of every step. */
+function undoPolicyOf(plan: Plan, { definition, undo }: StepTemplates): UndoPolicy | null {
+  const said = undoOf(definition);
+  if (said === null || undo === null) return null;
+  const own: Partial<WorkingStep> = 'tool' in definition || 'artifact' in definition ? definition : {};
+  return {
+    tool: said.tool,
+    input: undo.input,
+    reads: [...undo.input.steps],
+    retry: retryOf({ ...plan.defaults?.retry, ...own.retry, nonRetryable: [] }, said.retry),
+    timeoutMs: said.timeoutMs ?? own.timeoutMs ?? plan.defaults?.timeoutMs ?? stepDefaults.timeoutMs,
+  };
 }
 
 function failurePolicyOf(plan: Plan, definition: PlanStep, value: Template | null): FailurePolicy {

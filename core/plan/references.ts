@@ -29,11 +29,32 @@ export function checkReferences(plan: Plan, steps: StepTemplates[], environment:
         suggestion: 'leave `cache` out; what only looks something up may have it',
       });
     }
+    if (step.undo !== null) checkUndo(step, step.undo.tool, environment, faults);
     if ('llm' in definition) checkModelCall(step, definition.llm, models, faults);
     if ('wait' in definition) checkWait(step, faults);
     if ('plan' in definition && environment.plans !== undefined) checkCall(plan.plan, step, definition.plan, environment.plans, faults);
     if ('signal' in definition) checkSignal(step, definition, faults);
     if ('approval' in definition) checkApproval(step.id, definition, faults);
+  }
+}
+
+function checkUndo({ id, definition }: StepTemplates, undo: string, environment: PlanEnvironment, faults: FaultList): void {
+  const base = `/steps/${id}/undo`;
+  const tools = new Map(environment.tools.map(({ name, effect }) => [name, effect]));
+  const effect = tools.get(undo);
+  if (effect === undefined)
+    faults.add(`${base}/tool`, `there is no tool "${undo}"`, { suggestion: didYouMean(undo, tools.keys()) ?? listed(new Set(tools.keys())) });
+  if (effect === 'pure') {
+    faults.add(`${base}/tool`, `the tool "${undo}" is pure: it changes nothing, so it undoes nothing`, {
+      suggestion: 'use a tool that is idempotent or effectful',
+    });
+  }
+  if ('tool' in definition && tools.get(definition.tool) === 'pure')
+    faults.add(base, `${definition.tool} is pure: there is nothing to undo`, { suggestion: 'leave `undo` out' });
+  if ('cache' in definition && definition.cache !== undefined) {
+    faults.add(base, 'a step with cache may have done nothing itself: what it would undo may be what another run did', {
+      suggestion: 'leave `cache` or `undo` out',
+    });
   }
 }
 

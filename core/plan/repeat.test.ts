@@ -67,6 +67,6 @@ describe('the path of a step', () => {
     ['poll#12', 'poll', null, 12],
     ['each[3]#12', 'each', 3, 12],
   ])('%s', (path, id, item, iteration) => {
-    expect(parseStepPath(path)).toEqual({ id, item, iteration });
+    expect(parseStepPath(path)).toEqual({ id, item, iteration, undo: false });
   });
 });

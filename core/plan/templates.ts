@@ -1,5 +1,5 @@
 import { readTemplate, type Template } from '#core/expression/template.ts';
-import type { ConditionalWait, LineForm, PlanStep, Repeat } from '#schemas/plan.ts';
+import type { ConditionalWait, LineForm, PlanStep, Repeat, Undo } from '#schemas/plan.ts';
 import type { Json } from '#schemas/json.ts';
 import type { StepKind } from '#schemas/shape.ts';
 import type { FaultList } from './fault-list.ts';
@@ -22,6 +22,8 @@ export interface StepTemplates {
   check: { condition: Template; pointer: string } | null;
   /** The value that stands in for the output of a failed step. */
   onError: Template | null;
+  /** The input of the tool that takes its effect back; null: nothing does. */
+  undo: { tool: string; input: Template; pointer: string } | null;
   input: Template;
   /** Where `input` stands in the document. */
   inputPointer: string;
@@ -39,6 +41,7 @@ export function readStepTemplates(id: string, definition: PlanStep, faults: Faul
     repeat: readRepeat(definition, base, faults),
     check: readCheck(definition, base, faults),
     onError: readErrorValue(definition, base, faults),
+    undo: readUndo(definition, base, faults),
     input: read(value, `${base}${pointer}`, faults),
     inputPointer: `${base}${pointer}`,
   };
@@ -78,6 +81,17 @@ export const repeatOf = (definition: PlanStep): Repeat | null => ('repeat' in de
 
 const readErrorValue = ({ onError }: PlanStep, base: string, faults: FaultList): Template | null =>
   typeof onError === 'object' && 'value' in onError ? read(onError.value, `${base}/onError/value`, faults) : null;
+
+function readUndo(definition: PlanStep, base: string, faults: FaultList): StepTemplates['undo'] {
+  const undo = undoOf(definition);
+  const pointer = `${base}/undo/with`;
+  return undo === null ? null : { tool: undo.tool, input: read(undo.with ?? {}, pointer, faults), pointer };
+}
+
+export const undoOf = (definition: PlanStep): Undo | null => ('undo' in definition ? (definition.undo ?? null) : null);
+
+/** Every tool that a step may call. */
+export const toolsOfStep = (definition: PlanStep): string[] => [toolNameOf(definition), undoOf(definition)?.tool ?? null].filter((name) => name !== null);
 
 /** The part of a step that is evaluated into its input, and where it stands. Keys keep their names so that pointers stay true. */
 function inputOf(step: PlanStep): { value: Json; pointer: string } {

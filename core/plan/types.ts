@@ -70,7 +70,7 @@ const absentElsewhere: readonly (readonly [string, string])[] = [
   ['headers', 'headers is only known in triggers'],
   ['iteration', 'iteration is only known in a step with repeat'],
   ['last', 'last is only known in a step with repeat'],
-  ['output', 'output is only known in until and while of a repeat'],
+  ['output', 'output is only known in until and while of a repeat, and in undo'],
   ['check', 'check is only known in until of a wait with a check'],
 ];
 
@@ -84,6 +84,25 @@ const withCheck = ({ variables, absent }: StaticScope, output: StaticType): Stat
   variables: new Map([...variables, ['check', objectOf({ output })]]),
   absent: new Map([...(absent ?? [])].filter(([name]) => name !== 'check')),
 });
+
+/** What an undo sees, besides what its step saw: what that put out. `last` is gone by then. */
+const withOwnOutput = ({ variables, absent }: StaticScope, output: StaticType): StaticScope => ({
+  variables: new Map([...[...variables].filter(([name]) => name !== 'last'), ['output', output]]),
+  absent: new Map([...[...(absent ?? [])].filter(([name]) => name !== 'output'), ['last', 'last is not known to an undo']]),
+});
+
+function checkUndo({ tool, input, pointer }: NonNullable<StepTemplates['undo']>, scope: StaticScope, checker: Checker): void {
+  const typed = checkTemplate(input, scope);
+  for (const fault of typed.faults) checker.faults.addTemplateFault(pointer, fault);
+  checkToolInput(tool, { input, pointer, typed }, checker);
+}
+
+function checkToolInput(name: string, { input, pointer, typed }: { input: Template; pointer: string; typed: TypedTemplate }, checker: Checker): void {
+  const tool = checker.tools.get(name);
+  if (tool === undefined) return;
+  for (const fault of checkConformance(input.root, tool.inputSchema, typed.typeOf))
+    checker.faults.add(`${pointer}${fault.pointer}`, `${tool.name}: ${fault.message}`, { suggestion: fault.suggestion, part: fault.part });
+}
 
 function scopeOf(checker: Checker, absent: string, item?: StaticType): StaticScope {
   const variables = new Map<string, StaticType>([
@@ -126,6 +145,7 @@ function checkStep(step: StepTemplates, checker: Checker): void {
       withCheck(seen, toolOutputType(toolNameOf(step.definition) ?? '', checker)),
       checker,
     );
+  if (step.undo !== null) checkUndo(step.undo, withOwnOutput(step.repeat === null ? seen : withRound(seen), own), checker);
   const output = withErrorValue(step, item === undefined ? own : listOf(own), checker);
   checker.stepTypes.set(step.id, objectOf({ status: stringType, output, error: errorType }));
 }
@@ -177,12 +197,7 @@ const formTypes: Record<string, Record<string, StaticType>> = {
 function checkInput(step: StepTemplates, typed: TypedTemplate, checker: Checker): void {
   const toolName = toolNameOf(step.definition);
   if (toolName !== null) {
-    const tool = checker.tools.get(toolName);
-    if (tool === undefined) return;
-    for (const fault of checkConformance(step.input.root, tool.inputSchema, typed.typeOf)) {
-      checker.faults.add(`${step.inputPointer}${fault.pointer}`, `${tool.name}: ${fault.message}`, { suggestion: fault.suggestion, part: fault.part });
-    }
-    return;
+    return checkToolInput(toolName, { input: step.input, pointer: step.inputPointer, typed }, checker);
   }
   if ('plan' in step.definition) {
     const called = checker.plans.get(step.definition.plan);

@@ -2,7 +2,7 @@ import { KosError } from '#core/errors.ts';
 import type { Claim } from '#core/engine/claim.ts';
 import type { LoadedPlan } from '#core/plan/compiled.ts';
 import { loadPlan } from '#core/plan/load.ts';
-import { toolNameOf } from '#core/plan/templates.ts';
+import { toolsOfStep } from '#core/plan/templates.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { Database } from '#services/database/connect.ts';
@@ -46,7 +46,7 @@ async function readPlan({ database, tools }: { database: Database; tools: ToolRe
       status: 500,
     });
   const plan = loadPlan(row.document);
-  const names = plan.steps.map(({ definition }) => toolNameOf(definition)).filter((name) => name !== null);
+  const names = plan.steps.flatMap(({ definition }) => toolsOfStep(definition));
   return { plan, shape: row.shape, toolVersions: Object.fromEntries(names.map((name) => [name, tools.get(name)?.version ?? 0])) };
 }
 

@@ -9,12 +9,13 @@ import {
   type StepFacts,
   type WaitingItemFacts,
 } from '#core/engine/explain.ts';
-import { isFinalRunStatus, type RunStatus, type StepStatus, type WaitingFor } from '#schemas/run.ts';
+import { type Ending, isFinalRunStatus, type RunStatus, type StepStatus, type WaitingFor } from '#schemas/run.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import type { ExecutionFacts, RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { countWorkers } from '#services/workers/presence.ts';
+import { readUndoing } from './explain-undoing.ts';
 import { isTolerated, outcomeOf } from './ledger/take-step.ts';
 import { runNotFound } from './read.ts';
 
@@ -24,6 +25,7 @@ interface RunRow {
   waitingFor: WaitingFor | null;
   cancelRequestedAt: Date | null;
   pausedAt: Date | null;
+  ending: Ending | null;
   unnumberedSince: Date | null;
   now: Date;
   document: JsonObject;
@@ -49,13 +51,14 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
   const { sql } = transaction;
   const [run] = await sql<RunRow[]>`
     select r.status, r.created_at as "createdAt", r.waiting_for as "waitingFor", r.cancel_requested_at as "cancelRequestedAt",
-      r.paused_at as "pausedAt", clock_timestamp() as now, (select min(at) from kos.events where run_id = r.id and seq is null) as "unnumberedSince", v.document, v.shape
+      r.paused_at as "pausedAt", r.ending, clock_timestamp() as now, (select min(at) from kos.events where run_id = r.id and seq is null) as "unnumberedSince", v.document, v.shape
     from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
   if (run === undefined) throw runNotFound(runId);
-  const [steps, waitingItems, pendingStart, pollers, execution] = await Promise.all([
+  const [steps, waitingItems, pendingStart, undoing, pollers, execution] = await Promise.all([
     readSteps(sql, runId, run.shape),
     readWaitingItems(sql, runId),
     readPendingStart(sql, runId),
+    readUndoing(sql, runId, run.ending, run.shape),
     answered(countWorkers(sql, workflows)),
     answered(workflows.describe(runId).then((found) => found ?? 'missing')),
   ]);
@@ -77,6 +80,7 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
     execution: executionState(execution),
     workflowTaskAttempt: execution === null || execution === 'missing' ? 0 : execution.workflowTaskAttempt,
     pendingStart,
+    undoing,
   });
 }
 
@@ -101,14 +105,14 @@ function executionState(execution: ExecutionFacts | 'missing' | null): RunFactsF
 async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): Promise<(StepFacts | undefined)[]> {
   const rows = await sql<StepRow[]>`
     select step, path, status, attempt, started_at as "startedAt", waiting_for as "waitingFor", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items
-    from kos.steps where run_id = ${runId} and item is null and iteration is null`;
+    from kos.steps where run_id = ${runId} and item is null and iteration is null and undoes is null`;
   const rounds = await readRounds(sql, runId);
   const counts = await sql<{ step: number; count: number; ended: number; running: number; retrying: number; waiting: number; failed: number }[]>`
     select step, count(*)::int as count, count(*) filter (where status not in ('pending', 'running', 'retrying', 'waiting'))::int as ended,
       count(*) filter (where status = 'running')::int as running, count(*) filter (where status = 'retrying')::int as retrying,
       count(*) filter (where status = 'waiting')::int as waiting,
       count(*) filter (where status in ('failed', 'uncertain'))::int as failed
-    from kos.steps where run_id = ${runId} and item is not null and iteration is null group by step`;
+    from kos.steps where run_id = ${runId} and item is not null and iteration is null and undoes is null group by step`;
   const approvals = await readOpenApprovals(sql, runId);
   const facts: (StepFacts | undefined)[] = shape.steps.map(() => undefined);
   for (const row of rows) {
@@ -132,7 +136,7 @@ async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): 
 async function readRounds(sql: TransactionSql, runId: string): Promise<Map<number, RoundFacts>> {
   const rows = await sql<(Omit<RoundFacts, 'startedAt'> & { step: number; startedAt: Date | null })[]>`
     select distinct on (step) step, path, iteration, attempt, started_at as "startedAt" from kos.steps
-    where run_id = ${runId} and item is null and iteration is not null order by step, iteration desc`;
+    where run_id = ${runId} and item is null and iteration is not null and undoes is null order by step, iteration desc`;
   return new Map(rows.map(({ step, startedAt, ...round }) => [step, { ...round, startedAt: startedAt?.toISOString() ?? null }]));
 }
 
@@ -142,7 +146,7 @@ const explainedItems = 20;
 async function readWaitingItems(sql: TransactionSql, runId: string): Promise<WaitingItemFacts[]> {
   const rows = await sql<(Omit<StepRow, 'items'> & { waitingFor: WaitingFor })[]>`
     select step, path, status, started_at as "startedAt", waiting_for as "waitingFor" from kos.steps
-    where run_id = ${runId} and item is not null and iteration is null and status = 'waiting' and waiting_for is not null order by started_at, item limit ${explainedItems}`;
+    where run_id = ${runId} and item is not null and iteration is null and undoes is null and status = 'waiting' and waiting_for is not null order by started_at, item limit ${explainedItems}`;
   const approvals = await readOpenApprovals(sql, runId);
   return rows.map(({ step, path, status, startedAt, waitingFor }) => ({
     step,

@@ -9,6 +9,8 @@ interface StepRow {
   step: number;
   item: number | null;
   iteration: number | null;
+  /** 1 of an undo, which stands behind its step. */
+  undo: 0 | 1;
   kind: string;
   status: StepStatus;
   attempt: number;
@@ -27,7 +29,7 @@ interface StepRow {
 const listedOutputBytes = 8_192;
 
 const columns = (sql: TransactionSql) =>
-  sql`path, step, item, iteration, kind, status, attempt, started_at, finished_at, waiting_for, error, cost_micros, metadata`;
+  sql`path, step, item, iteration, (undoes is not null)::int as undo, kind, status, attempt, started_at, finished_at, waiting_for, error, cost_micros, metadata`;
 
 function showStep(row: StepRow): Step {
   const step: Step = {
@@ -43,7 +45,7 @@ function showStep(row: StepRow): Step {
     metadata: row.metadata,
   };
   if (row.output_ref !== null) step.outputRef = row.output_ref;
-  else if (row.status === 'succeeded' || row.metadata.tolerated === true) step.output = row.output;
+  else if (row.status === 'succeeded' || row.status === 'compensated' || row.metadata.tolerated === true) step.output = row.output;
   return step;
 }
 
@@ -53,9 +55,9 @@ export interface StepFilter {
   limit: number;
 }
 
-/** Steps that have begun, in the plan's order, the items of a `forEach` after their step, the rounds of a `repeat` after theirs. */
+/** Steps that have begun, in the plan's order, the items of a `forEach` after their step, the rounds of a `repeat` after theirs, each undo behind what it undoes. */
 export async function listSteps({ sql }: Transaction, runId: string, filter: StepFilter): Promise<Page<Step>> {
-  const after = filter.cursor === null ? null : (decodeCursor(filter.cursor, ['number', 'number', 'number']) as [number, number, number]);
+  const after = filter.cursor === null ? null : (decodeCursor(filter.cursor, ['number', 'number', 'number', 'number']) as [number, number, number, number]);
   const rows = await sql<StepRow[]>`
     select ${columns(sql)},
       case when pg_column_size(output) <= ${listedOutputBytes} then output end as output,
@@ -63,9 +65,9 @@ export async function listSteps({ sql }: Transaction, runId: string, filter: Ste
     from kos.steps
     where run_id = ${runId}
       and ${filter.statuses === null ? sql`true` : sql`status in ${sql(filter.statuses)}`}
-      and ${after === null ? sql`true` : sql`step >= ${after[0]} and (step, coalesce(item, -1), coalesce(iteration, -1)) > (${after[0]}, ${after[1]}, ${after[2]})`}
-    order by step, coalesce(item, -1), coalesce(iteration, -1) limit ${filter.limit + 1}`;
-  return pageOf(rows, filter.limit, showStep, (row) => [row.step, row.item ?? -1, row.iteration ?? -1]);
+      and ${after === null ? sql`true` : sql`step >= ${after[0]} and (step, coalesce(item, -1), coalesce(iteration, -1), (undoes is not null)::int) > (${after[0]}, ${after[1]}, ${after[2]}, ${after[3]})`}
+    order by step, coalesce(item, -1), coalesce(iteration, -1), undo limit ${filter.limit + 1}`;
+  return pageOf(rows, filter.limit, showStep, (row) => [row.step, row.item ?? -1, row.iteration ?? -1, row.undo]);
 }
 
 /** One step with its whole output; throws KosError `step_not_found`. */

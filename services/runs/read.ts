@@ -1,6 +1,6 @@
 import { KosError } from '#core/errors.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
-import type { Origin, OutcomeError, Run, RunStatus, WaitingFor } from '#schemas/run.ts';
+import type { Ending, Origin, OutcomeError, Run, RunStatus, WaitingFor } from '#schemas/run.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { decodeNewestFirst, newestFirstKey, type Page, pageBytes, pageOf, type Sized } from '#services/paging/page.ts';
 
@@ -31,11 +31,12 @@ interface RunRow {
   priority: number;
   start_at: Date | null;
   deadline_at: Date | null;
+  ending: Ending | null;
 }
 
 const columns = (sql: TransactionSql) => sql`
   id, plan_name, plan_version, plan_digest, status, waiting_for, input, output, error, labels, started_by, responsible, origin, created_at, started_at,
-  finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, use_cache, priority, start_at, deadline_at`;
+  finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, use_cache, priority, start_at, deadline_at, ending`;
 
 const showRun = (row: RunRow): Run => ({
   id: row.id,
@@ -62,6 +63,7 @@ const showRun = (row: RunRow): Run => ({
   priority: row.priority,
   startAt: row.start_at?.toISOString() ?? null,
   deadlineAt: row.deadline_at?.toISOString() ?? null,
+  ending: row.ending,
 });
 
 /** Throws KosError `run_not_found`, for another workspace's run too. */

@@ -39,6 +39,8 @@ export interface SimulatedStep extends SimulatedWait {
   /** `onDeny: continue`, `onExpiry: continue`. */
   onDenyContinue: boolean;
   repeats: boolean;
+  /** What taking it back does when it is tried; null: nothing takes it back. */
+  undo: Pick<Behaviour, 'failures' | 'last' | 'resolution'> | null;
 }
 
 export interface SimulatedPlan {
@@ -57,7 +59,9 @@ export function randomPlan(seed: number): SimulatedPlan {
   const failing = random.chance(0.5) ? 0 : 0.15;
   const needs = Array.from({ length: count }, (_, step) => randomNeeds(random, step));
   const chosen = Array.from({ length: count }, () => kinds[random.between(0, kinds.length - 1)] ?? 'tool');
-  const steps = chosen.map((kind): SimulatedStep => randomStep(random, kind, failing));
+  // A source of its own: what is random besides stays as it was.
+  const undoing = new Random(seed ^ 0x2545f491);
+  const steps = chosen.map((kind): SimulatedStep => ({ ...randomStep(random, kind, failing), undo: randomUndo(undoing, kind) }));
   const gates = chooseGates(random, chosen, steps, needs);
   const whenMentions = needs.map((own, step) => new Set(steps[step]?.when === false || random.chance(0.3) ? [...own].filter(() => random.chance(0.5)) : []));
   const fuse = random.chance(0.2) ? 'none' : random.chance(0.5) ? 'pure' : 'effects';
@@ -97,7 +101,16 @@ function chooseGates(random: Random, chosen: StepKind[], steps: SimulatedStep[],
   return gates;
 }
 
-function randomStep(random: Random, kind: StepKind, failing: number): SimulatedStep {
+function randomUndo(random: Random, kind: StepKind): SimulatedStep['undo'] {
+  if ((kind !== 'tool' && kind !== 'plan') || random.chance(0.4)) return null;
+  return {
+    failures: random.chance(0.3) ? random.between(1, 3) : 0,
+    last: random.chance(0.15) ? 'bad' : random.chance(0.15) ? 'uncertain' : 'good',
+    resolution: { answer: random.chance(0.5) ? 'happened' : 'again', afterMs: random.between(0, 2_000) },
+  };
+}
+
+function randomStep(random: Random, kind: StepKind, failing: number): Omit<SimulatedStep, 'undo'> {
   const repeats = !waits(kind) && random.chance(0.2);
   const behaviour = (): Behaviour => ({
     failures: random.chance(0.2) ? random.between(1, 2) : 0,
@@ -155,6 +168,7 @@ function shapeOf(random: Random, kind: StepKind, step: number, graph: Graph, sim
     ...(random.chance(0.25) ? { tolerated: true } : {}),
     ...(simulated.items === null && simulated.itemWaits === null ? {} : { forEach: { concurrency: random.between(1, 20) } }),
     ...(simulated.repeats ? { repeat: { maxIterations: 10 } } : {}),
+    ...(simulated.undo === null ? {} : { undo: { timeoutMs: 1_000 } }),
     timeoutMs: 60_000,
   };
 }

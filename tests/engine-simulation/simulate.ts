@@ -116,6 +116,7 @@ class Simulation {
       case 'settleWait':
       case 'skip':
       case 'markWaiting':
+      case 'undo':
       case 'close':
         this.flights.push({ command, doneAtMs: this.doneAtMs(command) });
     }
@@ -144,6 +145,7 @@ class Simulation {
       ...this.signals.map(({ atMs }) => atMs),
       ...this.decisionInstants(),
       ...this.world.uncertain().map(({ atMs }) => atMs),
+      ...(this.world.undos.uncertain().length === 0 ? [] : [this.nowMs + 100]),
       ...(this.wakeAtMs === null ? [] : [this.wakeAtMs]),
       ...(this.plan.cancelAtMs === null || this.cancelTold ? [] : [this.plan.cancelAtMs]),
       ...(this.pausedUntilMs === null ? [] : [this.pausedUntilMs]),
@@ -201,7 +203,9 @@ class Simulation {
     if (this.world.closed !== null) return;
     const due = this.world.uncertain().filter(({ atMs }) => atMs <= this.nowMs);
     for (const { resolve } of due) resolve();
-    if (due.length > 0) this.signal({ what: 'control', control: this.world.readControl() });
+    const undos = this.world.undos.uncertain().filter(() => this.random.chance(0.5));
+    for (const key of undos) this.world.resolveUndo(key);
+    if (due.length + undos.length > 0) this.signal({ what: 'control', control: this.world.readControl() });
   }
 
   private signal(event: RunEvent, place?: { step: number; item: number }): void {
@@ -244,6 +248,8 @@ class Simulation {
       case 'markWaiting':
         world.markWaiting();
         return { what: 'tick' };
+      case 'undo':
+        return { what: 'undone', result: world.undo(command.ending, nowMs) };
       case 'close':
         world.close(command.ending);
         return { what: 'closed' };
@@ -349,9 +355,13 @@ class Simulation {
   private checkSaysWaiting(): void {
     const quiet =
       this.flights.length === 0 && this.windows.length === 0 && this.inbox.length === 0 && !this.holding && !this.state.closing && !this.world.control.paused;
-    const waits = this.state.steps.some(
-      (state) => state.status === 'waiting' || state.status === 'uncertain' || (state.status === 'items' && state.items.waiting.length > 0),
-    );
+    const { undoing } = this.state;
+    const waits =
+      undoing === undefined
+        ? this.state.steps.some(
+            (state) => state.status === 'waiting' || state.status === 'uncertain' || (state.status === 'items' && state.items.waiting.length > 0),
+          )
+        : undoing.status === 'resting' && undoing.atMs === null;
     if (quiet && this.signals.length === 0 && waits && !this.world.saysWaiting) throw new Error('only waits are left and the run does not say so');
   }
 

@@ -1,9 +1,11 @@
+import type { UndoResult } from '#core/engine/compensation.ts';
 import { type Control, noControl } from '#core/engine/control.ts';
 import type { ControlReading } from '#core/engine/control-reading.ts';
 import type { ItemRange, ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
 import { windowSize } from '#core/engine/items.ts';
+import { SimulatedUndos, type Undoable } from './simulated-undos.ts';
 import { type Behaviour, expectedOutcomes, type SimulatedPlan, type SimulatedStep, type SimulatedWait } from './random-plan.ts';
 import type { Random } from './random.ts';
 
@@ -23,6 +25,8 @@ interface Trial {
   wait: WaitRow | null;
   /** A person has said what came of it. */
   byHand?: true;
+  /** The number of its end among those of the run, which is what the order of undoing goes by. */
+  endedAs?: number;
 }
 
 interface WaitRow {
@@ -67,6 +71,9 @@ export class World {
   saysWaiting = false;
   control: Control = noControl;
   private doubts: Doubt[] = [];
+  /** What takes back what the run did. */
+  readonly undos: SimulatedUndos;
+  private ends = 0;
   private readonly plan: SimulatedPlan;
   private readonly random: Random;
   private readonly expected: (Outcome | null)[];
@@ -76,6 +83,7 @@ export class World {
     this.random = random;
     this.expected = expectedOutcomes(plan);
     this.rows = plan.steps.map(() => ({ outcome: null, failures: 0, rounds: 0, retryAtMs: null, items: null, wait: null }));
+    this.undos = new SimulatedUndos(plan, random);
   }
 
   executeUnit(steps: number[], alone: boolean, closes: boolean, nowMs: number): UnitResult {
@@ -149,6 +157,11 @@ export class World {
     this.doubts = this.doubts.filter((other) => other !== doubt);
     trial.byHand = row.byHand = true;
     trial.outcome = answer === 'happened' ? 's' : answer === 'skip' ? 'k' : null;
+    // Of a run that goes back, it keeps its place among what is undone.
+    if (this.undos.ending === null) {
+      this.ends += 1;
+      trial.endedAs = this.ends;
+    }
     // A `forEach` is uncertain for its items.
     if (row !== trial && row.outcome === 'u' && !this.doubts.some((other) => other.row === row)) row.outcome = null;
     this.control = { ...this.control, version: this.control.version + 1 };
@@ -166,6 +179,8 @@ export class World {
 
   private end(trial: Trial, outcome: Outcome): Tried {
     trial.outcome = outcome;
+    this.ends += 1;
+    trial.endedAs = this.ends;
     trial.retryAtMs = null;
     return { outcome, retryInMs: null };
   }
@@ -327,8 +342,37 @@ export class World {
     if (!this.control.paused && this.rows.some((row) => open(row) || row.outcome === 'u' || row.items?.some(open) === true)) this.saysWaiting = true;
   }
 
+  /** The order in which they ended, and whether a person is still to say whether they did. */
+  private undoables(): Undoable[] {
+    return this.rows.flatMap((row, step) => {
+      if (this.simulated(step).undo === null) return [];
+      return (row.items ?? [row]).flatMap((trial, index): Undoable[] => {
+        const { outcome, endedAs = 0 } = trial;
+        if (outcome !== 's' && outcome !== 'u') return [];
+        return [{ key: row.items === null ? `${step}` : `${step}[${index}]`, step, endedAs, uncertain: outcome === 'u' }];
+      });
+    });
+  }
+
+  undo(ending: Ending, nowMs: number): UndoResult {
+    if (this.closed !== null) return { superseded: true };
+    this.saysWaiting = false;
+    this.undos.ending = ending;
+    if (this.control.paused) return { heldAt: this.control.version };
+    const result = this.undos.work(this.undoables(), nowMs);
+    if ('waits' in result) this.saysWaiting = true;
+    return result;
+  }
+
+  /** A person has said what came of an undo. */
+  resolveUndo(key: string): void {
+    this.undos.resolve(key);
+    this.control = { ...this.control, version: this.control.version + 1 };
+  }
+
   close(ending: Ending | null): void {
     if (this.closed !== null) return;
+    if (ending !== null) this.undos.checkClose(this.undoables());
     if (ending === null)
       this.complainUnless(
         this.rows.every((row) => row.outcome !== null),
@@ -357,6 +401,7 @@ export class World {
         failed: items.some(({ outcome }) => outcome === 'f'),
       })),
       cancelRequested: this.cancelRequested,
+      ...(this.undos.ending === null ? {} : { ending: this.undos.ending }),
       control: this.control,
       endsInMs: endsAtMs === null ? null : endsAtMs - nowMs,
     };

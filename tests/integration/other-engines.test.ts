@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '#config';
 import type { Json, JsonObject } from '#schemas/json.ts';
@@ -23,8 +24,28 @@ const shop: Record<string, Json> = {
   ],
   '/shop/transactions.json': [{ product: 2 }, { product: 1 }, { product: 2 }],
 };
+/** What was asked of the shop, but for what is only looked at. */
+const orders: string[] = [];
+const made: Record<string, Json> = {
+  '/shop/reservations': { id: 'r-1' },
+  '/shop/charges': { id: 'c-1' },
+  '/shop/refunds': {},
+  '/shop/shipments': { id: 's-1' },
+};
+
+async function takeOrder(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = await text(request);
+  orders.push(`${request.method} ${request.url} ${body}`);
+  const found = body.includes('far away') && request.url === '/shop/shipments' ? undefined : (made[request.url ?? ''] ?? {});
+  response.writeHead(found === undefined ? 422 : 200, { 'content-type': 'application/json' }).end(JSON.stringify(found ?? { reason: 'nobody goes there' }));
+}
+
 /** Down for four visits, and a shop. */
 const web = createServer((request, response) => {
+  if (request.method !== 'GET') {
+    void takeOrder(request, response);
+    return;
+  }
   const path = request.url ?? '';
   visits[path] = (visits[path] ?? 0) + 1;
   const found = shop[path];
@@ -171,6 +192,21 @@ describe('public examples of other engines', () => {
     expect(await artifactOf(failed.id)).toBe(`The work of ${failed.id} has failed.`);
     const fine = await play(engine, playOf('error-handler', { input: { text: '{}' } }));
     expect([fine.output, (await statuses(fine.id)).alert]).toEqual(['fine', 'skipped']);
+  });
+
+  it('saga', async () => {
+    const input = { shop: `${address()}/shop` };
+    expect(await outputOf('saga', input)).toEqual({ id: 's-1' });
+    orders.length = 0;
+    const failed = await play(engine, playOf('saga', { input: { ...input, order: 'far away' } }));
+    expect(failed).toMatchObject({ status: 'failed', error: { stepPath: 'ship', message: expect.stringMatching(/What 2 steps had done was undone\.$/) } });
+    expect(orders).toEqual([
+      'POST /shop/reservations {"order":"far away"}',
+      'POST /shop/charges {"order":"far away"}',
+      'POST /shop/shipments {"order":"far away"}',
+      'POST /shop/refunds {"charge":"c-1"}',
+      'DELETE /shop/reservations/r-1 ',
+    ]);
   });
 
   it('task-cache', async () => {

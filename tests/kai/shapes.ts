@@ -37,6 +37,7 @@ export const aRun = (change: Partial<Run> = {}): Run => ({
   priority: 3,
   startAt: null,
   deadlineAt: null,
+  ending: null,
   ...change,
 });
 

@@ -109,6 +109,20 @@ output: "\${steps.each.output}"
       ),
   },
   {
+    name: 'undone',
+    tell: (engine) =>
+      run(
+        engine,
+        `
+plan: undone
+steps:
+  each: { tool: test.rest, with: { waitMs: 1 }, forEach: [1, 2], undo: { tool: test.fail, with: { times: 1 }, retry: { initialDelayMs: 20 } } }
+  then: { tool: test.rest, with: { waitMs: 1 }, needs: [each], undo: { tool: test.rest, with: { waitMs: "\${output.at > 0 ? 1 : 2}" } } }
+  last: { tool: test.fail, with: { times: 9 }, retry: { maxAttempts: 1 }, needs: [then] }
+`,
+      ),
+  },
+  {
     name: 'looks',
     tell: async (engine) => {
       await engine.save(

@@ -112,6 +112,20 @@ export const testTools: Tool[] = [
     },
   }),
   defineTool({
+    name: 'test.note',
+    version: 1,
+    description: 'Idempotent: fails for as many attempts as it is told, then writes one line with its effect key and a text to a file.',
+    effect: 'idempotent',
+    input: z.object({ file: z.string(), text: z.string(), waitMs: z.number().default(0), failures: z.number().default(0) }),
+    output: z.object({ id: z.string() }),
+    limits,
+    execute: async ({ file, text, waitMs, failures }, { effectKey, attempt, signal }) => {
+      if (attempt <= failures) throw new ToolFailure({ code: 'told_to_fail', message: 'It failed as it was told.', retryable: true, effect: 'none' });
+      await leaveTrace({ file, waitMs }, `${effectKey} ${text}`, signal);
+      return { id: `${text}!` };
+    },
+  }),
+  defineTool({
     name: 'test.big',
     version: 1,
     description: 'A text of so many bytes.',

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { bigint, boolean, index, integer, json, jsonb, primaryKey, text } from 'drizzle-orm/pg-core';
 import type { Json, JsonObject } from '#schemas/json.ts';
-import type { Origin, OutcomeError, RunStatus, StepStatus, WaitingFor } from '#schemas/run.ts';
+import type { Ending, Origin, OutcomeError, RunStatus, StepStatus, WaitingFor } from '#schemas/run.ts';
 import { instant, kos, workspaceId } from './columns.ts';
 
 // What users and models wrote is `json`, not `jsonb`: it keeps the order of keys, and takes a NUL character that `jsonb` refuses.
@@ -46,6 +46,10 @@ export const runs = kos.table(
     cancelRequestedAt: instant('cancel_requested_at'),
     cancelRequestedBy: text('cancel_requested_by'),
     cancelReason: text('cancel_reason'),
+    /** False: whoever cancelled it wants what its steps did to stay. */
+    undoOnCancel: boolean('undo_on_cancel').notNull().default(true),
+    /** What its steps did is being undone, or was, because the run ends so; null: it is not. */
+    ending: text('ending').$type<Ending>(),
     /** Instant by which the run must have ended; null: none. */
     deadlineAt: instant('deadline_at'),
     /** False: its steps reuse no output that was kept. */
@@ -84,6 +88,8 @@ export const steps = kos.table(
     item: integer('item'),
     /** Number of the round of a `repeat`, from 0 (null: not a round). */
     iteration: integer('iteration'),
+    /** Path of the step whose effect it takes back (null: it is no undo). Then `step`, `item` and `iteration` are that one's. */
+    undoes: text('undoes'),
     kind: text('kind').notNull(),
     status: text('status').$type<StepStatus>().notNull(),
     /** Attempts that the step itself used up, the present one included; a lost worker costs none. */

@@ -100,7 +100,7 @@ async function readVersion(sql: TransactionSql, name: string, version: number): 
 
 async function readStatuses(sql: TransactionSql, runId: string): Promise<Map<string, StepStatus | 'tolerated'>> {
   const rows = await sql<{ path: string; status: StepStatus; tolerated: boolean }[]>`
-    select path, status, metadata->>'tolerated' = 'true' as tolerated from kos.steps where run_id = ${runId} and item is null and iteration is null`;
+    select path, status, metadata->>'tolerated' = 'true' as tolerated from kos.steps where run_id = ${runId} and item is null and iteration is null and undoes is null`;
   return new Map(rows.map(({ path, status, tolerated }) => [path, status === 'failed' && tolerated ? 'tolerated' : status]));
 }
 
@@ -119,7 +119,7 @@ async function carryOver(sql: TransactionSql, { workspaceId, from, to, fork }: C
     insert into kos.steps (workspace_id, run_id, path, step, kind, status, attempt, fence, input, output, output_id, error, started_at, finished_at, metadata)
     select workspace_id, ${to}, path, (${sql.json(numbers)}::jsonb->>path)::int, kind, status, attempt, 1, input, output, output_id, error, started_at, finished_at,
       metadata || ${sql.json({ carriedFrom: from })}::jsonb
-    from kos.steps where run_id = ${from} and item is null and iteration is null and path in ${sql(carried)}`;
+    from kos.steps where run_id = ${from} and item is null and iteration is null and undoes is null and path in ${sql(carried)}`;
   await sql`
     insert into kos.output_references (workspace_id, output_id, run_id)
     select distinct ${workspaceId}, output_id, ${to} from kos.steps where run_id = ${to} and output_id is not null on conflict do nothing`;

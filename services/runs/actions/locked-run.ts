@@ -1,5 +1,5 @@
 import { allowsAction, type RunAction } from '#core/policy/run-actions.ts';
-import type { RunStatus } from '#schemas/run.ts';
+import type { Ending, RunStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { runNotFound } from '../read.ts';
 
@@ -16,21 +16,29 @@ export interface LockedRun {
   startedAt: Date | null;
   generation: number;
   claimedBy: string | null;
+  /** It undoes what its steps did, or has undone it, since it ends so; null: it does not. */
+  ending: Ending | null;
 }
 
 /** The run's row until the end of the transaction. Throws KosError `run_not_found`. */
 export async function lockRun(sql: TransactionSql, runId: string): Promise<LockedRun> {
   const [row] = await sql<LockedRun[]>`
-    select status, cancel_requested_at is not null as "cancelRequested", started_at as "startedAt", generation, claimed_by as "claimedBy"
+    select status, cancel_requested_at is not null as "cancelRequested", started_at as "startedAt", generation, claimed_by as "claimedBy", ending
     from kos.runs where id = ${runId} for update`;
   if (row === undefined) throw runNotFound(runId);
   return row;
 }
 
 /** Null when there is nothing to do; throws KosError (409) when its state does not allow the action. */
-export async function lockRunFor(sql: TransactionSql, action: RunAction, runId: string): Promise<LockedRun | null> {
+export async function lockRunFor(
+  sql: TransactionSql,
+  action: RunAction,
+  runId: string,
+  /** What it is about is how a cancelled run ends. */
+  { despiteCancel = false }: { despiteCancel?: boolean } = {},
+): Promise<LockedRun | null> {
   const run = await lockRun(sql, runId);
-  return allowsAction(action, { runId, status: run.status, cancelRequested: run.cancelRequested }) ? run : null;
+  return allowsAction(action, { runId, status: run.status, cancelRequested: run.cancelRequested && !despiteCancel }) ? run : null;
 }
 
 /** Reminds the run's workflow to look at its row. Of an open run only. */

@@ -1,26 +1,26 @@
-import { KosError } from '#core/errors.ts';
 import { currentRules } from '#core/engine/decide.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { lockRunFor, type RunChange } from './locked-run.ts';
+import { retryUndos } from './retry-undos.ts';
 
 /** Paths named in the audit entry: enough to see what it was about. */
 const pathsTold = 50;
 
 /**
  * Reopens a run that ended without success: same id, same effect keys, next generation, by today's rules. What failed or was cut off runs again with all its
- * attempts, what did not run runs, what succeeded stays; an uncertain step waits for a person. Its time, where the plan bounds it, begins anew. Throws KosError
- * `run_open`, `run_succeeded`, `run_compensated` (409).
+ * attempts, what did not run runs, what succeeded stays; an uncertain step waits for a person. Its time, where the plan bounds it, begins anew. One that has begun
+ * to undo what it did goes on with that. Throws KosError `run_open`, `run_succeeded`, `run_compensated` (409).
  */
 export async function retryRun({ sql }: Transaction, change: RunChange & { reason: string | null }): Promise<void> {
   const { workspaceId, actor, runId, reason } = change;
   const run = await lockRunFor(sql, 'retry', runId);
   if (run === null) return;
-  await refuseCompensated(sql, runId);
+  if (run.ending !== null) return await retryUndos(sql, run, change);
   const again = await resetSteps(sql, runId);
   await sql`
     update kos.runs r set status = 'queued', output = null, error = null, waiting_for = null, finished_at = null, generation = generation + 1, claimed_by = null,
-      rules = ${currentRules}, cancel_requested_at = null, cancel_requested_by = null, cancel_reason = null, paused_at = null, paused_by = null, pause_reason = null,
+      rules = ${currentRules}, cancel_requested_at = null, cancel_requested_by = null, cancel_reason = null, undo_on_cancel = true, paused_at = null, paused_by = null, pause_reason = null,
       control_version = control_version + 1,
       start_at = null, timeout_ms = coalesce(timeout_ms, (
         select (v.shape->>'timeoutMs')::bigint from kos.plan_versions v where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)),
@@ -33,18 +33,6 @@ export async function retryRun({ sql }: Transaction, change: RunChange & { reaso
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: { by: actor, reason, retry: true } }]);
   const data = { reason, ended: run.status, steps: again.length, again: again.slice(0, pathsTold) };
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.retry', subject: runId, data }]);
-}
-
-/** What was undone must be done under a key that the outside does not know yet: that is another run. */
-async function refuseCompensated(sql: TransactionSql, runId: string): Promise<void> {
-  const [row] = await sql<{ path: string }[]>`select path from kos.steps where run_id = ${runId} and status = 'compensated' limit 1`;
-  if (row === undefined) return;
-  throw new KosError({
-    code: 'run_compensated',
-    message: `The run ${runId} has undone what it did (${row.path}, at least): it cannot go on from there.`,
-    fix: `Begin anew: kai run replay ${runId}`,
-    status: 409,
-  });
 }
 
 /**

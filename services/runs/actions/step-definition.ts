@@ -31,7 +31,7 @@ export async function readStepFacts({ sql }: Transaction, runId: string, path: s
     select v.document, v.shape from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
     where r.id = ${runId}`;
   if (row === undefined) throw runNotFound(runId);
-  const { id, item, iteration } = parseStepPath(path);
+  const { id, item, iteration, undo } = parseStepPath(path);
   const steps = row.document['steps'] as Record<string, JsonObject>;
   const number = Object.keys(steps).indexOf(id);
   const definition = steps[id];
@@ -40,6 +40,7 @@ export async function readStepFacts({ sql }: Transaction, runId: string, path: s
   if (
     definition === undefined ||
     shape === undefined ||
+    (undo && definition['undo'] === undefined) ||
     (item !== null && !loops) ||
     (iteration !== null && (shape.repeat === undefined || (loops && item === null)))
   ) {
@@ -50,6 +51,7 @@ export async function readStepFacts({ sql }: Transaction, runId: string, path: s
       status: 404,
     });
   }
+  if (undo) return { path, number, kind: 'tool', definition: definition['undo'] as JsonObject, joins: false, repeats: false };
   return { path, number, kind: shape.kind, definition, joins: loops && item === null, repeats: shape.repeat !== undefined && iteration === null };
 }
 

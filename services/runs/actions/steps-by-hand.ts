@@ -1,12 +1,14 @@
 import { KosError } from '#core/errors.ts';
-import { itemPath, parseStepPath } from '#core/plan/step-path.ts';
+import { itemPath, parseStepPath, undoneBy } from '#core/plan/step-path.ts';
 import type { RunAction } from '#core/policy/run-actions.ts';
 import { isFinalRunStatus, type StepStatus } from '#schemas/run.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import { jsonParameter, type Transaction, type TransactionSql } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { effectKeyOf } from '../ledger/effects.ts';
+import { markCompensated } from '../ledger/undos.ts';
 import { outputIsInline, stepOutputBytesAtMost, storeOutput } from '../ledger/record-outcome.ts';
+import { assertDirection } from './direction.ts';
 import { lockRunFor, type LockedRun, orderLook, type RunChange } from './locked-run.ts';
 
 export interface StepChange extends RunChange {
@@ -28,20 +30,20 @@ const endable: readonly StepStatus[] = ['pending', 'retrying', 'failed', 'cancel
 
 /** The step has succeeded with this output, whatever came of it before. Throws KosError (409) where the state of run or step does not allow it. */
 export async function overrideStep({ sql }: Transaction, change: StepChange & { output: Json }, step: StepDefinition): Promise<void> {
-  const run = await lockFor(sql, 'override', change);
+  const run = await lockFor(sql, 'override', change, null);
   refuseApproval('override', change, step);
   await endByHand(sql, change, step, { status: 'succeeded', output: change.output, by: 'override' });
-  await reopenAbove(sql, change);
+  await reopenAbove(sql, run, change);
   await tell(sql, run, change, step, 'override', 'step.succeeded');
 }
 
 /** The step is not to run; what depends on it is skipped with it, unless its `when` looks at that. Throws as `overrideStep`. */
 export async function skipStep({ sql }: Transaction, change: StepChange, step: StepDefinition): Promise<void> {
-  const run = await lockFor(sql, 'skip', change);
+  const run = await lockFor(sql, 'skip', change, null);
   refuseApproval('skip', change, step);
   refuseRound(change);
   await endByHand(sql, change, step, { status: 'skipped', output: null, by: 'skip' });
-  await reopenAbove(sql, change);
+  await reopenAbove(sql, run, change);
   await tell(sql, run, change, step, 'skip', 'step.skipped');
 }
 
@@ -50,7 +52,7 @@ export type Resolution = { outcome: 'happened'; output: Json } | { outcome: 'did
 
 /** What a person has found out about an effect that may have happened. Throws KosError `step_not_uncertain` (409). */
 export async function resolveStep({ sql }: Transaction, change: StepChange, step: StepDefinition, resolution: Resolution): Promise<void> {
-  const run = await lockFor(sql, 'resolve', change);
+  const run = await lockFor(sql, 'resolve', change, resolution.outcome);
   const before = await lockStep(sql, change);
   if (before !== 'uncertain') throw notUncertain(change, before);
   if (step.repeats === true) throw await roundMeant(sql, change);
@@ -58,13 +60,15 @@ export async function resolveStep({ sql }: Transaction, change: StepChange, step
   await sql`update kos.effects set status = ${effect}, updated_at = clock_timestamp() where key = ${effectKeyOf(change.runId, change.path)}`;
   if (resolution.outcome === 'happened') await endByHand(sql, change, step, { status: 'succeeded', output: resolution.output, by: 'resolve' });
   else await tryAgain(sql, change);
-  await reopenAbove(sql, change);
+  await reopenAbove(sql, run, change);
   await tell(sql, run, change, step, `resolve.${resolution.outcome}`, resolution.outcome === 'happened' ? 'step.succeeded' : 'step.retrying');
 }
 
-async function lockFor(sql: TransactionSql, action: RunAction, { runId }: StepChange): Promise<LockedRun> {
-  const run = await lockRunFor(sql, action, runId);
+async function lockFor(sql: TransactionSql, action: RunAction, change: StepChange, resolution: Resolution['outcome'] | null): Promise<LockedRun> {
+  const { undo } = parseStepPath(change.path);
+  const run = await lockRunFor(sql, action, change.runId, { despiteCancel: undo });
   if (run === null) throw new Error(`${action} answers for no state of a run that there is nothing to do`);
+  assertDirection(change, { undoes: run.ending !== null, undo, resolution });
   return run;
 }
 
@@ -86,8 +90,8 @@ function refuseApproval(action: string, { path, runId }: StepChange, { kind }: S
 
 /** What comes after a round depends on its output. */
 function refuseRound({ path, runId }: StepChange): void {
-  const { iteration, id, item } = parseStepPath(path);
-  if (iteration === null) return;
+  const { iteration, id, item, undo } = parseStepPath(path);
+  if (iteration === null || undo) return;
   throw conflict(
     'round_not_skippable',
     `${path} is a round: whether another follows depends on its output, so it cannot be skipped.`,
@@ -97,7 +101,7 @@ function refuseRound({ path, runId }: StepChange): void {
 
 async function roundMeant(sql: TransactionSql, { runId, path }: StepChange): Promise<KosError> {
   const [round] = await sql<{ path: string }[]>`
-    select path from kos.steps where run_id = ${runId} and iteration is not null and split_part(path, '#', 1) = ${path} and status = 'uncertain' limit 1`;
+    select path from kos.steps where run_id = ${runId} and iteration is not null and undoes is null and split_part(path, '#', 1) = ${path} and status = 'uncertain' limit 1`;
   return conflict(
     'round_meant',
     `${path} runs in rounds: it is uncertain for one of them.`,
@@ -119,8 +123,8 @@ async function endByHand(sql: TransactionSql, change: StepChange, step: StepDefi
   const inline = outputIsInline(end.output);
   const outputId = inline ? null : await storeOutput(sql, change, end.output);
   const metadata: JsonObject = { byHand: { action: end.by, actor, reason }, ...(end.status === 'skipped' ? { reason } : {}) };
-  const { item, iteration } = parseStepPath(path);
-  if (item !== null || iteration !== null) await assertBegun(sql, change);
+  const { item, iteration, undo } = parseStepPath(path);
+  if (item !== null || iteration !== null || undo) await assertBegun(sql, change);
   const [ended] = await sql<{ path: string }[]>`
     insert into kos.steps as s (workspace_id, run_id, path, step, item, iteration, kind, status, attempt, fence, output, output_id, finished_at, metadata)
     values (${workspaceId}, ${runId}, ${path}, ${step.number}, ${item}, ${iteration}, ${step.kind}, ${end.status}, 0, 1, ${jsonParameter(sql, inline ? end.output : null)}, ${outputId},
@@ -130,13 +134,14 @@ async function endByHand(sql: TransactionSql, change: StepChange, step: StepDefi
     where s.status in ${sql(endable)} or (s.status = 'waiting' and s.retry_at is not null) returning path`;
   if (ended === undefined) throw notEndable(change, await lockStep(sql, change));
   if (step.repeats === true) await endOpenRound(sql, change, step.number);
+  if (undo && end.status === 'succeeded') await markCompensated(sql, change, [undoneBy(path)]);
 }
 
 /** Of a step that is ended between two attempts of a round. */
 async function endOpenRound(sql: TransactionSql, { runId, path }: StepChange, step: number): Promise<void> {
   await sql`
     update kos.steps set status = 'cancelled', fence = fence + 1, waiting_for = null, retry_at = null, finished_at = clock_timestamp()
-    where run_id = ${runId} and step = ${step} and iteration is not null and split_part(path, '#', 1) = ${path} and status in ('pending', 'retrying')`;
+    where run_id = ${runId} and step = ${step} and iteration is not null and undoes is null and split_part(path, '#', 1) = ${path} and status in ('pending', 'retrying')`;
 }
 
 async function assertBegun(sql: TransactionSql, change: StepChange): Promise<void> {
@@ -158,7 +163,9 @@ async function tryAgain(sql: TransactionSql, { runId, path, actor, reason }: Ste
 }
 
 /** What was uncertain for this round, or this item, goes on when people have spoken on all of them. */
-async function reopenAbove(sql: TransactionSql, change: StepChange): Promise<void> {
+async function reopenAbove(sql: TransactionSql, run: LockedRun, change: StepChange): Promise<void> {
+  // Nothing goes on any more: what is left of it is undone.
+  if (run.ending !== null) return;
   const { id, item, iteration } = parseStepPath(change.path);
   if (iteration !== null) await reopenRepeating(sql, change, itemPath(id, item));
   if (item !== null) await reopenForEach(sql, change, id);
@@ -177,7 +184,7 @@ async function reopenForEach(sql: TransactionSql, { runId, actor, reason }: Step
     update kos.steps p set status = 'running', fence = fence + 1, error = null, finished_at = null,
       metadata = metadata || ${sql.json({ byHand: { action: 'resolve', actor, reason } })}
     where p.run_id = ${runId} and p.path = ${parent} and p.status = 'uncertain'
-      and not exists (select from kos.steps i where i.run_id = p.run_id and i.step = p.step and i.item is not null and i.iteration is null and i.status = 'uncertain')`;
+      and not exists (select from kos.steps i where i.run_id = p.run_id and i.step = p.step and i.item is not null and i.iteration is null and i.undoes is null and i.status = 'uncertain')`;
 }
 
 async function tell(

@@ -15,6 +15,8 @@ export async function terminateRun({ sql }: Transaction, change: RunChange & { r
   if (run === null) return;
   const because = reason === null ? '.' : `: ${reason}`;
   const error: OutcomeError = { code: 'terminated', message: `The run was terminated by ${actor}${because}`, fix: null, stepPath: null };
+  // Nor by those that its steps have started.
+  await sql`update kos.runs set undo_on_cancel = false where id = ${runId}`;
   await closeWhatIsOpen(sql, workspaceId, runId);
   await sql`update kos.runs set status = 'terminated', error = ${sql.json(error)}, waiting_for = null, finished_at = clock_timestamp() where id = ${runId}`;
   const order = { reason: reason ?? `terminated by ${actor}`, generation: run.generation, chain: run.claimedBy };

@@ -8,7 +8,7 @@ import { outcomeOf } from './take-step.ts';
 /** The steps that people have decided on, as their rows are now: what a workflow that is reminded must know. */
 export async function readByHand(sql: TransactionSql, runId: string, shape: PlanShape): Promise<ByHand[]> {
   const rows = await sql<{ step: number; status: StepStatus; count: number | null }[]>`
-    select step, status, (metadata->>'items')::int as count from kos.steps where run_id = ${runId} and item is null and iteration is null and metadata ? 'byHand' order by step`;
+    select step, status, (metadata->>'items')::int as count from kos.steps where run_id = ${runId} and item is null and iteration is null and undoes is null and metadata ? 'byHand' order by step`;
   return await Promise.all(
     rows.map(async ({ step, status, count }) => {
       const outcome = outcomeOf(status, shape.steps[step]?.tolerated === true);

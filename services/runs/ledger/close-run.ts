@@ -86,7 +86,7 @@ async function closeOpen(
 /** The error that ended the run: that of the first step that failed. */
 export async function firstFailure(sql: TransactionSql, runId: string, statuses: ('failed' | 'uncertain')[]): Promise<OutcomeError | null> {
   const [row] = await sql<{ path: string; status: string; error: OutcomeError }[]>`
-    select path, status, error from kos.steps s where run_id = ${runId} and iteration is null and status in ${sql(statuses)} and error is not null
+    select path, status, error from kos.steps s where run_id = ${runId} and iteration is null and undoes is null and status in ${sql(statuses)} and error is not null
       and metadata->>'tolerated' is distinct from 'true'
       and not exists (select from kos.steps whole where whole.run_id = s.run_id and whole.path = split_part(s.path, '[', 1) and whole.metadata->>'tolerated' = 'true')
     order by finished_at limit 1`;

@@ -24,7 +24,7 @@ export async function unfinishedItems(sql: TransactionSql, runId: string, step: 
   const rows = await sql<{ from: number; to: number }[]>`
     select min(item)::int as "from", max(item)::int as "to" from (
       select item, item - row_number() over (order by item) as island from kos.steps
-      where run_id = ${runId} and step = ${step} and item between ${from} and ${to} and iteration is null and status in ${sql(statuses)}
+      where run_id = ${runId} and step = ${step} and item between ${from} and ${to} and iteration is null and undoes is null and status in ${sql(statuses)}
     ) as open group by island order by 1`;
   return rows.map((row) => [row.from, row.to]);
 }
@@ -32,7 +32,7 @@ export async function unfinishedItems(sql: TransactionSql, runId: string, step: 
 export async function retryingItems(sql: TransactionSql, runId: string, step: number, from: number, to: number): Promise<{ item: number; inMs: number }[]> {
   return await sql<{ item: number; inMs: number }[]>`
     select item, coalesce(extract(epoch from retry_at - clock_timestamp()) * 1000, 0)::float8 as "inMs" from kos.steps
-    where run_id = ${runId} and step = ${step} and item between ${from} and ${to} and iteration is null and ${isPaused(sql)} order by item`;
+    where run_id = ${runId} and step = ${step} and item between ${from} and ${to} and iteration is null and undoes is null and ${isPaused(sql)} order by item`;
 }
 
 export interface ItemCounts {
@@ -51,7 +51,7 @@ export async function countItems(sql: TransactionSql, runId: string, step: numbe
     select count(*)::int as count, count(*) filter (where status = 'succeeded')::int as succeeded, count(*) filter (where status = 'failed')::int as failed,
       count(*) filter (where status = 'failed' and metadata->>'tolerated' = 'true')::int as tolerated, count(*) filter (where status = 'uncertain')::int as uncertain, count(*) filter (where status = 'skipped')::int as skipped,
       count(*) filter (where status in ('pending', 'running', 'retrying', 'waiting'))::int as unfinished
-    from kos.steps where run_id = ${runId} and step = ${step} and item is not null and iteration is null`;
+    from kos.steps where run_id = ${runId} and step = ${step} and item is not null and iteration is null and undoes is null`;
   return row ?? { count: 0, succeeded: 0, failed: 0, tolerated: 0, uncertain: 0, skipped: 0, unfinished: 0 };
 }
 
@@ -68,7 +68,7 @@ export async function countToleratedItem(sql: TransactionSql, runId: string, pat
 export async function joinedOutput(sql: TransactionSql, runId: string, step: number): Promise<Json[]> {
   const rows = await sql<{ output: Json }[]>`
     select coalesce(o.value, s.output) as output from kos.steps s left join kos.outputs o on o.id = s.output_id
-    where s.run_id = ${runId} and s.step = ${step} and s.item is not null and s.iteration is null order by s.item`;
+    where s.run_id = ${runId} and s.step = ${step} and s.item is not null and s.iteration is null and s.undoes is null order by s.item`;
   return rows.map((row) => row.output);
 }
 
@@ -83,6 +83,6 @@ export interface FailedItem {
 export async function failedItems(sql: TransactionSql, runId: string, step: number, limit: number): Promise<FailedItem[]> {
   return await sql<FailedItem[]>`
     select path, error->>'code' as code, error->>'message' as message, error->>'fix' as fix from kos.steps
-    where run_id = ${runId} and step = ${step} and item is not null and iteration is null and status in ('failed', 'uncertain')
+    where run_id = ${runId} and step = ${step} and item is not null and iteration is null and undoes is null and status in ('failed', 'uncertain')
     order by metadata->>'tolerated' = 'true' nulls first, finished_at, item limit ${limit}`;
 }

@@ -2,7 +2,7 @@ import { windowSize } from '#core/engine/items.ts';
 import type { ItemRange } from '#core/engine/outcome.ts';
 import type { StoredProgress } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
-import type { StepStatus } from '#schemas/run.ts';
+import type { Ending, StepStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { isPaused, retryingItems, unfinishedItems } from './items.ts';
 import { openWaits } from './waits.ts';
@@ -21,9 +21,9 @@ interface StepRow {
 export async function readProgress(sql: TransactionSql, runId: string, shape: PlanShape): Promise<StoredProgress> {
   const rows = await sql<StepRow[]>`
     select step, status, (extract(epoch from retry_at - clock_timestamp()) * 1000)::float8 as "retryInMs", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items, ${isPaused(sql)} as paused
-    from kos.steps where run_id = ${runId} and item is null and iteration is null`;
-  const [run] = await sql<{ cancelRequested: boolean; version: number; paused: boolean; endsInMs: number | null }[]>`
-    select cancel_requested_at is not null as "cancelRequested", control_version as version, status = 'paused' as paused, (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.runs where id = ${runId}`;
+    from kos.steps where run_id = ${runId} and item is null and iteration is null and undoes is null`;
+  const [run] = await sql<{ cancelRequested: boolean; ending: Ending | null; version: number; paused: boolean; endsInMs: number | null }[]>`
+    select cancel_requested_at is not null as "cancelRequested", ending, control_version as version, status = 'paused' as paused, (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.runs where id = ${runId}`;
   const open = rows.filter((row) => row.items !== null && row.status === 'running');
   const items = await Promise.all(open.map((row) => openItemsOf(sql, runId, row)));
   return {
@@ -37,6 +37,7 @@ export async function readProgress(sql: TransactionSql, runId: string, shape: Pl
     cancelRequested: run?.cancelRequested ?? false,
     control: { version: run?.version ?? 0, paused: run?.paused ?? false },
     endsInMs: run?.endsInMs ?? null,
+    ...(run === undefined || run.ending === null ? {} : { ending: run.ending }),
   };
 }
 
@@ -63,7 +64,7 @@ async function openItemsOf(
 export async function hasFailedItem(sql: TransactionSql, runId: string, step: number): Promise<boolean> {
   const [row] = await sql`
     select 1 from kos.steps join kos.runs r on r.id = run_id
-    where run_id = ${runId} and step = ${step} and item is not null and iteration is null and (steps.status = 'failed' or (steps.status = 'uncertain' and r.rules < 2))
+    where run_id = ${runId} and step = ${step} and item is not null and iteration is null and undoes is null and (steps.status = 'failed' or (steps.status = 'uncertain' and r.rules < 2))
       and metadata->>'tolerated' is distinct from 'true' limit 1`;
   return row !== undefined;
 }

@@ -17,7 +17,7 @@ export interface RoundRow {
 }
 
 const ofPlace = (sql: TransactionSql, { runId }: Claim, { step, item }: StepPlace) =>
-  sql`s.run_id = ${runId} and s.step = ${step} and ${item === null ? sql`s.item is null` : sql`s.item = ${item}`} and s.iteration is not null`;
+  sql`s.run_id = ${runId} and s.step = ${step} and ${item === null ? sql`s.item is null` : sql`s.item = ${item}`} and s.iteration is not null and s.undoes is null`;
 
 /** The last two rounds of a step (or item) that repeats, the newest first. */
 export async function latestRounds(sql: TransactionSql, claim: Claim, place: StepPlace): Promise<RoundRow[]> {

@@ -70,7 +70,8 @@ export async function cancelSubRuns(sql: TransactionSql, run: { workspaceId: str
       : sql`and id in (select w.child_run_id from kos.waits w join kos.steps s on s.run_id = w.run_id and s.path = w.step_path where w.run_id = ${run.runId} and s.step = ${step})`;
   await sql`
     with asked as (
-      update kos.runs set cancel_requested_at = clock_timestamp(), cancel_requested_by = 'kos', cancel_reason = ${reason}
+      update kos.runs set cancel_requested_at = clock_timestamp(), cancel_requested_by = 'kos', cancel_reason = ${reason},
+        undo_on_cancel = (select undo_on_cancel from kos.runs caller where caller.id = ${run.runId})
       where parent_run_id = ${run.runId} and status in ('queued', 'running', 'waiting', 'paused') and cancel_requested_at is null ${ofStep} returning id
     )
     insert into kos.outbox (workspace_id, run_id, kind, payload)

@@ -13,6 +13,8 @@ export interface StepPlace {
   item: number | null;
   /** Number of the round of a `repeat`; absent: not a round. */
   iteration?: number;
+  /** Path of the step that it undoes; absent: it is no undo. */
+  undoes?: string;
   kind: string;
 }
 
@@ -85,8 +87,9 @@ export function outcomeOf(status: StepStatus, tolerated: boolean): Outcome | nul
  */
 export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPlace): Promise<TakenStep | EndedStep> {
   const [row] = await sql<Pick<TakenStep, 'fence' | 'attempt' | 'input' | 'line' | 'wasRunning' | 'elapsedMs'>[]>`
-    insert into kos.steps as s (workspace_id, run_id, path, step, item, iteration, kind, status, attempt, fence, started_at)
-    values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.iteration ?? null}, ${place.kind}, 'running', 1, 1, clock_timestamp())
+    insert into kos.steps as s (workspace_id, run_id, path, step, item, iteration, undoes, kind, status, attempt, fence, started_at)
+    values (${claim.workspaceId}, ${claim.runId}, ${place.path}, ${place.step}, ${place.item}, ${place.iteration ?? null}, ${place.undoes ?? null}, ${place.kind}, 'running', 1, 1,
+      clock_timestamp())
     on conflict (run_id, path) do update set
       fence = s.fence + 1, status = 'running', waiting_for = null, retry_at = null,
       attempt = s.attempt + case when s.status in ('pending', 'retrying') then 1 else 0 end,

@@ -15,6 +15,7 @@ import { defineRoute, json, type Reply, type Route } from '../route.ts';
 import { idParams } from '../shapes.ts';
 
 const reasonSchema = z.strictObject({ reason: z.string().max(2_000).optional() });
+const cancelSchema = reasonSchema.extend({ undo: z.boolean().optional().describe('False: what its steps did stays, whatever the plan says of undoing it.') });
 const prioritySchema = z.strictObject({ priority: z.int().min(1).max(5) });
 const runReferenceSchema = z.object({ runId: z.string() });
 
@@ -56,10 +57,10 @@ function actionRoute<Body extends z.ZodType>(dependencies: ApiDependencies, acti
 export const runActionRoutes = (dependencies: ApiDependencies): Route[] => [
   actionRoute(dependencies, {
     verb: 'cancel',
-    summary: 'Ask a run to end; 409 when it has ended already',
+    summary: 'Ask a run to end; what its steps did is undone where its plan says how; 409 when it has ended already',
     permission: 'runs:cancel',
-    body: reasonSchema,
-    act: (transaction, change, { reason }) => requestCancel(transaction, { ...change, reason: reason ?? null }),
+    body: cancelSchema,
+    act: (transaction, change, { reason, undo }) => requestCancel(transaction, { ...change, reason: reason ?? null, undo: undo ?? true }),
   }),
   actionRoute(dependencies, {
     verb: 'terminate',

@@ -1,0 +1,47 @@
+import { KosError } from '#core/errors.ts';
+import { undoableSteps } from '#core/engine/compensation.ts';
+import type { PlanShape } from '#schemas/shape.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
+import { recordAudit, recordEvents } from '#services/records/record.ts';
+import { nextUndoables } from '../ledger/undos.ts';
+import type { LockedRun, RunChange } from './locked-run.ts';
+
+/** Paths named in the audit entry: enough to see what it was about. */
+const pathsTold = 50;
+
+/**
+ * Reopens a run that has begun to undo what it did: it cannot go forward any more, so what is tried again are the undos that did not succeed, with all their
+ * attempts, and those that were not begun. Then it ends as it did. Throws KosError `run_compensated` (409): nothing is left to be undone.
+ */
+export async function retryUndos(sql: TransactionSql, run: LockedRun, change: RunChange & { reason: string | null }): Promise<void> {
+  const { workspaceId, actor, runId, reason } = change;
+  const again = await sql<{ path: string }[]>`
+    update kos.steps set status = 'pending', attempt = 0, fence = fence + 1, output = null, output_id = null, error = null, waiting_for = null, retry_at = null,
+      started_at = null, finished_at = null, metadata = metadata || jsonb_build_object('attemptsBefore', coalesce((metadata->>'attemptsBefore')::int, 0) + attempt)
+    where run_id = ${runId} and undoes is not null and status in ('failed', 'cancelled') returning path`;
+  if ((await nextUndoables(sql, runId, await readUndoableSteps(sql, runId), 1)).length === 0) throw compensated(runId);
+  await sql`
+    update kos.runs set status = 'queued', error = null, waiting_for = null, finished_at = null, generation = generation + 1, claimed_by = null,
+      undo_on_cancel = true, paused_at = null, paused_by = null, pause_reason = null, control_version = control_version + 1
+    where id = ${runId}`;
+  const order = { resume: true, after: run.claimedBy };
+  await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json(order)})`;
+  await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: { by: actor, reason, retry: true, undo: true } }]);
+  const data = { reason, ended: run.status, undo: true, again: again.slice(0, pathsTold).map(({ path }) => path) };
+  await recordAudit(sql, [{ workspaceId, actor, action: 'run.retry', subject: runId, data }]);
+}
+
+async function readUndoableSteps(sql: TransactionSql, runId: string): Promise<number[]> {
+  const [row] = await sql<{ shape: PlanShape }[]>`
+    select v.shape from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
+  return row === undefined ? [] : undoableSteps(row.shape);
+}
+
+/** What was undone must be done under a key that the outside does not know yet: that is another run. */
+const compensated = (runId: string): KosError =>
+  new KosError({
+    code: 'run_compensated',
+    message: `The run ${runId} has undone what it did: it cannot go on from there.`,
+    fix: `Begin anew: kai run replay ${runId}`,
+    status: 409,
+  });
