@@ -47,12 +47,13 @@ async function begin({ database }: RunActivityDependencies, { claim }: UndoWork,
     assertClaim(header, claim);
     const orders = await readUndoOrders(sql, claim.runId);
     if (orders.leave) return false;
-    if (orders.ending === ending) return true;
     if (orders.ending === null) {
       if ((await nextUndoables(sql, claim.runId, steps, 1)).length === 0) return false;
       await closeWhatIsOpen(sql, claim.workspaceId, claim.runId);
-      await markWorking(sql, claim, header);
     }
+    // Also where somebody has reopened it for this.
+    if (orders.ending === null || header.status === 'queued') await markWorking(sql, claim, header);
+    if (orders.ending === ending) return true;
     await recordCompensating(sql, claim, ending, orders.ending === null);
     return true;
   });

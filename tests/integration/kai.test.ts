@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -126,6 +126,36 @@ describe('kai and all of kOS', () => {
     expect((await json<Run>('run', 'get', id)).status).toBe('cancelled');
     expect((await kai('run', 'delete', id, '--yes')).code).toBe(0);
     expect((await kai('run', 'get', id)).code).toBe(5);
+  });
+
+  test('a run that fails undoes what it did, a cancel unless it is told otherwise; get, why, watch and logs say so', async () => {
+    const write = (name: string, content: string): string => `{ tool: fs.write, with: { path: "undo/\${run.id}/${name}", content: "${content}" }`;
+    const source = `plan: trip
+input: { type: object, properties: { days: { type: integer, default: 0 } } }
+steps:
+  hotel: ${write('hotel', 'booked')}, undo: ${write('hotel', 'free')} } }
+  flight: ${write('flight', 'booked')}, needs: [hotel], undo: { tool: fs.read, with: { path: "undo/none" }, retry: { maxAttempts: 1 } } }
+  rest: { wait: { forMs: 600000 }, needs: [flight], when: "\${input.days == 0}" }
+  count: { transform: "\${1 / 0}", needs: [flight], when: "\${input.days > 0}" }
+`;
+    await writeFile(join(folder, 'trip.yaml'), source);
+    expect((await kai('plan', 'save', 'trip.yaml')).code).toBe(0);
+    const failed = await kai('run', 'start', 'trip', '--input', 'days=1', '--wait');
+    expect(failed.code).toBe(3);
+    expect(failed.stderr).toContain('What 1 step had done was undone. 1 undo did not succeed: flight~undo');
+    const id = /run_[0-9a-f-]{36}/.exec(failed.stderr)?.[0] ?? '';
+    expect(failed.stderr).toContain(`kai run retry ${id}`);
+    const shown = (await kai('run', 'get', id)).stdout;
+    expect(shown).toMatch(/↩ hotel .*\n/);
+    expect(shown).toMatch(/✓ hotel~undo .*\n/);
+    expect(shown).toMatch(/✗ flight~undo .*\n/);
+    expect((await kai('run', 'logs', id)).stdout).toMatch(/run compensating\n[^]*hotel~undo succeeded\n[^]*hotel compensated\n[^]*run failed/);
+    expect(await readFile(join(home, 'workspace', 'undo', id, 'hotel'), 'utf8')).toBe('free');
+    const kept = await json<Run>('run', 'start', 'trip');
+    await expect.poll(async () => (await json<Run>('run', 'get', kept.id)).status, { timeout: 60_000 }).toBe('waiting');
+    expect((await kai('run', 'cancel', kept.id, '--no-undo', '--reason', 'enough')).code).toBe(0);
+    expect((await kai('run', 'watch', kept.id)).stderr).toContain('enough. What 2 steps had done stays.');
+    expect(await readFile(join(home, 'workspace', 'undo', kept.id, 'hotel'), 'utf8')).toBe('booked');
   });
 
   test('the crash demonstration kills the worker and finds every effect once', async () => {

@@ -300,3 +300,67 @@ describe('what people do while a run undoes', () => {
     expect((await traces(runId, 'paused')).slice(3)).toEqual(['car~undo un-car!', 'flight~undo un-flight!', 'hotel~undo un-hotel!']);
   });
 });
+
+describe('a run of a run', () => {
+  const note = (name: string, text: string): string => `{ tool: test.note, with: { file: "${file(name)}", text: "${text}" }`;
+  const child = (name: string, last: string): string => `
+plan: ${name}-child
+steps:
+  inner: ${note(name, 'inner')}, undo: ${note(name, 'un-inner')} } }
+  last: ${last}
+output: "\${steps.inner.output.id}"
+`;
+
+  it('that has succeeded stays; the step that started it says what takes it back', async () => {
+    const name = 'sub-run';
+    await engine.save(child(name, '{ transform: 1, needs: [inner] }'));
+    const run = await engine.run(`
+plan: ${name}
+steps:
+  call: { plan: ${name}-child, undo: ${note(name, 'un-call ${output}')} } }
+  last: { tool: test.fail, with: { times: 9 }, retry: { maxAttempts: 1 }, needs: [call] }
+`);
+    expect(run).toMatchObject({ status: 'failed', error: { message: 'It failed as it was told. What 1 step had done was undone.' } });
+    expect((await engine.linesOf(name)).map((line) => line.replace(/^[^/]+\//, ''))).toEqual(['inner inner', 'call~undo un-call inner!']);
+  });
+
+  it.each([
+    ['undoes what it did when it is cut off', true, ['inner inner', 'inner~undo un-inner']],
+    ['leaves it where the run above it was told to', false, ['inner inner']],
+  ])('%s', async (_what, undo, wanted) => {
+    const name = `cut-off-${undo}`;
+    await engine.save(child(name, '{ wait: { forMs: 600000 }, needs: [inner] }'));
+    const runId = await engine.start(await engine.save(`plan: ${name}\nsteps:\n  call: { plan: ${name}-child }\n`));
+    await expect.poll(() => engine.linesOf(name), { timeout: 60_000 }).toHaveLength(1);
+    await engine.until(runId, ({ status }) => status === 'waiting');
+    await engine.act(runId, (transaction, change) => requestCancel(transaction, { ...change, reason: null, undo }));
+    expect(await engine.ended(runId)).toMatchObject({ status: 'cancelled' });
+    const children = await engine.rig.system.sql<{ id: string }[]>`select id from kos.runs where parent_run_id = ${runId}`;
+    for (const { id } of children) {
+      engine.runIds.push(id);
+      expect(await engine.ended(id)).toMatchObject({ status: 'cancelled' });
+    }
+    expect((await engine.linesOf(name)).map((line) => line.replace(/^[^/]+\//, ''))).toEqual(wanted);
+  });
+});
+
+describe('a large list', () => {
+  it('is undone item by item, whatever windows its items ran in', async () => {
+    const run = await engine.run(`
+plan: many
+steps:
+  each:
+    tool: fs.create
+    forEach: "\${range(620)}"
+    concurrency: 50
+    with: { path: "\${run.id}/\${index}.txt", content: "made" }
+    undo: { tool: fs.write, with: { path: "\${output.path}", content: "undone" } }
+  last: { tool: test.fail, with: { times: 9 }, retry: { maxAttempts: 1 }, needs: [each] }
+`);
+    expect(run).toMatchObject({ status: 'failed', error: { message: 'It failed as it was told. What 620 steps had done was undone.' } });
+    const rows = await engine.rig.system
+      .sql`select status, count(*)::int as count from kos.steps where run_id = ${run.id} and undoes is not null group by status`;
+    expect(rows).toEqual([{ status: 'succeeded', count: 620 }]);
+    expect((await engine.steps(run.id)).find(({ path }) => path === 'each')).toMatchObject({ status: 'compensated' });
+  });
+});
