@@ -34,21 +34,24 @@ interface Begun {
   cacheKey: string | null;
 }
 
-/** One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. */
-export async function executeStep(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
+/**
+ * One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. `attempted`: of a pure step that was done
+ * already.
+ */
+export async function executeStep(dependencies: RunActivityDependencies, work: StepWork, attempted: Attempted | null = null): Promise<Tried> {
   const effect = effectOf(dependencies, work);
-  const tried = await unlessHeld<Tried>(() => (effect === 'pure' ? executePure(dependencies, work) : executeEffect(dependencies, work, effect)));
+  const tried = await unlessHeld<Tried>(() => (effect === 'pure' ? executePure(dependencies, work, attempted) : executeEffect(dependencies, work, effect)));
   // What was recorded is known from here on to those who come after.
   if ('output' in tried && tried.output !== undefined && isWhole(work)) work.known.addOutput(work.compiled.id, tried.output);
   return tried;
 }
 
-async function executePure(dependencies: RunActivityDependencies, work: StepWork): Promise<Tried> {
+async function executePure(dependencies: RunActivityDependencies, work: StepWork, known: Attempted | null): Promise<Tried> {
   const { workspaceId } = work.claim;
   // A pure tool may work inside its step's transaction. Asking for its settings there would wait for a second connection while it holds one: as many such
   // steps as there are connections would wait for each other for ever.
   const settings = 'tool' in work.compiled.definition ? await dependencies.toolSettings(workspaceId) : undefined;
-  const atOnce = await recordAtOnce(dependencies, work, placeOfWork(work), settings);
+  const atOnce = known === null ? await recordAtOnce(dependencies, work, placeOfWork(work), settings) : { attempted: known };
   if ('tried' in atOnce) return atOnce.tried;
   const begun = await dependencies.database.inWorkspace(workspaceId, (transaction) =>
     begin(dependencies, transaction, work, 'pure', settings, atOnce.attempted),
@@ -94,7 +97,7 @@ async function recordOutcome(
   }
 }
 
-function effectOf(dependencies: RunActivityDependencies, { compiled, undoes }: Pick<StepWork, 'compiled' | 'undoes'>): Effect {
+export function effectOf(dependencies: RunActivityDependencies, { compiled, undoes }: Pick<StepWork, 'compiled' | 'undoes'>): Effect {
   const { definition } = compiled;
   if ('transform' in definition) return 'pure';
   if ('tool' in definition) {

@@ -21,14 +21,30 @@ export class KnownRun {
   private readonly lineSources = new Map<number, LineSource>();
   private characters = 0;
 
+  /** What was added first makes room: later steps mostly read what came just before them. */
   addOutput(stepId: string, output: Json): void {
     const text = JSON.stringify(output);
-    if (this.hasRoomFor(text.length)) this.outputs.set(stepId, text);
+    this.forgetOutput(stepId);
+    for (const oldest of this.outputs.keys()) {
+      if (text.length > charactersPerRun || this.hasRoomFor(text.length)) break;
+      this.forgetOutput(oldest);
+    }
+    if (!this.hasRoomFor(text.length)) return;
+    this.outputs.set(stepId, text);
+    this.characters += text.length;
+  }
+
+  forgetOutput(stepId: string): void {
+    this.characters -= this.outputs.get(stepId)?.length ?? 0;
+    this.outputs.delete(stepId);
   }
 
   addItems(step: number, values: readonly Json[]): void {
     const texts = values.map((value) => JSON.stringify(value));
-    if (this.hasRoomFor(texts.reduce((sum, text) => sum + text.length, 0))) this.items.set(step, texts);
+    const characters = texts.reduce((sum, text) => sum + text.length, 0);
+    if (this.items.has(step) || !this.hasRoomFor(characters)) return;
+    this.items.set(step, texts);
+    this.characters += characters;
   }
 
   addLineSource(step: number, source: LineSource): void {
@@ -56,9 +72,7 @@ export class KnownRun {
   }
 
   private hasRoomFor(more: number): boolean {
-    if (this.characters + more > charactersPerRun) return false;
-    this.characters += more;
-    return true;
+    return this.characters + more <= charactersPerRun;
   }
 }
 

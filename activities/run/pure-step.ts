@@ -1,7 +1,6 @@
-import type { JsonObject } from '#schemas/json.ts';
 import { makeScope } from '#services/runs/ledger/load-scope.ts';
 import { outputIsInline } from '#services/runs/ledger/record-outcome.ts';
-import { recordPureStep } from '#services/runs/ledger/record-pure-step.ts';
+import { type DoneStep, recordPureSteps } from '#services/runs/ledger/record-pure-steps.ts';
 import type { StepPlace } from '#services/runs/ledger/take-step.ts';
 import { withinTime } from '#services/time-limit.ts';
 import type { ToolSettings } from '#services/tools/tool.ts';
@@ -13,7 +12,7 @@ import { resolveInput } from './resolve-input.ts';
 import { isWhole, type StepWork } from './step-work.ts';
 
 /** What a pure step came to before its row was looked at: its work need not be done again. */
-export type Attempted = { performed: Performed } | { thrown: unknown };
+export type Attempted = { performed: Performed; begunAt: number; endedAt: number } | { thrown: unknown };
 
 /**
  * A pure step whose inputs this worker wrote itself is done first and recorded then, in one round trip: nobody can tell, for it changes nothing outside. What
@@ -25,14 +24,32 @@ export async function recordAtOnce(
   place: StepPlace,
   settings: ToolSettings | undefined,
 ): Promise<{ tried: Tried } | { attempted: Attempted | null }> {
-  const scope = knownScope(work);
-  if (scope === null || work.compiled.gatedBy !== null || work.compiled.fallbackOf !== null || work.compiled.cache !== null) return { attempted: null };
-  const since = performance.now();
-  const attempted = await attempt(dependencies, work, place, scope, settings);
+  const attempted = await attemptAhead(dependencies, work, place, settings);
   if (attempted === null || 'thrown' in attempted || !outputIsInline(attempted.performed.output)) return { attempted };
-  const recorded = await record(dependencies, work, place, attempted.performed, performance.now() - since);
+  const recorded = await record(dependencies, work, doneStep(place, attempted));
   return recorded ? { tried: { outcome: 's', output: attempted.performed.output } } : { attempted };
 }
+
+/** Does the work of a pure step before its row is looked at. Null where the row must be asked first. */
+export async function attemptAhead(
+  dependencies: RunActivityDependencies,
+  work: StepWork,
+  place: StepPlace,
+  settings: ToolSettings | undefined,
+): Promise<Attempted | null> {
+  const { gatedBy, fallbackOf, cache } = work.compiled;
+  const scope = knownScope(work);
+  if (scope === null || gatedBy !== null || fallbackOf !== null || cache !== null) return null;
+  return await attempt(dependencies, work, place, scope, settings);
+}
+
+export const doneStep = (place: StepPlace, { performed, begunAt, endedAt }: Extract<Attempted, { performed: Performed }>): DoneStep => ({
+  place,
+  output: performed.output,
+  metadata: performed.metadata,
+  begunAt,
+  endedAt,
+});
 
 /** Null: not everything that the step reads is known here. */
 function knownScope(work: StepWork): ReturnType<typeof makeScope> | null {
@@ -60,24 +77,24 @@ async function attempt(
   settings: ToolSettings | undefined,
 ): Promise<Attempted | null> {
   const { claim, compiled } = work;
+  const begunAt = globalThis.performance.now();
   try {
     if (isWhole(work) && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return null;
     const input = await resolveInput(dependencies.evaluator, compiled, scope);
     const step = { ...place, taken: true as const, fence: 0, attempt: 1, input: null, line: null, wasRunning: false, elapsedMs: 0 };
     const performance = { claim, step, compiled, input, repeated: false, settings };
-    return { performed: await withinTime(work.signal, compiled.timeoutMs, ({ signal }) => performStep(dependencies, { ...performance, signal })) };
+    const performed = await withinTime(work.signal, compiled.timeoutMs, ({ signal }) => performStep(dependencies, { ...performance, signal }));
+    return { performed, begunAt, endedAt: globalThis.performance.now() };
   } catch (thrown) {
     return { thrown };
   }
 }
 
-async function record(dependencies: RunActivityDependencies, work: StepWork, place: StepPlace, performed: Performed, tookMs: number): Promise<boolean> {
+async function record({ database }: RunActivityDependencies, work: StepWork, done: DoneStep): Promise<boolean> {
   const { claim, known, round, alsoAtEnd } = work;
-  const metadata: JsonObject = performed.metadata;
-  return await dependencies.database.inWorkspace(claim.workspaceId, async ({ sql, commit }) => {
-    const outcome = { output: performed.output, metadata, tookMs, runStartedAt: known.startedAt as Date };
-    const recorded = await recordPureStep(sql, claim, place, { ...outcome, parent: round?.parent ?? null }, alsoAtEnd === undefined ? commit : undefined);
-    if (!recorded) return false;
+  return await database.inWorkspace(claim.workspaceId, async ({ sql, commit }) => {
+    const premises = { runStartedAt: known.startedAt as Date, parent: round?.parent ?? null };
+    if ((await recordPureSteps(sql, claim, [done], premises, alsoAtEnd === undefined ? commit : undefined)) === 0) return false;
     await alsoAtEnd?.(sql);
     return true;
   });

@@ -2,7 +2,7 @@ import type { Claim } from '#core/engine/claim.ts';
 import type { UndoResult } from '#core/engine/compensation.ts';
 import type { ControlReading } from '#core/engine/control-reading.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
-import type { ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
+import type { ItemsJoined, ItemsOpened, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { assertClaim, readHeader, Superseded } from '#services/runs/ledger/header.ts';
@@ -12,17 +12,14 @@ import { hasFailedItem, readProgress } from '#services/runs/ledger/progress.ts';
 import { markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
 import { describeOpenWaits, takeOverWaits } from '#services/runs/ledger/waits.ts';
 import { recordAudit } from '#services/records/record.ts';
-import { closeRun, closeWithLastStep } from './close-run.ts';
+import { closeRun } from './close-run.ts';
 import type { RunActivityDependencies, Vitality } from './dependencies.ts';
 import { unlessHeld } from './held-by-pause.ts';
-import type { Tried } from './end-step.ts';
-import { executeStep } from './execute-step.ts';
+import { execute, executeChain } from './execute-chain.ts';
 import { joinItems, openItems, stepOf } from './items.ts';
 import { KnownRuns } from './known-runs.ts';
 import { persistently } from './persistently.ts';
-import { executeRepeat } from './repeat.ts';
 import { skipSteps } from './skip-steps.ts';
-import type { StepWork } from './step-work.ts';
 import { undoSteps } from './undo.ts';
 import { openWait, settleWait } from './waits.ts';
 import { WorkUnderWay } from './work-under-way.ts';
@@ -37,9 +34,6 @@ interface Place {
   step: number;
   item?: number;
 }
-
-/** A chain gives its worker back after this long; the next activity goes on behind the last checkpoint. */
-const chainBudgetMs = 5_000;
 
 /** Everything a run's workflow asks for. Arguments and results are numbers and ids: data stays in Postgres. */
 export function createRunActivities(dependencies: RunActivityDependencies) {
@@ -61,11 +55,6 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       if (error instanceof Superseded) return superseded;
       throw error;
     }
-  };
-
-  const execute = async (work: StepWork): Promise<Tried> => {
-    const { repeat } = work.compiled;
-    return repeat === null ? await executeStep(dependencies, work) : await executeRepeat(dependencies, work, repeat);
   };
 
   return {
@@ -96,30 +85,16 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       );
     },
 
-    /** A unit: the steps of one chain that have not ended, in order; a step of its own is a chain of one. */
     async executeUnit({ claim, steps, alone, closes }: { claim: Claim; steps: number[]; alone: boolean; closes: boolean }): Promise<UnitResult> {
       return await claimed<UnitResult>({ outcomes: '', superseded: true }, async ({ signal }) => {
-        const base = await workOn(claim);
-        const until = performance.now() + chainBudgetMs;
-        let outcomes = '';
-        let closed: boolean = false;
-        for (const step of steps) {
-          const compiled = stepOf(base, step);
-          const last = closes && step === steps.at(-1);
-          const alsoAtEnd = last ? { alsoAtEnd: closeWithLastStep(dependencies, base, () => void (closed = true)) } : {};
-          const tried = await execute({ ...base, compiled, item: null, alone, signal, underWay, ...alsoAtEnd });
-          if (!('outcome' in tried)) return { outcomes, ...tried };
-          outcomes += tried.outcome;
-          if (!goesOn(tried.outcome) || performance.now() > until) break;
-        }
-        return { outcomes, ...(closed ? { closed } : {}) };
+        return await executeChain(dependencies, await workOn(claim), { steps, alone, closes, signal, underWay });
       });
     },
 
     async executeItem({ claim, step, item, alone }: { claim: Claim; step: number; item: number; alone: boolean }): Promise<UnitResult> {
       return await claimed<UnitResult>({ outcomes: '', superseded: true }, async ({ signal }) => {
         const base = await workOn(claim);
-        const tried = await execute({ ...base, compiled: stepOf(base, step), item, alone, signal, underWay });
+        const tried = await execute(dependencies, { ...base, compiled: stepOf(base, step), item, alone, signal, underWay });
         return 'outcome' in tried ? { outcomes: tried.outcome } : { outcomes: '', ...tried };
       });
     },
@@ -192,5 +167,3 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     },
   };
 }
-
-const goesOn = (outcome: Outcome): boolean => outcome === 's' || outcome === 't' || outcome === 'k';

@@ -14,8 +14,8 @@ interface Part {
 export const fused: Figure = {
   name: 'fused',
   bound:
-    'One run alone: three commits of Temporal (start, first task, activity, last task) and one commit of Postgres per step, one after the other; many at once: processor time, ' +
-    'of the worker (expression, statement, events and audit entry of each step) and of Postgres.',
+    'One run alone: commits of Temporal (start, first task, activity, last task) and of Postgres (claim and first step, then what was done during the commit before; for effects two ' +
+    'for each step, one after the other); many at once: processor time, of the worker (expression, events and audit entry of each step) and of Postgres.',
   async measure(context) {
     const parts: Part[] = [];
     for (const measure of [
@@ -87,7 +87,7 @@ async function alone({ driver, stack, quick }: BenchContext, count: number, reac
   const sides = await measureRounds({ rounds, warmUp: 2, sides: { ours: () => driver.workflowSpanMs(plan), dbos: () => dbos.spanMs(count) } });
   const ratio = ratioOf(sides.ours, sides.dbos);
   const line: Line = {
-    what: `${count.toLocaleString('en')} pure steps, fused, one run, a checkpoint committed after every step, median`,
+    what: `${count.toLocaleString('en')} pure steps, fused, one run, each checkpointed (what is done during one commit goes with the next), median`,
     ours: `${inMs(median(sides.ours))}, ${inRatio(ratio)}`,
     floor: `${inMs(median(sides.dbos))} DBOS, same Postgres`,
     reach: `≤ ${inRatio(reach)} DBOS`,

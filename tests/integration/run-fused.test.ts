@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
+import { overrideStep } from '#services/runs/actions/steps-by-hand.ts';
+import { readStepFacts } from '#services/runs/actions/step-definition.ts';
 import { historiesOf } from '#tests/rig/replay.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
@@ -106,6 +108,59 @@ describe('a chain of idempotent steps, model calls, artifacts and pure steps (fu
     const runId = await engine.start(await engine.save(chain('long', Array<string>(6).fill('tool: test.rest, with: { waitMs: 1500 }'))));
     expect((await engine.ended(runId)).status).toBe('succeeded');
     expect(await activitiesOf(runId)).toBe(2);
+  });
+});
+
+describe('a chain of pure steps, done ahead of its record', () => {
+  const counted = (name: string, count: number, first: string): string => {
+    const steps = Array.from({ length: count - 1 }, (_, index) => `  s${index + 2}: { transform: "\${steps.s${index + 1}.output + 1}" }`);
+    return `plan: ${name}\nfuse: effects\nsteps:\n  s0: { ${first} }\n  s1: { transform: 1, needs: [s0] }\n${steps.join('\n')}\noutput: "\${steps.s${count}.output}"\n`;
+  };
+
+  const toldOf = async (runId: string): Promise<string[]> => {
+    const told = await engine.rig.system.sql<{ told: string }[]>`
+      select data->>'stepPath' || ' ' || type as told from kos.events where run_id = ${runId} and type like 'step.%' and data->>'stepPath' <> 's0' order by inserted`;
+    return told.map(({ told: each }) => each);
+  };
+
+  it('leaves of each its row, events in order and audit entry, and few activities', async () => {
+    const run = await engine.run(counted('ahead', 150, 'transform: 1'));
+    expect(run).toMatchObject({ status: 'succeeded', output: 150 });
+    expect(await toldOf(run.id)).toEqual(Array.from({ length: 150 }, (_, index) => [`s${index + 1} step.started`, `s${index + 1} step.succeeded`]).flat());
+    expect((await engine.steps(run.id)).every(({ status, attempt }) => status === 'succeeded' && attempt === 1)).toBe(true);
+    expect((await engine.audit(run.id)).filter(({ action }) => action === 'step.succeeded')).toHaveLength(151);
+    expect(await activitiesOf(run.id)).toBe(1);
+  });
+
+  it('heeds what a person has said of one of them meanwhile', async () => {
+    const runId = await engine.start(await engine.save(counted('by-hand', 6, 'tool: test.rest, with: { waitMs: 1500 }')));
+    await engine.untilStep(runId, 's0', 'running');
+    await engine.act(runId, async (transaction, change) =>
+      overrideStep(transaction, { ...change, path: 's3', output: 100, reason: 'known' }, await readStepFacts(transaction, runId, 's3')),
+    );
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: 103 });
+    expect((await engine.steps(runId)).map(({ path, status }) => `${path} ${status}`)).toEqual([0, 1, 2, 3, 4, 5, 6].map((step) => `s${step} succeeded`));
+    expect((await toldOf(runId)).filter((told) => told.endsWith('succeeded'))).toHaveLength(6);
+  });
+
+  it('is recorded once, however often its worker is killed (SIGKILL)', { timeout: 300_000 }, async () => {
+    await engine.stopWorker();
+    const plan = await engine.save(counted('ahead-killed', 199, 'transform: 1'));
+    const ids: string[] = [];
+    for (let life = 0; life < 6; life += 1) {
+      for (let run = 0; run < 5; run += 1) ids.push(await engine.start(plan));
+      const worker = await engine.startWorkerProcess();
+      await sleep(150 + 60 * life);
+      await worker.kill();
+    }
+    await engine.startWorkerProcess();
+    for (const runId of ids) expect(await engine.ended(runId, 120_000)).toMatchObject({ status: 'succeeded', output: 199 });
+    for (const runId of ids) {
+      expect((await toldOf(runId)).filter((told) => told.endsWith('succeeded'))).toEqual(
+        Array.from({ length: 199 }, (_, index) => `s${index + 1} step.succeeded`),
+      );
+      expect((await engine.audit(runId)).filter(({ action }) => action === 'step.succeeded')).toHaveLength(200);
+    }
   });
 });
 

@@ -5,7 +5,7 @@ import { makeTestDatabase, type TestDatabase } from '#tests/rig/test-database.ts
 import { insertRun } from '#tests/rig/test-runs.ts';
 import { markWorking, readHeader } from './header.ts';
 import { insertItems } from './items.ts';
-import { recordPureStep } from './record-pure-step.ts';
+import { type DoneStep, recordPureSteps } from './record-pure-steps.ts';
 import { takeStep } from './take-step.ts';
 
 const workspaceId = newId('workspace');
@@ -26,9 +26,15 @@ async function startRun(): Promise<{ claim: Claim; runStartedAt: Date }> {
   });
 }
 
-const record = (claim: Claim, runStartedAt: Date, where: Parameters<typeof recordPureStep>[2] = place): Promise<boolean> =>
-  rig.database.inWorkspace(workspaceId, ({ sql, commit }) =>
-    recordPureStep(sql, claim, where, { output: { value: 4 }, metadata: { tool: 'none' }, tookMs: 12, runStartedAt, parent: null }, commit),
+const done = (place: DoneStep['place'], output: DoneStep['output'] = { value: 4 }): DoneStep => {
+  const endedAt = performance.now();
+  return { place, output, metadata: { tool: 'none' }, begunAt: endedAt - 12, endedAt };
+};
+
+const record = (claim: Claim, runStartedAt: Date, where: DoneStep['place'] = place): Promise<boolean> =>
+  rig.database.inWorkspace(
+    workspaceId,
+    async ({ sql, commit }) => (await recordPureSteps(sql, claim, [done(where)], { runStartedAt, parent: null }, commit)) === 1,
   );
 
 const stepsOf = ({ runId }: Claim) =>
@@ -105,5 +111,41 @@ describe('a pure step', () => {
     expect((await stepsOf(claim)).filter(({ status }) => status === 'succeeded')).toEqual([]);
     expect(await eventsOf(claim)).toEqual([]);
     expect(await auditOf(claim)).toEqual([]);
+  });
+});
+
+describe('pure steps together', () => {
+  const placeAt = (step: number): DoneStep['place'] => ({ path: `s${step}`, step, item: null, kind: 'transform' });
+
+  it('are recorded in their order, each with its own row, events, audit entry and times', async () => {
+    const { claim, runStartedAt } = await startRun();
+    const steps = Array.from({ length: 50 }, (_, step) => done(placeAt(step), { nth: step, 'b\u0000': 1, a: 2 }));
+    const count = await rig.database.inWorkspace(workspaceId, ({ sql }) => recordPureSteps(sql, claim, steps, { runStartedAt, parent: null }, undefined));
+    expect(count).toBe(50);
+    const rows = await stepsOf(claim);
+    expect(rows.map(({ path, status, fence }) => ({ path, status, fence }))).toEqual(
+      steps.map(({ place: { path } }) => ({ path, status: 'succeeded', fence: 2 })),
+    );
+    expect(rows.map(({ output }) => JSON.stringify(output))).toEqual(steps.map(({ output }) => JSON.stringify(output)));
+    const told = await rig.system.sql<{ type: string; path: string }[]>`
+      select type, data->>'stepPath' as path from kos.events where run_id = ${claim.runId} and type like 'step.%' order by inserted`;
+    expect(told.map(({ type, path }) => `${path} ${type}`)).toEqual(steps.flatMap(({ place: { path } }) => [`${path} step.started`, `${path} step.succeeded`]));
+    expect(await auditOf(claim)).toHaveLength(50);
+    const [times] = await rig.database.inWorkspace(
+      workspaceId,
+      ({ sql }) =>
+        sql<
+          { inOrder: boolean }[]
+        >`select bool_and(started_at < finished_at and finished_at <= clock_timestamp()) as "inOrder" from kos.steps where run_id = ${claim.runId}`,
+    );
+    expect(times?.inOrder).toBe(true);
+  });
+
+  it('of which one was taken by somebody: says that not all were recorded', async () => {
+    const { claim, runStartedAt } = await startRun();
+    await rig.database.inWorkspace(workspaceId, ({ sql }) => takeStep(sql, claim, placeAt(1)));
+    const steps = [0, 1, 2].map((step) => done(placeAt(step)));
+    const count = await rig.database.inWorkspace(workspaceId, ({ sql }) => recordPureSteps(sql, claim, steps, { runStartedAt, parent: null }, undefined));
+    expect(count).toBe(2);
   });
 });
