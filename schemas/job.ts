@@ -11,6 +11,8 @@ export const bulkActionSchema = z.object({
   reason: z.string().nullable(),
   /** Of `priority` only. */
   priority: z.int().min(1).max(5).nullable(),
+  /** Of `cancel` only. False: what the steps did stays. Absent: it is undone where the plan says how. */
+  undo: z.boolean().optional(),
 });
 export type BulkAction = z.infer<typeof bulkActionSchema>;
 
@@ -52,6 +54,7 @@ export const bulkRequestSchema = z
     verb: z.enum(bulkVerbs),
     reason: z.string().max(2_000).optional(),
     priority: z.int().min(1).max(5).optional(),
+    undo: z.boolean().optional().describe('With the verb "cancel" only. False: what the steps did stays.'),
     /** These runs, or those that all of the filter fits: one of both, and never nothing, which would be every run. */
     ids: z.array(idSchema('run')).min(1).max(bulkRunsAtMost).optional(),
     filter: z
@@ -72,5 +75,6 @@ export const bulkRequestSchema = z
   .refine(({ verb, priority }) => (verb === 'priority') === (priority !== undefined), {
     message: 'goes with the verb "priority", and only with that',
     path: ['priority'],
-  });
+  })
+  .refine(({ verb, undo }) => verb === 'cancel' || undo === undefined, { message: 'goes with the verb "cancel" only', path: ['undo'] });
 export type BulkRequest = z.infer<typeof bulkRequestSchema>;

@@ -1,10 +1,13 @@
 import { undoableSteps, type UndoResult } from '#core/engine/compensation.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
 import { undoPath } from '#core/plan/step-path.ts';
-import type { Ending } from '#schemas/run.ts';
+import type { Claim } from '#core/engine/claim.ts';
+import type { Ending, WaitingFor } from '#schemas/run.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
 import { closeWhatIsOpen } from '#services/runs/ledger/close-run.ts';
-import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import { assertClaim, assertNotPaused, markWorking, readHeader, type RunHeader } from '#services/runs/ledger/header.ts';
 import { markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
+import { lockOpenSubRuns, openSubRun } from '#services/runs/ledger/sub-runs.ts';
 import { findEmptied, markCompensated, nextUndoables, readUndoOrders, recordCompensating, type Undoable } from '#services/runs/ledger/undos.ts';
 import { earlyAtMostMs, waitForResolution } from '#services/runs/ledger/waits.ts';
 import type { RunWork } from './close-run.ts';
@@ -49,6 +52,7 @@ async function begin({ database }: RunActivityDependencies, { claim }: UndoWork,
     if (orders.leave) return false;
     if (orders.ending === null) {
       if ((await nextUndoables(sql, claim.runId, steps, 1)).length === 0) return false;
+      await lockOpenSubRuns(sql, claim.runId);
       await closeWhatIsOpen(sql, claim.workspaceId, claim.runId);
     }
     // Also where somebody has reopened it for this.
@@ -67,6 +71,8 @@ async function look({ database }: RunActivityDependencies, { claim }: UndoWork, 
     const header = await readHeader(sql, claim);
     assertClaim(header, claim);
     const { leave } = await readUndoOrders(sql, claim.runId);
+    const subRun = leave ? null : await openSubRun(sql, claim.runId);
+    if (subRun !== null) return { result: await waitFor(sql, claim, header, waitForSubRun(subRun)) };
     const undoables = leave ? [] : await nextUndoables(sql, claim.runId, steps, undoablesAtOnce);
     const [first] = undoables;
     if (first === undefined) {
@@ -78,11 +84,23 @@ async function look({ database }: RunActivityDependencies, { claim }: UndoWork, 
     if (first.undoStatus !== 'running') assertNotPaused(header, claim);
     const doubtful = doubtOf(first);
     if (doubtful === null) return { undoables };
-    if (header.status === 'running' || header.status === 'waiting')
-      await markRunWaiting(sql, claim, waitForResolution(claim.runId, doubtful.path, doubtful.error));
-    return { result: { waits: true } };
+    return { result: await waitFor(sql, claim, header, waitForResolution(claim.runId, doubtful.path, doubtful.error)) };
   });
 }
+
+/** A paused run stays paused. */
+async function waitFor(sql: TransactionSql, claim: Claim, { status }: RunHeader, waitingFor: WaitingFor): Promise<UndoResult> {
+  if (status !== 'paused') await markRunWaiting(sql, claim, waitingFor);
+  return { waits: true };
+}
+
+/** What it did came after what the run itself did: it is undone first. */
+const waitForSubRun = ({ id, calledFrom }: { id: string; calledFrom: string | null }): WaitingFor => ({
+  kind: 'run',
+  ref: id,
+  until: null,
+  text: `The run ${id}${calledFrom === null ? '' : `, which ${calledFrom} has started,`} ends first, and undoes what it did.`,
+});
 
 /** What nobody can vouch for holds up what came before it; null: nothing does. */
 function doubtOf(undoable: Undoable): { path: string; error: Undoable['error'] } | null {

@@ -15,6 +15,7 @@ interface BulkOptions {
   label?: string[];
   reason?: string;
   priority?: number;
+  undo: boolean;
   dryRun?: boolean;
   yes?: boolean;
 }
@@ -32,6 +33,7 @@ export function defineBulk(run: Command, invocation: Invocation): void {
     .option('--label <name=value>', 'runs with this label (repeat for several)', collect)
     .option('--reason <text>', 'kept on the record')
     .option('--priority <priority>', 'for the verb priority: 1 (first) to 5 (last)', parsePriority)
+    .option('--no-undo', 'for the verb cancel: let stay what the steps did')
     .option('--dry-run', 'only count and show')
     .option('-y, --yes', 'do not ask')
     .action(async (verb: BulkVerb, options: BulkOptions) => {
@@ -61,10 +63,10 @@ function parseVerb(text: string): BulkVerb {
 
 async function act(invocation: Invocation, verb: BulkVerb, options: BulkOptions): Promise<void> {
   const { client, output } = invocation;
-  const { run: ids, status, plan, label, reason, priority } = options;
+  const { run: ids, status, plan, label, reason, priority, undo } = options;
   const labels = label === undefined ? undefined : readPairs(label, '--label');
   const found = ids === undefined ? { filter: { status, plan, labels } } : { ids };
-  const planned = await client.jobs.make({ verb, reason, priority, ...found, dryRun: true });
+  const planned = await client.jobs.make({ verb, reason, priority, ...(undo ? {} : { undo }), ...found, dryRun: true });
   tellSample(invocation, planned);
   if (options.dryRun === true || planned.total === 0) {
     tellJob(invocation, planned);

@@ -8,6 +8,8 @@ export interface UndoingFacts {
   undone: number;
   /** What has an undo and is not undone: to come, or given up. */
   left: number;
+  /** A run that its steps have started, and that ends first; null: none is open. */
+  subRunId: string | null;
   /** The next to be undone; null: none is left. */
   next: NextUndoFacts | null;
 }
@@ -26,7 +28,7 @@ const because: Record<UndoingFacts['ending'], string> = { failed: 'has failed', 
 
 /** Why such a run has not ended: nothing of it goes forward any more, so its steps have no reasons of their own. */
 export function explainUndoing(runId: string, status: string, facts: UndoingFacts): Reason[] {
-  const { ending, since, undone, left, next } = facts;
+  const { ending, since, undone, left, subRunId, next } = facts;
   const text = `The run ${because[ending]} and undoes what it did: ${undone} of ${undone + left} steps are undone.`;
   const whole: Reason = {
     stepPath: null,
@@ -37,8 +39,19 @@ export function explainUndoing(runId: string, status: string, facts: UndoingFact
     unblocks: 'Each is undone, the last first; then the run ends. To leave the rest as it is, terminate the run.',
     command: `kai run terminate ${runId}`,
   };
+  if (subRunId !== null) return [whole, explainSubRun(status, subRunId)];
   return next === null ? [whole] : [whole, explainNext(runId, next)];
 }
+
+const explainSubRun = (status: string, subRunId: string): Reason => ({
+  stepPath: null,
+  status,
+  blockedBy: { kind: 'run', ref: subRunId, text: `${subRunId}, which a step has started, ends first and undoes what it did.` },
+  since: null,
+  until: null,
+  unblocks: 'That run ends.',
+  command: `kai run why ${subRunId}`,
+});
 
 function explainNext(runId: string, { path, status, attempt, startedAt, waitingFor, timeoutMs }: NextUndoFacts): Reason {
   const base = { stepPath: path, status, since: startedAt };

@@ -21,7 +21,12 @@ export async function planJob({ sql }: Transaction, request: BulkRequest, by: Om
   const jobId = newId('job');
   const { workspaceId, actor } = by;
   const runIds = request.ids === undefined ? await findRuns(sql, request.filter ?? {}) : await confirmRuns(sql, request.ids);
-  const action: BulkAction = { verb: request.verb, reason: request.reason ?? null, priority: request.priority ?? null };
+  const action: BulkAction = {
+    verb: request.verb,
+    reason: request.reason ?? null,
+    priority: request.priority ?? null,
+    ...(request.undo === undefined ? {} : { undo: request.undo }),
+  };
   const status: JobStatus = request.dryRun ? 'planned' : 'running';
   const filter = asJsonObject(request.filter ?? { ids: runIds.length });
   await sql`

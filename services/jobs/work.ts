@@ -64,10 +64,10 @@ async function takeItem({ sql }: Transaction, job: RunningJob): Promise<Item | n
   return item ?? null;
 }
 
-async function act(transaction: Transaction, { verb, reason, priority }: BulkAction, change: RunChange): Promise<void> {
+async function act(transaction: Transaction, { verb, reason, priority, undo = true }: BulkAction, change: RunChange): Promise<void> {
   switch (verb) {
     case 'cancel':
-      return await requestCancel(transaction, { ...change, reason });
+      return await requestCancel(transaction, { ...change, reason, undo });
     case 'terminate':
       return await terminateRun(transaction, { ...change, reason });
     case 'pause':

@@ -4,13 +4,15 @@ import { undoPath } from '#core/plan/step-path.ts';
 import type { Ending, StepStatus, WaitingFor } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
+import { openSubRun } from './ledger/sub-runs.ts';
 import { nextUndoables, tallyUndos, type Undoable } from './ledger/undos.ts';
 
 /** Null: the run does not undo anything. */
 export async function readUndoing(sql: TransactionSql, runId: string, ending: Ending | null, shape: PlanShape): Promise<UndoingFacts | null> {
   if (ending === null) return null;
   const steps = undoableSteps(shape);
-  const [tally, [next], [begun]] = await Promise.all([
+  const [subRun, tally, [next], [begun]] = await Promise.all([
+    openSubRun(sql, runId),
     tallyUndos(sql, runId, steps),
     nextUndoables(sql, runId, steps, 1),
     sql<{ at: Date }[]>`select at from kos.events where run_id = ${runId} and type = 'run.compensating' order by at limit 1`,
@@ -20,6 +22,7 @@ export async function readUndoing(sql: TransactionSql, runId: string, ending: En
     since: begun?.at.toISOString() ?? null,
     undone: tally.undone,
     left: tally.left + tally.failed.length,
+    subRunId: subRun?.id ?? null,
     next: next === undefined ? null : await readNext(sql, runId, next, shape),
   };
 }

@@ -342,6 +342,37 @@ steps:
     }
     expect((await engine.linesOf(name)).map((line) => line.replace(/^[^/]+\//, ''))).toEqual(wanted);
   });
+
+  it('that is cut off undoes what it did before the run above it does, and is what that waits for', async () => {
+    const name = 'in-order';
+    await engine.save(`
+plan: ${name}-child
+steps:
+  inner: ${note(name, 'inner')}, undo: { tool: test.note, with: { file: "${file(name)}", text: un-inner, waitMs: 1500 } } }
+  last: { wait: { forMs: 600000 }, needs: [inner] }
+`);
+    const source = `
+plan: ${name}
+steps:
+  outer: ${note(name, 'outer')}, undo: ${note(name, 'un-outer')} } }
+  call: { plan: ${name}-child, needs: [outer] }
+`;
+    const runId = await engine.start(await engine.save(source));
+    await expect.poll(() => engine.linesOf(name), { timeout: 60_000 }).toHaveLength(2);
+    await engine.until(runId, ({ status }) => status === 'waiting');
+    await engine.cancel(runId, 'enough');
+    const [child] = await engine.rig.system.sql<{ id: string }[]>`select id from kos.runs where parent_run_id = ${runId}`;
+    engine.runIds.push(child?.id ?? '');
+    await engine.until(runId, ({ waitingFor }) => waitingFor?.kind === 'run' && waitingFor.text.includes('ends first'));
+    expect((await why(runId)).reasons.at(-1)).toMatchObject({ blockedBy: { kind: 'run', ref: child?.id }, command: `kai run why ${child?.id}` });
+    expect(await engine.ended(runId)).toMatchObject({ status: 'cancelled', error: { message: expect.stringMatching(/What 1 step had done was undone\.$/) } });
+    expect((await engine.linesOf(name)).map((line) => line.replace(/^[^/]+\//, ''))).toEqual([
+      'outer outer',
+      'inner inner',
+      'inner~undo un-inner',
+      'outer~undo un-outer',
+    ]);
+  });
 });
 
 describe('a large list', () => {

@@ -49,8 +49,15 @@ export async function addCosts(sql: TransactionSql, place: { runId: string; path
   await sql`update kos.runs set cost_micros = cost_micros + ${costMicros} where id = ${place.runId}`;
 }
 
-/** A run has ended, in this transaction: the step that waits for it is to go on. Nothing happens where none waits any more. */
+/**
+ * A run has ended, in this transaction: the step that waits for it is to go on. Nothing happens where none waits any more, unless its caller waits for that
+ * with undoing what it did.
+ */
 export async function tellCaller(sql: TransactionSql, run: { workspaceId: string; runId: string }): Promise<void> {
+  await sql`
+    insert into kos.outbox (workspace_id, run_id, kind, payload)
+    select ${run.workspaceId}, caller.id, 'control', '{}'::jsonb from kos.runs ended join kos.runs caller on caller.id = ended.parent_run_id
+    where ended.id = ${run.runId} and caller.ending is not null and caller.status in ('queued', 'running', 'waiting', 'paused')`;
   await sql`
     with told as (
       update kos.waits set status = 'settled', version = version + 1, closed_at = clock_timestamp()
@@ -76,4 +83,20 @@ export async function cancelSubRuns(sql: TransactionSql, run: { workspaceId: str
     )
     insert into kos.outbox (workspace_id, run_id, kind, payload)
     select ${run.workspaceId}, id, 'cancel', jsonb_build_object('requestedBy', 'kos', 'reason', ${reason}::text) from asked`;
+}
+
+/**
+ * Locks those that still run until the transaction's end: one that ends later finds what this transaction has written of the run above it, and one that ends
+ * earlier is waited for here.
+ */
+export async function lockOpenSubRuns(sql: TransactionSql, runId: string): Promise<void> {
+  await sql`select from kos.runs where parent_run_id = ${runId} and status in ('queued', 'running', 'waiting', 'paused') order by id for update`;
+}
+
+/** The newest that has not ended. */
+export async function openSubRun(sql: TransactionSql, runId: string): Promise<{ id: string; calledFrom: string | null } | null> {
+  const [row] = await sql<{ id: string; calledFrom: string | null }[]>`
+    select id, called_from as "calledFrom" from kos.runs where parent_run_id = ${runId} and status in ('queued', 'running', 'waiting', 'paused')
+    order by created_at desc, id desc limit 1`;
+  return row ?? null;
 }
