@@ -21,7 +21,7 @@ import type { StepWork, UndoneStep } from './step-work.ts';
 /** What one activity takes on before it reports, so that a pause, a cancel and another worker find it soon. */
 const batchMs = 5_000;
 /** Looked up at once. */
-const undoablesAtOnce = 50;
+const undoablesAtOnce = 500;
 
 export type UndoWork = RunWork & Pick<StepWork, 'signal' | 'underWay'>;
 

@@ -36,7 +36,7 @@ export async function planJob({ sql }: Transaction, request: BulkRequest, by: Om
     insert into kos.job_items (workspace_id, job_id, position, run_id)
     select ${workspaceId}, ${jobId}, place, run_id from jsonb_array_elements_text(${sql.json(runIds)}) with ordinality as found(run_id, place)`;
   await recordAudit(sql, [
-    { workspaceId, actor, action: `job.${request.dryRun ? 'plan' : 'start'}`, subject: jobId, data: { ...action, filter, total: runIds.length } },
+    { workspaceId, actor, action: `job.${request.dryRun ? 'plan' : 'start'}`, subject: jobId, data: { ...asJsonObject(action), filter, total: runIds.length } },
   ]);
   return jobId;
 }

@@ -21,7 +21,7 @@ export async function readUndoing(sql: TransactionSql, runId: string, ending: En
     ending,
     since: begun?.at.toISOString() ?? null,
     undone: tally.undone,
-    left: tally.left + tally.failed.length,
+    left: tally.left + tally.failed,
     subRunId: subRun?.id ?? null,
     next: next === undefined ? null : await readNext(sql, runId, next, shape),
   };

@@ -65,6 +65,16 @@ describe('a job', () => {
     expect(events).toHaveLength(120);
   });
 
+  it('cancels without undoing where that is asked for, and of nothing else', async () => {
+    const [leave, undo] = [await makeRun('running', 'undo'), await makeRun('running', 'undo')];
+    expect((await bulk({ verb: 'cancel', undo: false, ids: [leave] })).body).toMatchObject({ action: { verb: 'cancel', undo: false } });
+    await bulk({ verb: 'cancel', ids: [undo] });
+    await work();
+    const rows = await api.rig.system.sql`select undo_on_cancel as undo from kos.runs where id in ${api.rig.system.sql([leave, undo])} order by id = ${undo}`;
+    expect(rows).toEqual([{ undo: false }, { undo: true }]);
+    expect((await bulk({ verb: 'pause', undo: false, ids: [undo] })).status).toBe(400);
+  });
+
   it('that is aborted leaves the rest as it is', async () => {
     const runId = await makeRun('running', 'aborted');
     const { body } = await bulk({ verb: 'cancel', ids: [runId], dryRun: true });

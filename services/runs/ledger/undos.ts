@@ -93,28 +93,35 @@ export async function recordCompensating(sql: TransactionSql, claim: Claim, endi
 /** What is to be said of a run's undos when it ends. */
 export interface UndoTally {
   undone: number;
-  /** Undos that did not succeed. */
-  failed: { path: string; code: string; message: string }[];
+  /** Undos that did not succeed, and the first of them. */
+  failed: number;
+  failedFirst: { path: string; code: string; message: string }[];
   /** Steps whose effect stays, since somebody wants it so. */
   left: number;
-  /** Steps that did not succeed, and may have had their effect all the same. */
-  unknown: string[];
+  /** Steps that did not succeed, and may have had their effect all the same; and the first of them. */
+  unknown: number;
+  unknownFirst: string[];
 }
 
+/** So many are named; the others stand in their rows. */
+const namedAtMost = 5;
+
 export async function tallyUndos(sql: TransactionSql, runId: string, steps: readonly number[]): Promise<UndoTally> {
-  const rows = await sql<
-    { path: string; status: StepStatus; undoStatus: StepStatus | null; code: string | null; message: string | null; effect: string | null }[]
-  >`
-    select s.path, s.status, u.status as "undoStatus", u.error->>'code' as code, u.error->>'message' as message, e.status as effect
+  const failed = sql`s.status = 'succeeded' and u.status = 'failed'`;
+  const left = sql`s.status = 'succeeded' and u.status is distinct from 'failed'`;
+  const unknown = sql`s.status in ('failed', 'cancelled', 'uncertain') and e.status in ('intended', 'uncertain')`;
+  const from = sql`
     from kos.steps s left join kos.steps u on u.run_id = s.run_id and u.path = s.path || '~undo' left join kos.effects e on e.key = s.run_id || '/' || s.path
-    where s.run_id = ${runId} and s.step = any(${listOf(sql, steps)}) and ${didWork(sql)}
-      and (s.status in ('succeeded', 'compensated') or (s.status in ('failed', 'cancelled', 'uncertain') and e.status in ('intended', 'uncertain')))
-    order by s.finished_at desc`;
-  const failed = rows.filter(({ status, undoStatus }) => status === 'succeeded' && undoStatus === 'failed');
+    where s.run_id = ${runId} and s.step = any(${listOf(sql, steps)}) and ${didWork(sql)}`;
+  const [counts] = await sql<Pick<UndoTally, 'undone' | 'failed' | 'left' | 'unknown'>[]>`
+    select count(*) filter (where s.status = 'compensated')::int as undone, count(*) filter (where ${failed})::int as failed,
+      count(*) filter (where ${left})::int as left, count(*) filter (where ${unknown})::int as unknown ${from}`;
+  const named = await sql<{ path: string; undo: boolean; code: string | null; message: string | null }[]>`
+    (select u.path, true as undo, u.error->>'code' as code, u.error->>'message' as message ${from} and ${failed} order by u.finished_at, u.path limit ${namedAtMost})
+    union all (select s.path, false, null, null ${from} and ${unknown} order by s.finished_at, s.path limit ${namedAtMost})`;
   return {
-    undone: rows.filter(({ status }) => status === 'compensated').length,
-    failed: failed.map(({ path, code, message }) => ({ path: `${path}~undo`, code: code ?? 'undo_failed', message: message ?? '' })),
-    left: rows.filter(({ status, undoStatus }) => status === 'succeeded' && undoStatus !== 'failed').length,
-    unknown: rows.filter(({ status }) => status !== 'succeeded' && status !== 'compensated').map(({ path }) => path),
+    ...(counts ?? { undone: 0, failed: 0, left: 0, unknown: 0 }),
+    failedFirst: named.filter(({ undo }) => undo).map(({ path, code, message }) => ({ path, code: code ?? 'undo_failed', message: message ?? '' })),
+    unknownFirst: named.filter(({ undo }) => !undo).map(({ path }) => path),
   };
 }
