@@ -45,6 +45,38 @@ test('the rounds of a repeat are one line', () => {
   expect([...tree.steps.keys()]).toEqual(['poll']);
 });
 
+test('an undo is a line of its own, those of items and rounds are one', () => {
+  const event = eventMaker();
+  const undo = { tool: 'fs.write' };
+  const tree = createStepTree({ steps: { pay: { tool: 'http.send', undo }, each: { tool: 'http.send', forEach: [1, 2], undo } } }, 'running');
+  const told: string[] = [];
+  for (const [type, stepPath] of [
+    ['step.succeeded', 'pay'],
+    ['step.started', 'each[1]~undo'],
+    ['step.succeeded', 'each[1]~undo'],
+    ['step.started', 'each[0]~undo'],
+    ['step.failed', 'each[0]~undo'],
+    ['step.started', 'pay~undo'],
+    ['step.succeeded', 'pay~undo'],
+    ['step.compensated', 'pay'],
+  ] as const) {
+    applyEvent(tree, event(type, { stepPath, kind: 'tool', attempt: 1 }));
+    const line = tree.steps.get(splitPath(stepPath).path);
+    told.push(`${line?.path} ${line?.kind} ${line?.status}`);
+  }
+  expect(told).toEqual([
+    'pay http.send succeeded',
+    'each~undo fs.write running',
+    'each~undo fs.write succeeded',
+    'each~undo fs.write running',
+    'each~undo fs.write failed',
+    'pay~undo fs.write running',
+    'pay~undo fs.write succeeded',
+    'pay http.send compensated',
+  ]);
+  expect(renderTree(tree, view)).toMatch(/✗ each~undo {2}fs.write {3}2 done, 1 failed, /);
+});
+
 describe('the tree', () => {
   test('begins with the plan and follows the events', () => {
     const event = eventMaker();

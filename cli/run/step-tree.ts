@@ -1,6 +1,6 @@
 import type { KosEvent } from '#schemas/event.ts';
 import type { JsonObject } from '#schemas/json.ts';
-import { parseStepPath, undoPath } from '#core/plan/step-path.ts';
+import { parseStepPath, undoneBy, undoPath } from '#core/plan/step-path.ts';
 import type { RunStatus, Step, StepStatus, WaitingFor } from '#schemas/run.ts';
 import { describeReuse } from './reuse.ts';
 
@@ -15,6 +15,8 @@ export interface StepTree {
   steps: Map<string, StepLine>;
   /** Steps of it run other plans, in runs of their own. */
   hasSubRuns: boolean;
+  /** The tool of each undo, by its path: they have lines only when they have begun. */
+  undoTools: ReadonlyMap<string, string>;
 }
 
 export interface StepLine {
@@ -49,11 +51,14 @@ export const endedStatuses: ReadonlySet<StepStatus> = new Set<StepStatus>(['succ
 /** The plan's steps, all still to come. */
 export function createStepTree(plan: JsonObject, status: RunStatus): StepTree {
   const steps = new Map<string, StepLine>();
+  const undoTools = new Map<string, string>();
   for (const [path, definition] of Object.entries(plan['steps'] ?? {})) {
-    if (typeof definition === 'object' && definition !== null && !Array.isArray(definition))
-      steps.set(path, newLine(path, kindOf(definition), { repeats: 'forEach' in definition, runsPlan: 'plan' in definition }));
+    if (typeof definition !== 'object' || definition === null || Array.isArray(definition)) continue;
+    steps.set(path, newLine(path, kindOf(definition), { repeats: 'forEach' in definition, runsPlan: 'plan' in definition }));
+    const { undo } = definition;
+    if (typeof undo === 'object' && undo !== null && 'tool' in undo && typeof undo.tool === 'string') undoTools.set(undoPath(path), undo.tool);
   }
-  return { status, waitingFor: null, steps, hasSubRuns: [...steps.values()].some(({ runsPlan }) => runsPlan) };
+  return { status, waitingFor: null, steps, hasSubRuns: [...steps.values()].some(({ runsPlan }) => runsPlan), undoTools };
 }
 
 function kindOf(definition: JsonObject): string {
@@ -124,6 +129,7 @@ function applyStepEvent(tree: StepTree, event: KosEvent): void {
   if (status === undefined || typeof stepPath !== 'string') return;
   const { path, item, round } = splitPath(stepPath);
   const line = lineOf(tree, path, textOf(event.data['kind']) ?? 'step');
+  if (countUndo(line, { item, round }, status, event.at)) return;
   if (round !== null) {
     if (item === null) beAtRound(line, round, status, errorText(event.data['error']) ?? errorText(event.data['waitingFor']));
     return;
@@ -165,6 +171,7 @@ function applyWait(tree: StepTree, event: KosEvent, text: string): void {
 export function applyStep(tree: StepTree, step: Step): void {
   const { path, item, round } = splitPath(step.path);
   const line = lineOf(tree, path, step.kind);
+  if (countUndo(line, { item, round }, step.status, step.finishedAt ?? step.startedAt)) return;
   if (round !== null) {
     if (item === null) line.round = Math.max(round, line.round ?? 0);
     return;
@@ -199,7 +206,7 @@ export function openedItems(tree: StepTree, event: KosEvent): string | null {
 function lineOf(tree: StepTree, path: string, kind: string): StepLine {
   const known = tree.steps.get(path);
   if (known !== undefined) return known;
-  const line = newLine(path, kind);
+  const line = newLine(path, tree.undoTools.get(path) ?? kind);
   tree.steps.set(path, line);
   return line;
 }
@@ -216,6 +223,21 @@ function countItem(line: StepLine, item: number, status: StepStatus, at: string 
   items.counts[status] = (items.counts[status] ?? 0) + 1;
   line.startedAt ??= at;
   if (line.status === 'pending') line.status = 'running';
+}
+
+/** The rounds of one item, at most. */
+const roundsOfItem = 10_000;
+
+/** The undos of a step's items and rounds are one line, which has no row of its own. False: it is another line. */
+function countUndo(line: StepLine, { item, round }: { item: number | null; round: number | null }, status: StepStatus, at: string | null): boolean {
+  if (undoneBy(line.path) === line.path || (item === null && round === null)) return false;
+  countItem(line, (item ?? 0) * roundsOfItem + (round ?? 0), status, at);
+  const { counts, statusOf } = itemsOf(line);
+  const open = endedItems(itemsOf(line)) < statusOf.size;
+  const worst = (['uncertain', 'failed'] as const).find((bad) => (counts[bad] ?? 0) > 0);
+  line.status = open ? 'running' : (worst ?? 'succeeded');
+  line.finishedAt = open ? null : at;
+  return true;
 }
 
 export const endedItems = (items: ItemCounts): number => [...endedStatuses].reduce((sum, status) => sum + (items.counts[status] ?? 0), 0);
