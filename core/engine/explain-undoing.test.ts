@@ -14,7 +14,7 @@ describe('a run that undoes what it did', () => {
         since: facts.since,
         until: null,
         unblocks: expect.any(String),
-        command: 'kai run terminate run_1',
+        command: 'kai run cancel run_1 --no-undo --reason R',
       },
     ]);
     expect(explainUndoing('run_1', 'running', { ...facts, ending: 'timed_out' })[0]?.blockedBy.text).toContain('has run out of time');
@@ -43,7 +43,7 @@ describe('a run that undoes what it did', () => {
   it('waits for a run that its steps have started before anything else', () => {
     const reasons = explainUndoing('run_1', 'waiting', { ...facts, subRunId: 'run_2', next });
     expect(reasons.map(({ blockedBy, command }) => [blockedBy.kind, command])).toEqual([
-      ['ending', 'kai run terminate run_1'],
+      ['ending', 'kai run cancel run_1 --no-undo --reason R'],
       ['run', 'kai run why run_2'],
     ]);
   });

@@ -36,8 +36,8 @@ export function explainUndoing(runId: string, status: string, facts: UndoingFact
     blockedBy: { kind: 'ending', ref: null, text },
     since,
     until: null,
-    unblocks: 'Each is undone, the last first; then the run ends. To leave the rest as it is, terminate the run.',
-    command: `kai run terminate ${runId}`,
+    unblocks: 'Each is undone, the last first; then the run ends. To leave the rest as it is, say so.',
+    command: `kai run cancel ${runId} --no-undo --reason R`,
   };
   if (subRunId !== null) return [whole, explainSubRun(status, subRunId)];
   return next === null ? [whole] : [whole, explainNext(runId, next)];

@@ -288,6 +288,23 @@ describe('what people do while a run undoes', () => {
     });
   });
 
+  it('a second cancel may say that the rest stays; the reason is that of the first', async () => {
+    const resting = { undo: ', failures: 99', more: ', retry: { maxAttempts: 99, initialDelayMs: 600000, maximumDelayMs: 600000 }' };
+    const runId = await engine.start(await engine.save(bookings('second-cancel', waiting, resting)));
+    await engine.until(runId, ({ status }) => status === 'waiting');
+    await engine.cancel(runId, 'first');
+    await engine.untilStep(runId, 'flight~undo', 'retrying');
+    const leave = () => engine.act(runId, (transaction, change) => requestCancel(transaction, { ...change, reason: 'second', undo: false }));
+    await leave();
+    expect(await engine.ended(runId)).toMatchObject({
+      status: 'cancelled',
+      error: { message: 'The run was cancelled by prn_test: first. What 1 step had done was undone. What 2 steps had done stays.' },
+    });
+    const asked = (await engine.audit(runId)).filter(({ action }) => action === 'run.cancel').map(({ data }) => data);
+    expect(asked).toEqual([{ reason: 'first' }, { reason: 'second', undo: false }]);
+    await expect(leave()).rejects.toMatchObject({ code: 'run_final' });
+  });
+
   it('a pause holds the next undo, and its end lets it go on', async () => {
     const runId = await engine.start(await engine.save(bookings('paused', failing, slow)));
     await engine.untilStep(runId, 'flight~undo', 'running');
