@@ -1,7 +1,7 @@
+import type { Claim } from '#core/engine/claim.ts';
 import { undoableSteps, type UndoResult } from '#core/engine/compensation.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
 import { undoPath } from '#core/plan/step-path.ts';
-import type { Claim } from '#core/engine/claim.ts';
 import type { Ending, WaitingFor } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { closeWhatIsOpen } from '#services/runs/ledger/close-run.ts';

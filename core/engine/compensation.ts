@@ -8,7 +8,7 @@ export type UndoResult =
   /** Nothing is left to be undone, or can be. */
   | { done: true }
   | { retryInMs: number }
-  /** A person is to say what came of an effect. */
+  /** A person is to say what came of an effect, or a run that a step has started is to end: either is told. */
   | { waits: true }
   /** The run is paused, as of this version of its control. */
   | { heldAt: number }
