@@ -1,4 +1,5 @@
 import type { Explanation } from '#core/engine/explain.ts';
+import type { RunHistory } from '#schemas/history.ts';
 import { type FaultDetail, KosError } from '#core/errors.ts';
 import type { Approval, DecideApproval } from '#schemas/approval.ts';
 import type { ApprovalRule, RuleDraft, RuleTrial, SetRule } from '#schemas/approval-rule.ts';
@@ -124,6 +125,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       remove: (id: string) => remove(`/v1/runs/${segment(id)}`),
       steps: (id: string, query: Query) => get<Page<Step>>(`/v1/runs/${segment(id)}/steps`, query),
       explain: (id: string) => get<Explanation>(`/v1/runs/${segment(id)}/explain`),
+      history: (id: string, query: Query) => get<RunHistory>(`/v1/runs/${segment(id)}/history`, query),
       logs: (id: string, query: Query) => get<Page<LogLine>>(`/v1/runs/${segment(id)}/logs`, query),
     },
     jobs: {

@@ -13,6 +13,7 @@ import { resolveRunId, runArgument } from '../short-ids.ts';
 import { paintOfStatus } from '../status-words.ts';
 import { defineRunActions, parsePriority } from '../run/actions.ts';
 import { describeDuration, describeInstant, readInstant } from '../times.ts';
+import type { HistoryOptions } from '../run/history.ts';
 import type { SignalOptions } from '../run/signal.ts';
 import type { StartOptions, WaitOptions } from '../run/start.ts';
 
@@ -83,6 +84,16 @@ export function defineRun(run: Command, invocation: Invocation): void {
     .action(async (given: string) => {
       const { showLog } = await import('../run/log.ts');
       await showLog(invocation, await resolveRunId(invocation.client, given));
+    });
+  run
+    .command('history')
+    .summary('what Temporal keeps of a run, the newest first')
+    .argument(...runArgument)
+    .option('--type <text>', 'only events with this in their type, e.g. activity_task_failed')
+    .option('--step <path>', 'only events of this step')
+    .action(async (given: string, options: HistoryOptions) => {
+      const { showHistory } = await import('../run/history.ts');
+      await showHistory(invocation, await resolveRunId(invocation.client, given), options);
     });
   run
     .command('pin')

@@ -14,7 +14,9 @@ import {
   windowEndedSignalName,
 } from '#workflows/messages.ts';
 import type { PlanRunInput } from '#workflows/plan-run-input.ts';
+import { createPayloadCodec } from './codec.ts';
 import { createDataConverter } from './data-converter.ts';
+import { type HistoryDoor, makeHistoryDoor } from './history-door.ts';
 import { makeScheduleDoor, type ScheduleDoor } from './schedule-door.ts';
 
 /** What Temporal knows of a run's newest execution. */
@@ -30,6 +32,7 @@ export interface ExecutionFacts {
 /** The door to Temporal for everything but workers: ids and sealed numbers go through it, data never. */
 export interface RunWorkflows {
   schedules: ScheduleDoor;
+  history: HistoryDoor;
   /** `already`: an execution of this run exists; nothing was started. */
   start(input: PlanRunInput, options: { resume: boolean; priority?: number }): Promise<'started' | 'already'>;
   /** Tells a run's workflow, or that of one of its windows. */
@@ -76,6 +79,7 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
 
   return {
     schedules: makeScheduleDoor({ client, connection, namespace, taskQueue, workflowTaskTimeoutMs, workspaceAttribute }),
+    history: makeHistoryDoor({ connection, namespace, codec: createPayloadCodec({ sealing: options.sealing, namespace, refuse: 'marker' }) }),
     async start(input, { resume, priority = 3 }) {
       try {
         await client.workflow.start(workflowTypes.planRun, {

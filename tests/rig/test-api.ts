@@ -27,6 +27,7 @@ import { openSession } from '#services/people/sessions.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { createRateLimiter } from '#services/rates/limiter.ts';
 import { acceptRun } from '#services/runs/accept.ts';
+import { readHistory } from '#services/runs/history.ts';
 import { readRun } from '#services/runs/read.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
@@ -196,6 +197,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     },
     sendSignal: (request) => sendSignal({ database, validateJson: async (schema, value) => validateJson(schema, value) }, request),
     explainRun: async (transaction, runId) => ({ runId, status: (await readRun(transaction, runId)).status, reasons: [] }),
+    readHistory: (request) => readHistory(database, { page: async () => null }, request),
     evaluator,
     planSchemaUrl: 'https://kos.example/plan.schema.json',
     health: createHealthProbe({ pingDatabase: () => database.ping(), pingTemporal: async () => 1, countWorkers: async () => 1 }, Date.now),

@@ -9,6 +9,8 @@ import type { PlanCompiler } from '#services/plans/compiler.ts';
 import type { AcceptRequest } from '#services/runs/accept.ts';
 import type { ModelService } from '#services/models/model.ts';
 import type { SendRequest } from '#services/signals/send.ts';
+import type { HistoryRequest } from '#services/runs/history.ts';
+import type { RunHistory } from '#schemas/history.ts';
 import type { Signal } from '#schemas/signal.ts';
 import type { Closed } from '#services/settings/unusable.ts';
 import type { SecretService } from '#services/secrets/secrets.ts';
@@ -33,6 +35,8 @@ export interface ApiDependencies {
   sendSignal: (request: SendRequest) => Promise<Signal>;
   /** Why a run does not go on. */
   explainRun: (transaction: Transaction, runId: string) => Promise<Explanation>;
+  /** What Temporal keeps of a run. */
+  readHistory: (request: HistoryRequest) => Promise<RunHistory>;
   /** Expressions that users wrote, within their budget of time and memory. */
   evaluator: Pick<Evaluator, 'evaluate' | 'validateInput'>;
   /** What takes deliveries. */

@@ -24,6 +24,7 @@ import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { createRateLimiter } from '#services/rates/limiter.ts';
 import { acceptRun, type AcceptRequest } from '#services/runs/accept.ts';
 import { explainRun } from '#services/runs/explain.ts';
+import { readHistory } from '#services/runs/history.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
 import { sendSignal } from '#services/signals/send.ts';
@@ -90,6 +91,7 @@ const routes = makeRoutes({
   triggers: { database, system, sealing: secretSealing, evaluator, acceptRun: accept, log, now: Date.now },
   sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
+  readHistory: (request) => readHistory(database, workflows.history, request),
   evaluator,
   health: createHealthProbe(
     { pingDatabase: () => database.ping(), pingTemporal: () => workflows.countPollers(), countWorkers: () => countWorkers(system.sql, workflows) },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { eventSchema } from '#schemas/event.ts';
+import { runHistorySchema } from '#schemas/history.ts';
 import { stepSchema, stepStatuses } from '#schemas/run.ts';
 import { showLogLine } from '#services/events/log-line.ts';
 import { readEvents, resumeFrom } from '#services/events/reader.ts';
@@ -71,6 +72,27 @@ export const runRecordRoutes = (dependencies: ApiDependencies): Route[] => [
       const page = await readPage(dependencies, { workspaceId: principal.workspaceId, runId: params.id }, query.after ?? null, query.limit);
       return json({ ...page, items: page.items.map(showLogLine) });
     },
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/runs/{id}/history',
+    summary:
+      'What Temporal keeps of a run, the newest event first, its payloads opened, with the steps each is about; `expired` once Temporal keeps it no longer',
+    access: { permission: 'history:read' },
+    params: idParams('run'),
+    query: z.strictObject({ ...pageQuery, type: z.string().min(1).max(100).optional(), step: z.string().min(1).max(2_000).optional() }),
+    responses: { 200: runHistorySchema },
+    handler: async ({ principal, params, query }) =>
+      json(
+        await dependencies.readHistory({
+          workspaceId: principal.workspaceId,
+          runId: params.id,
+          type: query.type ?? null,
+          stepPath: query.step ?? null,
+          cursor: query.cursor ?? null,
+          limit: query.limit,
+        }),
+      ),
   }),
   defineRoute({
     method: 'get',

@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newId } from '#services/ids.ts';
+import type { HistoryRequest } from '#services/runs/history.ts';
+import { readHistory } from '#services/runs/history.ts';
+import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
+import { deleteExecutions } from '#tests/rig/lost-store.ts';
+
+let engine: TestEngine;
+beforeAll(async () => {
+  engine = await makeTestEngine();
+});
+afterAll(() => engine.close());
+
+const plan = `
+plan: two-steps
+steps:
+  first: { transform: 1 }
+  pause: { wait: { forMs: 50 }, needs: [first] }
+  last: { transform: "\${steps.first.output + 1}", needs: [pause] }
+output: "\${steps.last.output}"
+`;
+
+/** The run's end stands in its row a moment before Temporal has closed the workflow. */
+const runAndClose = async (): Promise<string> => {
+  const { id } = await engine.run(plan);
+  await expect.poll(async () => (await history(id, { limit: 1 })).items[0]?.type, { timeout: 30_000 }).toBe('EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED');
+  return id;
+};
+
+const history = (runId: string, more: Partial<HistoryRequest> = {}) =>
+  readHistory(engine.rig.database, engine.workflows.history, {
+    workspaceId: engine.workspaceId,
+    runId,
+    type: null,
+    stepPath: null,
+    cursor: null,
+    limit: 200,
+    ...more,
+  });
+
+describe('what Temporal keeps of a run', () => {
+  it('comes the newest first, opened, with the steps each event is about', async () => {
+    const id = await runAndClose();
+    const { state, items, nextCursor } = await history(id);
+    expect([state, nextCursor]).toEqual(['kept', null]);
+    expect(items.map((event) => event.id)).toEqual(items.map((_, index) => items.length - index));
+    expect(items.at(-1)).toMatchObject({ type: 'EVENT_TYPE_WORKFLOW_EXECUTION_STARTED', attributes: { input: { payloads: [{ runId: id }] } } });
+    const ofLast = await history(id, { stepPath: 'last' });
+    expect(ofLast.items.map((event) => event.type)).toEqual([
+      'EVENT_TYPE_ACTIVITY_TASK_COMPLETED',
+      'EVENT_TYPE_ACTIVITY_TASK_STARTED',
+      'EVENT_TYPE_ACTIVITY_TASK_SCHEDULED',
+    ]);
+    expect(new Set(ofLast.items.slice(0, 2).map((event) => event.group))).toEqual(new Set([ofLast.items[2]?.id]));
+    const started = await history(id, { type: 'workflow_execution_started' });
+    expect(started.items).toHaveLength(1);
+  });
+
+  it('comes in pages that leave nothing out', async () => {
+    const id = await runAndClose();
+    const whole = (await history(id)).items.map((event) => event.id);
+    const paged: number[] = [];
+    for (let cursor: string | null | undefined; cursor !== null; ) {
+      const page = await history(id, { limit: 5, cursor: cursor ?? null });
+      expect(page.items.length).toBeLessThanOrEqual(5);
+      paged.push(...page.items.map((event) => event.id));
+      cursor = page.nextCursor;
+    }
+    expect(paged).toEqual(whole);
+  });
+
+  it('is told as expired once Temporal keeps it no longer', async () => {
+    const id = await runAndClose();
+    engine.runIds.splice(engine.runIds.indexOf(id), 1);
+    await deleteExecutions(engine, id);
+    await expect.poll(async () => (await history(id)).state, { timeout: 30_000 }).toBe('expired');
+    expect((await history(id)).text).toMatch(/^History expired/);
+  });
+
+  it('is told as not begun for a run that nothing started', async () => {
+    const id = await engine.start(await engine.save(plan), {}, { startAt: new Date(Date.now() + 3_600_000).toISOString() });
+    expect((await history(id)).state).toBe('not_started');
+    engine.runIds.splice(engine.runIds.indexOf(id), 1);
+  });
+
+  it('is not there for another workspace', async () => {
+    const id = await runAndClose();
+    await expect(history(id, { workspaceId: newId('workspace') })).rejects.toMatchObject({ code: 'run_not_found' });
+  });
+});
