@@ -43,6 +43,13 @@ export interface Overview {
   parts: Record<string, string>;
 }
 
+/** New runs of a workspace: whether they start, and which are held back. */
+export interface Starts {
+  hold: { since: string; by: string; reason: string } | null;
+  waiting: number;
+  next: { runId: string; plan: string; createdAt: string }[];
+}
+
 export interface Me {
   principal: { id: string; name: string };
   /** Null: a person who belongs to none. A key belongs to one. */
@@ -167,6 +174,11 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
         void (await transport.send({ method: 'DELETE', path: `/v1/approval-rules/${segment(name)}`, headers: { 'if-match': etag } })),
       test: (body: RuleDraft & { limit?: number }) =>
         readJson<RuleTrial>(transport, { method: 'POST', path: '/v1/approval-rules/test', json: body, repeatable: true }),
+    },
+    starts: {
+      get: () => get<Starts>('/v1/starts', {}),
+      hold: (reason: string) => readJson<Starts>(transport, { method: 'PUT', path: '/v1/starts/hold', json: { reason } }),
+      release: () => readJson<Starts>(transport, { method: 'DELETE', path: '/v1/starts/hold' }),
     },
     cache: {
       clear: (plan: string | null) =>

@@ -446,12 +446,19 @@ describe('status and doctor', () => {
       },
     }),
     'GET /v1/overview': () => ({ json: { runs: { running: 1, succeeded: 12 }, openApprovals: 2, parts: {} } }),
+    'GET /v1/starts': () => ({ json: { hold: null, waiting: 0, next: [] } }),
   };
 
   test('status says what runs and waits', async () => {
     const { code, stdout } = await kai(['status'], routes);
     expect(code).toBe(0);
     for (const text of ['ready at', '1 running, 12 succeeded', '2 wait for a decision', 'database ok']) expect(stdout).toContain(text);
+  });
+
+  test('status says that new runs are held back', async () => {
+    const held = { hold: { since: '2026-01-01T12:00:00.000Z', by: 'prn_a', reason: 'maintenance' }, waiting: 3, next: [] };
+    const { stdout } = await kai(['status'], { ...routes, 'GET /v1/starts': () => ({ json: held }) });
+    for (const text of ['No new run starts', 'maintenance', '3 wait: kai resume --all']) expect(stdout).toContain(text);
   });
 
   test('status of a server without a worker is an error that names the part', async () => {

@@ -44,6 +44,18 @@ const groups: readonly Group[] = [
     load: async () => (await import('./commands/artifact.ts')).defineArtifact,
   },
   {
+    name: 'pause',
+    heading: work,
+    summary: 'start no new run of the workspace; what runs goes on',
+    load: async () => (await import('./commands/starts.ts')).definePauseAll,
+  },
+  {
+    name: 'resume',
+    heading: work,
+    summary: 'let new runs start again, in their order',
+    load: async () => (await import('./commands/starts.ts')).defineResumeAll,
+  },
+  {
     name: 'cache',
     heading: work,
     summary: 'forget outputs that are kept for reuse',

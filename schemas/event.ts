@@ -30,6 +30,8 @@ export const eventTypes = [
   'approval.expired',
   'approval.voided',
   'signal.received',
+  'starts.held',
+  'starts.released',
   'schedule.missed',
   'schedule.paused',
   'trigger.delivered',

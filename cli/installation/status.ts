@@ -4,6 +4,7 @@ import { exitCodes } from '../exit-codes.ts';
 import type { Invocation } from '../invocation.ts';
 import { isAway, stillAway } from '../patience.ts';
 import { describeFields } from '../show-value.ts';
+import { describeHold } from '../commands/starts.ts';
 import { paintOfStatus } from '../status-words.ts';
 import { readPartProcesses } from './home-facts.ts';
 
@@ -16,7 +17,7 @@ export async function showStatus(invocation: Invocation): Promise<void> {
     const supervisorRuns = processes.some((part) => part.name === 'supervisor' && part.running);
     throw supervisorRuns && isAway(error) ? stillAway(error, 0) : error;
   });
-  const [me, overview] = await Promise.all([client.me(), client.overview()]);
+  const [me, overview, starts] = await Promise.all([client.me(), client.overview(), client.starts.get()]);
   const url = await client.transport.address();
   invocation.exitCode = readiness.ready ? exitCodes.ok : exitCodes.error;
   if (output.json) {
@@ -31,6 +32,7 @@ export async function showStatus(invocation: Invocation): Promise<void> {
       workspace: me.workspace,
       runs,
       openApprovals,
+      starts,
     });
     return;
   }
@@ -49,6 +51,7 @@ export async function showStatus(invocation: Invocation): Promise<void> {
       ['signed in', describeIdentity(me)],
       ['runs', describeRuns(overview.runs, invocation)],
       ['approvals', describeApprovals(overview)],
+      ...(starts.hold === null ? [] : [['starts', `${describeHold(starts)} ${starts.waiting} wait: kai resume --all`] as [string, string]]),
     ]),
   );
   if (!readiness.ready) output.say('What is wrong: kai doctor');

@@ -137,12 +137,13 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   return reasons;
 }
 
-/** A run that is not to be started yet: its time has not come, or its plan lets no more of its runs be open at once. */
+/** A run that is not to be started yet: its time has not come, its plan lets no more of its runs be open at once, or the workspace holds all starts. */
 function heldBack({ runId, status, createdAt, waitingFor }: RunFactsForExplain): Reason | null {
-  if (waitingFor === null || (waitingFor.kind !== 'timer' && waitingFor.kind !== 'concurrency')) return null;
+  if (waitingFor === null || (waitingFor.kind !== 'timer' && waitingFor.kind !== 'concurrency' && waitingFor.kind !== 'paused')) return null;
   const { ref, until, text } = waitingFor;
   const kind: BlockKind = waitingFor.kind;
   const base = { stepPath: null, status, blockedBy: { kind, ref, text }, since: createdAt, until };
+  if (kind === 'paused') return { ...base, unblocks: 'Somebody lets runs start again.', command: 'kai resume --all' };
   if (kind === 'timer') return { ...base, unblocks: 'It starts by itself at its time.', command: `kai run cancel ${runId}` };
   return { ...base, unblocks: 'A run that holds a slot ends; to make room at once, cancel one.', command: ref === null ? null : `kai run cancel ${ref}` };
 }

@@ -7,6 +7,7 @@ import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { SystemDatabase } from '#services/database/connect.ts';
 import { admitWaiting, takeSlot } from '#services/runs/concurrency.ts';
+import { isHeldBack, tellHeldRuns } from '#services/runs/held-starts.ts';
 import { beginsNow } from '#services/runs/start-times.ts';
 import { cancelledBefore, closeUnstarted, withdrawStart } from '#services/runs/unstarted.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
@@ -66,6 +67,7 @@ type Sent = { done: true } | { done: false; afterSeconds: number; because: strin
 export function startOutbox(options: OutboxOptions): Duty {
   return repeat('outbox', options.log, async () => {
     await admitWaiting(options.system);
+    await tellHeldRuns(options.system);
     const rows = await takeDue(options.system);
     await Promise.all(rows.map((row) => sendRow(options, row)));
     return rows.length === batch ? 0 : idlePauseMs;
@@ -75,7 +77,8 @@ export function startOutbox(options: OutboxOptions): Duty {
 async function takeDue({ sql }: SystemDatabase): Promise<OutboxRow[]> {
   return await sql<OutboxRow[]>`
     update kos.outbox set next_attempt_at = clock_timestamp() + make_interval(secs => ${leaseSeconds}), attempts = attempts + 1
-    where id in (select id from kos.outbox where next_attempt_at <= clock_timestamp() order by id limit ${batch} for update skip locked)
+    where id in (
+      select o.id from kos.outbox o where o.next_attempt_at <= clock_timestamp() and not ${isHeldBack(sql)} order by o.id limit ${batch} for update of o skip locked)
     returning id, workspace_id as "workspaceId", run_id as "runId", kind, payload, attempts`;
 }
 

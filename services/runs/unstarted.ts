@@ -3,19 +3,21 @@ import type { SystemDatabase, TransactionSql } from '#services/database/connect.
 import type { LockedRun } from './actions/locked-run.ts';
 import { closeWhatIsOpen, recordClosed, type RunEnding } from './ledger/close-run.ts';
 import { tellCaller } from './ledger/sub-runs.ts';
+import { isHeldBack } from './held-starts.ts';
 
 /**
- * Takes back the start of a run that nobody has begun to work on: one that waits for its time or its turn. False: its start is on its way, or it has been
+ * Takes back the start of a run that nobody has begun to work on: one that waits for its time or its turn, or is held. False: its start is on its way, or it has been
  * started. The caller holds the run's row.
  */
 export async function withdrawStart(sql: TransactionSql, run: Pick<LockedRun, 'status' | 'claimedBy'>, runId: string): Promise<boolean> {
   if (run.claimedBy !== null || (run.status !== 'queued' && run.status !== 'paused')) return false;
   const [waited] = await sql`delete from kos.concurrency_slots where run_id = ${runId} and held_at is null returning id`;
   if (waited !== undefined) return true;
-  // Due ones may be in somebody's hand.
+  // Due ones may be in somebody's hand, unless nobody may take them.
   const [put] = await sql`
-    delete from kos.outbox o using kos.runs r where o.run_id = ${runId} and r.id = o.run_id and o.kind = 'start' and o.attempts = 0
-      and r.start_at > clock_timestamp() and o.next_attempt_at > clock_timestamp() returning o.id`;
+    delete from kos.outbox o using kos.runs r where o.run_id = ${runId} and r.id = o.run_id and o.kind = 'start' and (
+      (o.attempts = 0 and r.start_at > clock_timestamp() and o.next_attempt_at > clock_timestamp()) or (o.next_attempt_at <= clock_timestamp() and ${isHeldBack(sql)})
+    ) returning o.id`;
   return put !== undefined;
 }
 

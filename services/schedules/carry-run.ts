@@ -1,6 +1,7 @@
 import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { Database, TransactionSql } from '#services/database/connect.ts';
+import { isHeldBack } from '#services/runs/held-starts.ts';
 import { requestCancel } from '#services/runs/change.ts';
 import { pauseSchedule } from './change.ts';
 import { scheduleColumns, type ScheduleRow } from './row.ts';
@@ -28,6 +29,8 @@ interface RunRow extends ReadyRun {
   status: RunStatus;
   claimedBy: string | null;
   ordered: boolean;
+  /** No new run of the workspace starts for now. */
+  held: boolean;
 }
 
 /** Whether the run may be started now: the order to start it is out from when it has its slot until it is started. */
@@ -35,10 +38,12 @@ export async function readReadiness(database: Database, { workspaceId, runId }: 
   return await database.inWorkspace(workspaceId, async ({ sql }) => {
     const [run] = await sql<RunRow[]>`
       select r.status, r.rules, r.generation, r.claimed_by as "claimedBy", r.priority, v.shape, (extract(epoch from r.deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs",
-        exists (select from kos.outbox o where o.run_id = r.id and o.kind = 'start') as ordered
+        exists (select from kos.outbox o where o.run_id = r.id and o.kind = 'start') as ordered,
+        exists (select from kos.outbox o where o.run_id = r.id and ${isHeldBack(sql)}) as held
       from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
     if (run === undefined || isFinalRunStatus(run.status) || run.claimedBy !== null || run.generation !== 1) return { is: 'started' };
     const { rules, generation, shape, endsInMs, priority } = run;
+    if (run.held) return { is: 'waits' };
     if (run.ordered) return { is: 'ready', run: { rules, generation, shape, endsInMs, priority } };
     const [inLine] = await sql`select 1 from kos.concurrency_slots where run_id = ${runId} and held_at is null`;
     return inLine === undefined ? { is: 'started' } : { is: 'waits' };

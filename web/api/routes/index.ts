@@ -25,6 +25,7 @@ import { scheduleRoutes } from './schedules.ts';
 import { secretRoutes } from './secrets.ts';
 import { signalRoutes } from './signals.ts';
 import { settingsRoutes } from './settings.ts';
+import { startsRoutes } from './starts.ts';
 import { triggerRoutes } from './triggers.ts';
 import { workspaceRoutes } from './workspace.ts';
 
@@ -37,6 +38,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...planSchemaRoutes(),
     ...runRoutes(dependencies),
     ...runActionRoutes(dependencies),
+    ...startsRoutes(dependencies),
     ...rerunRoutes(dependencies),
     ...runStepRoutes(dependencies),
     ...jobRoutes(dependencies),
