@@ -69,6 +69,23 @@ describe('what Temporal keeps of a run', () => {
     expect(paged).toEqual(whole);
   });
 
+  it('goes on into the executions that the newest one continued', async () => {
+    const { id } = await engine.run(`
+plan: long-way
+steps:
+  each: { transform: "\${item}", forEach: "\${range(260)}", concurrency: 40 }
+  last: { transform: 1, needs: [each] }
+`);
+    const executions = new Set<string>();
+    for (let cursor: string | null | undefined; cursor !== null; ) {
+      const page = await history(id, { cursor: cursor ?? null });
+      for (const event of page.items) executions.add(event.execution);
+      cursor = page.nextCursor;
+      if (cursor === null) expect(page.items.at(-1)?.id).toBe(1);
+    }
+    expect(executions.size).toBe(2);
+  });
+
   it('is told as expired once Temporal keeps it no longer', async () => {
     const id = await runAndClose();
     engine.runIds.splice(engine.runIds.indexOf(id), 1);
