@@ -68,6 +68,6 @@ function tell({ output }: Invocation, starts: Starts): void {
 }
 
 export const describeHold = ({ hold }: Starts): string =>
-  hold === null ? 'New runs start as they come.' : `No new run starts, held ${describeInstant(hold.since, Date.now())}: ${visibleLine(hold.reason)}`;
+  hold === null ? 'New runs start as they come.' : `No new run starts (held ${describeInstant(hold.since, Date.now())}: ${visibleLine(hold.reason)}).`;
 
 const describeCount = (count: number): string => `${count.toLocaleString('en-US')} run${count === 1 ? '' : 's'}`;

@@ -51,7 +51,9 @@ export async function showStatus(invocation: Invocation): Promise<void> {
       ['signed in', describeIdentity(me)],
       ['runs', describeRuns(overview.runs, invocation)],
       ['approvals', describeApprovals(overview)],
-      ...(starts.hold === null ? [] : [['starts', `${describeHold(starts)} ${starts.waiting} wait: kai resume --all`] as [string, string]]),
+      ...(starts.hold === null
+        ? []
+        : [['starts', `${describeHold(starts)} ${starts.waiting === 1 ? '1 waits' : `${starts.waiting} wait`}: kai resume --all`] as [string, string]]),
     ]),
   );
   if (!readiness.ready) output.say('What is wrong: kai doctor');

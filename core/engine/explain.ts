@@ -302,6 +302,10 @@ function explainReady(facts: RunFactsForExplain): Explained {
     const text = `${working} units of this run work at once, as many as its plan allows.`;
     return { blockedBy: { kind: 'limit', ref: null, text }, since: null, until: null, unblocks: 'One of them ends.', command: null };
   }
+  if (facts.status === 'queued' && heldBack(facts) !== null) {
+    const text = 'The run has not started: see above.';
+    return { blockedBy: { kind: 'run', ref: null, text }, since: null, until: null, unblocks: 'The run starts.', command: null };
+  }
   return {
     blockedBy: { kind: 'engine', ref: null, text: 'It is ready and about to start.' },
     since: facts.createdAt,
