@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { validateJson } from '#core/plan/json-schema.ts';
 import { decideApproval } from '#services/approvals/decide.ts';
 import { readApproval } from '#services/approvals/read.ts';
+import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
+import { sendSignal } from '#services/signals/send.ts';
 import type { TestEngine } from '#tests/rig/test-engine.ts';
 
 /** What a run's workflow can live through. Together their histories hold every command and every message of it. */
@@ -121,6 +124,68 @@ steps:
   last: { tool: test.fail, with: { times: 9 }, retry: { maxAttempts: 1 }, needs: [then] }
 `,
       ),
+  },
+  {
+    name: 'signals',
+    tell: async (engine) => {
+      const runId = await engine.start(
+        await engine.save(`
+plan: signals
+steps:
+  early: { signal: { name: early, expiresInMs: 60000 } }
+  each: { signal: { name: "part-\${item}", expiresInMs: 60000 }, forEach: [1, 2, 3], needs: [early] }
+  never: { signal: { name: never, expiresInMs: 200 }, onError: { value: none }, needs: [each] }
+output: "\${steps.never.output}"
+`),
+      );
+      const send = async (name: string): Promise<void> => {
+        await sendSignal(
+          { database: engine.rig.database, validateJson: async (schema, value) => validateJson(schema, value) },
+          { workspaceId: engine.workspaceId, actor: 'prn_test', runId, signal: { name, payload: 1 } },
+        );
+        engine.nudge();
+      };
+      await send('early');
+      await engine.untilStep(runId, 'each[2]', 'waiting');
+      for (const item of [3, 1, 2]) await send(`part-${item}`);
+      await engine.ended(runId);
+      return runId;
+    },
+  },
+  {
+    name: 'sub-plans',
+    tell: async (engine) => {
+      await engine.save(
+        'plan: half\ninput: { type: object, properties: { n: { type: integer } } }\nsteps:\n  half: { transform: "${input.n / 2}" }\noutput: "${steps.half.output}"\n',
+      );
+      return await run(
+        engine,
+        `
+plan: sub-plans
+steps:
+  one: { plan: half, with: { n: 8 } }
+  each: { plan: half, with: { n: "\${item}" }, forEach: [2, 4, 6], concurrency: 2, needs: [one] }
+output: "\${steps.each.output}"
+`,
+      );
+    },
+  },
+  {
+    name: 'paused',
+    tell: async (engine) => {
+      const runId = await engine.start(
+        await engine.save(
+          'plan: paused\nsteps:\n  rest: { tool: test.rest, with: { waitMs: 700 } }\n  next: { tool: test.rest, with: { waitMs: 1 }, needs: [rest] }\n',
+        ),
+      );
+      await engine.untilStep(runId, 'rest', 'running');
+      await engine.act(runId, (transaction, change) => pauseRun(transaction, { ...change, reason: null }));
+      await engine.untilStep(runId, 'rest', 'succeeded');
+      await sleep(500);
+      await engine.act(runId, (transaction, change) => resumeRun(transaction, { ...change, reason: null }));
+      await engine.ended(runId);
+      return runId;
+    },
   },
   {
     name: 'looks',
