@@ -134,7 +134,7 @@ plan: signals
 steps:
   early: { signal: { name: early, expiresInMs: 60000 } }
   each: { signal: { name: "part-\${item}", expiresInMs: 60000 }, forEach: [1, 2, 3], needs: [early] }
-  never: { signal: { name: never, expiresInMs: 200 }, onError: { value: none }, needs: [each] }
+  never: { signal: { name: never, expiresInMs: 1000 }, onError: { value: none }, needs: [each] }
 output: "\${steps.never.output}"
 `),
       );
