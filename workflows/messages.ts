@@ -13,6 +13,9 @@ export const cancelSignalName = 'cancel';
 /** Something that a person decided of the run was recorded in Postgres: a reminder to look there. */
 export const controlSignalName = 'control';
 
+/** To the workflow of a schedule whose run waits: it may be its turn. A reminder to look there. */
+export const turnSignalName = 'turn';
+
 export const windowEndedSignalName = 'windowEnded';
 export interface WindowEndedSignal {
   step: number;

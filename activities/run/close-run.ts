@@ -2,6 +2,7 @@ import type { Claim } from '#core/engine/claim.ts';
 import type { Ending } from '#core/engine/state.ts';
 import type { OutcomeError } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
+import { nameOf } from '#services/people/name-of.ts';
 import { closeRunRow, closeWhatIsOpen, firstFailure, type RunEnding } from '#services/runs/ledger/close-run.ts';
 import { assertClaim, type RunFacts, readHeader } from '#services/runs/ledger/header.ts';
 import { tellCaller } from '#services/runs/ledger/sub-runs.ts';
@@ -69,7 +70,12 @@ async function cancelReason(sql: TransactionSql, runId: string): Promise<Outcome
   >`select cancel_requested_by as by, cancel_reason as reason from kos.runs where id = ${runId}`;
   const by = row?.by ?? null;
   if (row === undefined || by === null) return { code: 'cancelled', message: 'The run was cancelled in Temporal, outside kOS.', fix: null, stepPath: null };
-  return { code: 'cancelled', message: `The run was cancelled by ${by}${row.reason === null ? '.' : `: ${row.reason}`}`, fix: null, stepPath: null };
+  return {
+    code: 'cancelled',
+    message: `The run was cancelled by ${await nameOf(sql, by)}${row.reason === null ? '.' : `: ${row.reason}`}`,
+    fix: null,
+    stepPath: null,
+  };
 }
 
 /** The plan's `output` decides: where it cannot be evaluated, the run has failed though its steps have not. */

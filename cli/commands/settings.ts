@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { KosError } from '#core/errors.ts';
@@ -37,6 +38,9 @@ Examples:
     .action(async (list: string, value: string, options: { write?: boolean }) => {
       const change = additionTo(list, value, options.write === true);
       await edit(invocation, change);
+      const folder = resolve(value);
+      if (list === 'roots' && !existsSync(folder))
+        invocation.output.say(`There is no ${visibleLine(folder)} on this machine: tools reach it once it is there.`);
     });
   settings
     .command('remove')

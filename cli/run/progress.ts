@@ -69,6 +69,13 @@ const failedItemsTold = 20;
 export function createLineProgress(output: Output, write: (line: string) => void): Progress {
   const toldAt = new Map<string, number>();
   let failedItems = 0;
+  /** Of each `forEach`, the counts that were written last. */
+  const written = new Map<string, string>();
+  const writeCounts = (at: string, path: string, counts: string): void => {
+    if (written.get(path) === counts) return;
+    written.set(path, counts);
+    write(`${at} ${path}: ${counts}`);
+  };
   return {
     event: (event, tree) => {
       const round = roundOf(event);
@@ -80,8 +87,8 @@ export function createLineProgress(output: Output, write: (line: string) => void
       }
       const item = itemOf(event);
       if (item === null) {
-        const counts = countsLine(event, tree);
-        if (counts !== null) write(counts);
+        const counts = finalCounts(event, tree);
+        if (counts !== null) writeCounts(clock(event), counts.path, counts.text);
         write(describeEvent(event, output.talkColours));
         return;
       }
@@ -90,7 +97,7 @@ export function createLineProgress(output: Output, write: (line: string) => void
       const items = tree.steps.get(item)?.items;
       if (items !== undefined && items !== null && now - (toldAt.get(item) ?? 0) >= countsEveryMs) {
         // The first line comes after the first pause: "0 done" says nothing.
-        if (toldAt.has(item)) write(`${clock(event)} ${item}: ${describeItems(items)}`);
+        if (toldAt.has(item)) writeCounts(clock(event), item, describeItems(items));
         toldAt.set(item, now);
       }
     },
@@ -102,11 +109,11 @@ export function createLineProgress(output: Output, write: (line: string) => void
 }
 
 /** Before the end of a `forEach`, its final counts. */
-function countsLine(event: KosEvent, tree: StepTree): string | null {
+function finalCounts(event: KosEvent, tree: StepTree): { path: string; text: string } | null {
   const path = event.data['stepPath'];
   if (typeof path !== 'string' || (event.type !== 'step.succeeded' && event.type !== 'step.failed')) return null;
   const items = tree.steps.get(path)?.items;
-  return items === undefined || items === null ? null : `${clock(event)} ${path}: ${describeItems(items)}`;
+  return items === undefined || items === null ? null : { path, text: describeItems(items) };
 }
 
 const clock = (event: KosEvent): string => event.at.slice(11, 19);

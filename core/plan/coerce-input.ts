@@ -29,15 +29,25 @@ export function coerceInput(schema: Json | null | undefined, pairs: Record<strin
   throw new KosError({
     code: 'input_invalid',
     message: `The input does not fit the plan: ${faults.map(({ message }) => message).join('; ')}.`,
-    fix: faults[0]?.suggestion ?? 'See the input of the plan with: kai plan get NAME',
+    fix: fixOf(faults[0]?.suggestion),
     status: 422,
     details: faults,
   });
 }
 
-function knownNames(known: JsonObject): string {
-  const names = Object.keys(known);
-  return names.length === 0 ? 'it takes none' : `known: ${names.join(', ')}`;
+/** A remedy is a sentence; what a suggestion says of names becomes one. */
+function fixOf(suggestion: string | undefined): string {
+  if (suggestion === undefined) return 'See the input of the plan with: kai plan get NAME';
+  if (suggestion === takesNone) return 'Leave it out: the plan takes no input.';
+  return suggestion.startsWith(known) ? `Leave it out, or give what the plan takes: ${suggestion.slice(known.length)}` : suggestion;
+}
+
+const takesNone = 'it takes none';
+const known = 'known: ';
+
+function knownNames(properties: JsonObject): string {
+  const names = Object.keys(properties);
+  return names.length === 0 ? takesNone : `${known}${names.join(', ')}`;
 }
 
 /** Names the schema speaks of; `open` when it allows others in so many words, or does not list any. */

@@ -167,6 +167,12 @@ describe('input from a command line', () => {
 
   it('suggests the name that was meant', () => {
     expect(() => coerceInput(typed, { cuont: '1' })).toThrow(expect.objectContaining({ fix: 'did you mean "count"?' }));
+    expect(() => coerceInput({ type: 'object', properties: { path: {} } }, { bogus: '1' })).toThrow(
+      expect.objectContaining({ fix: 'Leave it out, or give what the plan takes: path' }),
+    );
+    expect(() => coerceInput({ type: 'object', properties: {} }, { bogus: '1' })).toThrow(
+      expect.objectContaining({ fix: 'Leave it out: the plan takes no input.' }),
+    );
   });
 });
 

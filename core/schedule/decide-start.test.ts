@@ -22,7 +22,10 @@ describe('a start that is due', () => {
         const decision = decideStart(facts);
         if (facts.deleted || facts.lostRight !== null) expect(decision.do).not.toBe('accept');
         if (facts.kind === 'regular' && (facts.paused || facts.runsLeft === 0)) expect(decision.do).not.toBe('accept');
-        if (decision.do === 'pause') expect(facts.lostRight).toBe(decision.reason);
+        if (decision.do === 'pause' || decision.do === 'refuse') expect(facts.lostRight).toBe(decision.reason);
+        // An order that may not be carried out is no fault of the schedule.
+        if (decision.do === 'pause') expect(facts.kind).toBe('regular');
+        if (decision.do === 'refuse') expect(facts.kind).not.toBe('regular');
         if (decision.do === 'accept') expect(decision.end).toEqual(facts.kind === 'regular' && facts.overlap === 'terminateOther' ? facts.openRuns : []);
       }),
     );

@@ -1,6 +1,7 @@
 import { lostRight, type PresentRights } from '#core/policy/delegated.ts';
 import type { Permission } from '#core/policy/permissions.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
+import { nameOf } from '#services/people/name-of.ts';
 
 /** Null: they do not belong to the workspace of this transaction, or may not act. */
 export async function presentRights(sql: TransactionSql, principalId: string): Promise<PresentRights | null> {
@@ -10,5 +11,5 @@ export async function presentRights(sql: TransactionSql, principalId: string): P
 
 /** Why what acts for somebody may do something no longer; null: it may. */
 export async function lostRightOf(sql: TransactionSql, acting: { createdBy: string; granted: readonly string[] }, needed: Permission): Promise<string | null> {
-  return lostRight(acting.granted, await presentRights(sql, acting.createdBy), needed, acting.createdBy);
+  return lostRight(acting.granted, await presentRights(sql, acting.createdBy), needed, await nameOf(sql, acting.createdBy));
 }

@@ -148,7 +148,7 @@ async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> 
   if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
   if (run.concurrencyKey !== null && !(await findsSlot(options.system, row, run))) return { done: true };
   if (typeof row.payload.wrapper === 'string') {
-    const standing = await standingWith(options.workflows, row.runId, row.payload.wrapper);
+    const standing = await standingWith(options.workflows, row, row.payload.wrapper);
     if (standing !== null) return standing;
   }
   const { rules, generation, endsInMs } = run;
@@ -166,10 +166,12 @@ async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> 
 }
 
 /** The workflow of a schedule starts its run itself, so that Temporal measures the one by the other. Null: it is gone without having done so, and we start it. */
-async function standingWith(workflows: RunWorkflows, runId: string, wrapper: string): Promise<Sent | null> {
+async function standingWith(workflows: RunWorkflows, { runId, attempts }: OutboxRow, wrapper: string): Promise<Sent | null> {
   // In this order: a wrapper that is gone may have started the run just before.
   const isOpen = (await workflows.describe(wrapper))?.status === 'running';
   if ((await workflows.describe(runId)) !== null) return { done: true };
+  // One that waits for its turn looks rarely. Temporal keeps the Signal; ever fewer repeats, for no worker may be there for long.
+  if (isOpen && Number.isInteger(Math.log2(attempts))) await workflows.signalTurn(wrapper);
   return isOpen ? { done: false, afterSeconds: 1, because: 'The workflow of its schedule is about to start it.' } : null;
 }
 
@@ -217,7 +219,8 @@ async function holdForDisk(sql: SystemDatabase['sql'], runId: string): Promise<S
 const cancelUnstarted = ({ sql }: SystemDatabase, { runId, workspaceId }: OutboxRow): Promise<boolean> =>
   sql.begin(async (transaction) => {
     const [run] = await transaction<UnstartedRun[]>`
-      select status, claimed_by as "claimedBy", cancel_requested_by as "cancelRequestedBy", cancel_reason as "cancelReason" from kos.runs where id = ${runId} for update`;
+      select r.status, r.claimed_by as "claimedBy", coalesce(p.name, r.cancel_requested_by) as "cancelRequestedBy", r.cancel_reason as "cancelReason"
+      from kos.runs r left join kos.principals p on p.id = r.cancel_requested_by where r.id = ${runId} for update of r`;
     if (run === undefined || !(await withdrawStart(transaction, run, runId))) return false;
     await closeUnstarted(transaction, workspaceId, runId, cancelledBefore(run.cancelRequestedBy ?? 'kos', run.cancelReason));
     return true;

@@ -6,7 +6,7 @@ import type { SystemDatabase } from '#services/database/connect.ts';
 import { idempotencyKeptHours } from '#services/idempotency/idempotency.ts';
 import { pruneAccess } from '#services/people/prune.ts';
 import { recordAudit } from '#services/records/record.ts';
-import { deliveriesKeptDays } from '#services/triggers/row.ts';
+import { pruneDeliveries } from '#services/triggers/prune.ts';
 import { removeContents, removeRunRows } from '#services/runs/remove.ts';
 import { type Duty, repeat } from './repeat.ts';
 
@@ -35,7 +35,7 @@ export function startPruning(options: PruningOptions): Duty {
     }
     await options.system.sql`delete from kos.idempotency_keys where created_at < clock_timestamp() - make_interval(hours => ${idempotencyKeptHours})`;
     await options.system.sql`delete from kos.cache_entries where expires_at < clock_timestamp()`;
-    await options.system.sql`delete from kos.trigger_deliveries where received_at < clock_timestamp() - make_interval(days => ${deliveriesKeptDays})`;
+    more = (await pruneDeliveries(options.system)) || more;
     await pruneAccess(options.system);
     if (options.now() - sweptAt > sweepEveryMs) {
       sweptAt = options.now();

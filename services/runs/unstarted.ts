@@ -21,12 +21,12 @@ export async function withdrawStart(sql: TransactionSql, run: Pick<LockedRun, 's
   return put !== undefined;
 }
 
-export const cancelledBefore = (actor: string, reason: string | null): RunEnding => ({
+export const cancelledBefore = (by: string, reason: string | null): RunEnding => ({
   status: 'cancelled',
   output: null,
   error: {
     code: 'cancelled',
-    message: `The run was cancelled by ${actor} before it started${reason === null ? '.' : `: ${reason}`}`,
+    message: `The run was cancelled by ${by} before it started${reason === null ? '.' : `: ${reason}`}`,
     fix: null,
     stepPath: null,
   },

@@ -1,6 +1,7 @@
 import { KosError } from '#core/errors.ts';
 import { decideStart } from '#core/schedule/decide-start.ts';
 import type { OverlapPolicy } from '#schemas/schedule.ts';
+import { actingGrant } from '#services/delegation/acting.ts';
 import { lostRightOf } from '#services/delegation/present-rights.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { recordEvents } from '#services/records/record.ts';
@@ -97,13 +98,16 @@ async function settle(sql: TransactionSql, due: DueStart): Promise<Planned> {
     runsLeft: schedule.runsLeft,
     overlap,
     openRuns: place.kind === 'regular' ? await openRuns(sql, due.scheduleId) : [],
-    lostRight: await lostRightOf(sql, schedule, 'runs:start'),
+    lostRight: await lostRightOf(sql, place.orderedBy === null ? schedule : { createdBy: place.orderedBy, granted: actingGrant }, 'runs:start'),
   });
   switch (decision.do) {
     case 'accept':
       return { schedule, place, end: decision.end };
     case 'skip':
       await writeStart(sql, due, place, { status: 'skipped', runId: null, reason: decision.reason });
+      return { taken: { runId: null } };
+    case 'refuse':
+      await writeRefusal(sql, due, { schedule, place }, { code: 'permission_missing', message: decision.reason });
       return { taken: { runId: null } };
     case 'pause':
       await writeStart(sql, due, place, { status: 'refused', runId: null, reason: decision.reason });
@@ -153,13 +157,22 @@ async function writeStart(
 }
 
 /** The plan is gone, its input does not fit any more, its runs are too many: this start is over, and people are told. */
-async function refuse({ database }: AcceptDependencies, due: DueStart, { message, code }: KosError): Promise<TakenStart> {
+async function refuse({ database }: AcceptDependencies, due: DueStart, error: KosError): Promise<TakenStart> {
   return await database.inWorkspace(due.workspaceId, async ({ sql }) => {
     const now = await settle(sql, due);
     if ('taken' in now) return now.taken;
-    await writeStart(sql, due, now.place, { status: 'refused', runId: null, reason: message });
-    const data = { scheduleId: due.scheduleId, name: now.schedule.name, nominalAt: [due.nominalAt], code, reason: message };
-    await recordEvents(sql, [{ workspaceId: due.workspaceId, runId: null, type: 'schedule.missed', data }]);
+    await writeRefusal(sql, due, now, error);
     return { runId: null };
   });
+}
+
+async function writeRefusal(
+  sql: TransactionSql,
+  due: DueStart,
+  { schedule, place }: { schedule: ScheduleRow; place: Place },
+  { code, message }: Pick<KosError, 'code' | 'message'>,
+): Promise<void> {
+  await writeStart(sql, due, place, { status: 'refused', runId: null, reason: message });
+  const data = { scheduleId: due.scheduleId, name: schedule.name, nominalAt: [due.nominalAt], code, reason: message };
+  await recordEvents(sql, [{ workspaceId: due.workspaceId, runId: null, type: 'schedule.missed', data }]);
 }

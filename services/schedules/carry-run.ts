@@ -1,10 +1,12 @@
+import { dueTimes } from '#core/schedule/due-times.ts';
+import { checkSpec } from '#core/schedule/spec.ts';
 import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { Database, TransactionSql } from '#services/database/connect.ts';
 import { isHeldBack } from '#services/runs/held-starts.ts';
 import { requestCancel } from '#services/runs/change.ts';
 import { pauseSchedule } from './change.ts';
-import { scheduleColumns, type ScheduleRow } from './row.ts';
+import type { ScheduleRow } from './row.ts';
 
 /** Which run of which schedule. */
 export interface ScheduledRunPlace {
@@ -50,36 +52,46 @@ export async function readReadiness(database: Database, { workspaceId, runId }: 
   });
 }
 
-/** The end of the run, as its row has it; null: it goes on. */
-export async function readRunEnd(database: Database, { workspaceId, runId }: ScheduledRunPlace): Promise<{ status: RunStatus | 'gone' } | null> {
+/** Whether the run has ended, as its row has it, and what follows for its schedule from how it did: that is drawn once, whoever comes again. */
+export async function concludeRun(database: Database, { workspaceId, scheduleId, runId }: ScheduledRunPlace): Promise<{ over: boolean }> {
   return await database.inWorkspace(workspaceId, async ({ sql }) => {
     const [run] = await sql<{ status: RunStatus }[]>`select status from kos.runs where id = ${runId}`;
-    if (run === undefined) return { status: 'gone' };
-    return isFinalRunStatus(run.status) ? { status: run.status } : null;
+    if (run !== undefined && !isFinalRunStatus(run.status)) return { over: false };
+    if (run?.status === 'failed') await pauseAfterFailure(sql, { workspaceId, scheduleId, runId });
+    return { over: true };
   });
 }
 
-/** What follows for its schedule from how a run ended. */
-export async function concludeRun(database: Database, place: ScheduledRunPlace, status: RunStatus | 'gone'): Promise<void> {
-  if (status !== 'failed') return;
-  const { workspaceId, scheduleId, runId } = place;
-  await database.inWorkspace(workspaceId, async ({ sql }) => {
-    const schedule = await readRow(sql, scheduleId);
-    if (schedule === null || schedule.paused || !schedule.definition.pauseOnFailure) return;
-    await pauseSchedule({ sql }, { workspaceId, actor: 'kos', id: scheduleId, note: `Its run ${runId} failed.` });
-  });
+/** The start's row keeps that it has been done: a schedule that a person resumed since is not paused again by a repeat. */
+async function pauseAfterFailure(sql: TransactionSql, { workspaceId, scheduleId, runId }: ScheduledRunPlace): Promise<void> {
+  const [schedule] = await sql<Pick<ScheduleRow, 'paused' | 'definition'>[]>`
+    select paused, definition from kos.schedules where id = ${scheduleId} and deleted_at is null for update`;
+  if (schedule === undefined || !schedule.definition.pauseOnFailure) return;
+  const note = `Its run ${runId} failed.`;
+  const noted = await sql`update kos.schedule_starts set reason = ${note} where schedule_id = ${scheduleId} and run_id = ${runId} and reason is null`;
+  if (noted.count === 0 || schedule.paused) return;
+  await pauseSchedule({ sql }, { workspaceId, actor: 'kos', id: scheduleId, note });
 }
 
-async function readRow(sql: TransactionSql, scheduleId: string): Promise<ScheduleRow | null> {
-  const [row] = await sql<ScheduleRow[]>`select ${scheduleColumns(sql)} from kos.schedules where id = ${scheduleId} and deleted_at is null for update`;
-  return row ?? null;
-}
-
-/** Temporal cancelled the workflow that carries the run: because the next one is due, or by somebody's hand there. The decision is on record before the run hears of it. */
+/** Temporal cancelled the workflow that carries the run. The decision is on record, and the run hears of it from there. */
 export async function cancelRun(database: Database, { workspaceId, scheduleId, runId }: ScheduledRunPlace): Promise<void> {
   await database.inWorkspace(workspaceId, async ({ sql }) => {
     const [run] = await sql<{ status: RunStatus }[]>`select status from kos.runs where id = ${runId}`;
     if (run === undefined || isFinalRunStatus(run.status)) return;
-    await requestCancel({ sql }, { workspaceId, actor: 'kos', runId, reason: `the next start of its schedule ${scheduleId} was due` });
+    const reason = (await nextWasDue(sql, scheduleId, runId))
+      ? `the next start of its schedule ${scheduleId} was due`
+      : 'the workflow of its schedule was cancelled in Temporal';
+    await requestCancel({ sql }, { workspaceId, actor: 'kos', runId, reason });
   });
+}
+
+/** Temporal does not tell a workflow who cancelled it: whether a start could have that cancels what is open. */
+async function nextWasDue(sql: TransactionSql, scheduleId: string, runId: string): Promise<boolean> {
+  const [start] = await sql<{ definition: ScheduleRow['definition']; nominalAt: Date; now: Date; ordered: boolean }[]>`
+    select s.definition, t.nominal_at as "nominalAt", clock_timestamp() as now,
+      exists (select from kos.schedule_orders o join kos.schedule_starts w on w.order_id = o.id where o.schedule_id = s.id and o.overlap = 'cancelOther' and w.status = 'ordered') as ordered
+    from kos.schedules s join kos.schedule_starts t on t.schedule_id = s.id where s.id = ${scheduleId} and t.run_id = ${runId}`;
+  if (start === undefined) return false;
+  const { definition, nominalAt, now, ordered } = start;
+  return ordered || (definition.overlap === 'cancelOther' && dueTimes(checkSpec(definition.spec), nominalAt.getTime(), now.getTime(), 1).length > 0);
 }

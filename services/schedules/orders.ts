@@ -6,10 +6,13 @@ import type { BackfillPreview, OverlapPolicy, ScheduleOrder } from '#schemas/sch
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
 import { recordAudit } from '#services/records/record.ts';
-import { lockSchedule, type ScheduleRow } from './row.ts';
+import { assertMayHandOn } from '#services/delegation/acting.ts';
+import { lockSchedule, type ScheduleRow, seeSchedule } from './row.ts';
 
 const backfillAtMost = 1_000;
 const shownAtMost = 200;
+/** How far a start now may be put off, by name alone, to have a second of its own. */
+const searchedMs = 3_600_000;
 
 /** From one instant to another, both included. */
 export interface Range {
@@ -19,7 +22,7 @@ export interface Range {
 
 /** What a backfill would start. Throws KosError `schedule_not_found`, `backfill_range` (422). */
 export async function previewBackfill({ sql }: Transaction, id: string, range: Range, nowMs: number): Promise<BackfillPreview> {
-  const { definition } = await lockSchedule(sql, id);
+  const { definition } = await seeSchedule(sql, id);
   const times = timesOf(definition.spec, range, nowMs);
   const shown = times.slice(0, shownAtMost);
   const alreadyRun = await sql<{ nominalAt: Date }[]>`
@@ -67,7 +70,8 @@ export async function orderBackfill(
   return await writeOrder(sql, principal, schedule, { kind: 'backfill', overlap, from: new Date(wanted.from), to: new Date(wanted.to), times });
 }
 
-/** A start now. Without `overlap` the schedule's own policy holds: a run that is open may keep it from starting. Throws KosError `schedule_not_found`. */
+/** A start now. Without `overlap` the schedule's own policy holds: a run that is open may keep it from starting. Throws KosError `schedule_not_found`, `schedule_busy` (409),
+ * `permission_missing` (403). */
 export async function orderRunNow(
   { sql }: Transaction,
   principal: Principal,
@@ -85,13 +89,20 @@ export async function orderRunNow(
   });
 }
 
-/** A start is known by its second: one that is nobody else's. */
+/** A start is known by its second: one that is nobody else's, by the clock, of an order, or of what stood in the spec before. The caller holds the schedule's row. */
 async function freeSecond(sql: TransactionSql, { id, definition }: ScheduleRow, nowMs: number): Promise<Date> {
   const spec = checkSpec(definition.spec);
-  const [last] = await sql<{ at: Date | null }[]>`select max(nominal_at) as at from kos.schedule_starts where schedule_id = ${id} and kind = 'manual'`;
-  let atMs = Math.max(Math.floor(nowMs / 1_000) * 1_000, (last?.at?.getTime() ?? 0) + 1_000);
-  for (let tries = 0; tries < 3_600 && dueTimes(spec, atMs - 1, atMs, 1).length > 0; tries += 1) atMs += 1_000;
-  return new Date(atMs);
+  const fromMs = Math.floor(nowMs / 1_000) * 1_000;
+  const taken = await sql<{ at: Date }[]>`
+    select distinct nominal_at as at from kos.schedule_starts where schedule_id = ${id} and nominal_at >= ${new Date(fromMs)} and nominal_at <= ${new Date(fromMs + searchedMs)}`;
+  const busy = new Set([...taken.map(({ at }) => at.getTime()), ...dueTimes(spec, fromMs - 1, fromMs + searchedMs, searchedMs / 1_000)]);
+  for (let atMs = fromMs; atMs <= fromMs + searchedMs; atMs += 1_000) if (!busy.has(atMs)) return new Date(atMs);
+  throw new KosError({
+    code: 'schedule_busy',
+    message: 'Each second of the next hour is taken by a start of the schedule already.',
+    fix: 'Start the plan without its schedule: kai run start PLAN',
+    status: 409,
+  });
 }
 
 async function writeOrder(
@@ -100,6 +111,7 @@ async function writeOrder(
   schedule: ScheduleRow,
   order: { kind: 'manual' | 'backfill'; overlap: OverlapPolicy; from: Date; to: Date; times: number[] },
 ): Promise<string> {
+  assertMayHandOn(principal, 'schedule');
   const { workspaceId, principalId: actor, responsible } = principal;
   const { kind, overlap, from, to, times } = order;
   const orderId = newId('scheduleOrder');

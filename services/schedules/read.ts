@@ -4,7 +4,7 @@ import { checkSpec } from '#core/schedule/spec.ts';
 import type { Schedule, SchedulePreview, ScheduleSpec, ScheduleStart } from '#schemas/schedule.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { decodeCursor, type Page, pageOf } from '#services/paging/page.ts';
-import { scheduleColumns, scheduleNotFound, type ScheduleRow } from './row.ts';
+import { scheduleColumns, scheduleNotFound, type ScheduleRow, seeSchedule } from './row.ts';
 
 const shownNext = 10;
 const shownLast = 5;
@@ -41,8 +41,7 @@ export async function listSchedules(
 
 /** Throws KosError `schedule_not_found`. */
 export async function readSchedule({ sql }: Transaction, id: string, nowMs: number): Promise<{ schedule: Schedule; version: number }> {
-  const [row] = await sql<ScheduleRow[]>`select ${scheduleColumns(sql)} from kos.schedules where id = ${id} and deleted_at is null`;
-  if (row === undefined) throw scheduleNotFound(id);
+  const row = await seeSchedule(sql, id);
   return { schedule: await show(sql, row, nowMs), version: row.version };
 }
 

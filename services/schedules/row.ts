@@ -31,6 +31,13 @@ export async function lockSchedule(sql: TransactionSql, id: string): Promise<Sch
   return row;
 }
 
+/** To read. Throws KosError `schedule_not_found`. */
+export async function seeSchedule(sql: TransactionSql, id: string): Promise<ScheduleRow> {
+  const [row] = await sql<ScheduleRow[]>`select ${scheduleColumns(sql)} from kos.schedules where id = ${id} and deleted_at is null`;
+  if (row === undefined) throw scheduleNotFound(id);
+  return row;
+}
+
 export const scheduleNotFound = (id: string): KosError =>
   new KosError({ code: 'schedule_not_found', message: `There is no schedule ${id} in this workspace.`, fix: 'kai schedule list', status: 404 });
 

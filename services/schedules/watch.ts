@@ -24,31 +24,45 @@ type WatchedRow = Pick<ScheduleRow, 'id' | 'workspaceId' | 'name' | 'definition'
   nowMs: number;
   roles: string[] | null;
   installationRole: InstallationRole | null;
+  /** Its creator, as people call them. */
+  person: string;
   ordersOpen: boolean;
 };
 
-/** Schedules whose creator may act no longer are paused; starts that were due and did not come are told of; what Temporal has lost is made again. */
-export async function watchSchedules(options: SyncOptions): Promise<void> {
-  const rows = await options.system.sql<WatchedRow[]>`
+const schedulesAtOnce = 200;
+
+/**
+ * Schedules whose creator may act no longer are paused; starts that were due and did not come are told of; what Temporal has lost is made again. Goes through all of
+ * them in pages, as long as nobody else does so.
+ */
+export async function watchSchedules(options: SyncOptions, stillMine: () => Promise<boolean>): Promise<void> {
+  for (let afterId = ''; ; ) {
+    const rows = await nextPage(options, afterId);
+    for (const row of rows) {
+      try {
+        await watchOne(options, row);
+      } catch (error) {
+        options.log.warn({ scheduleId: row.id, error }, 'schedules: one could not be looked after; trying again');
+      }
+    }
+    if (rows.length < schedulesAtOnce || !(await stillMine())) return;
+    afterId = rows.at(-1)?.id ?? '';
+  }
+}
+
+const nextPage = ({ system }: SyncOptions, afterId: string) => system.sql<WatchedRow[]>`
     select s.id, s.workspace_id as "workspaceId", s.name, s.definition, s.created_by as "createdBy", s.granted, s.watched_at as "watchedAt",
       (extract(epoch from clock_timestamp() - s.suspect_since) * 1000)::float8 as "suspectMs", s.counted_missed as "countedMissed", s.counted_skipped as "countedSkipped",
       (extract(epoch from clock_timestamp()) * 1000)::float8 as "nowMs", m.roles, p.installation_role as "installationRole",
+      coalesce((select name from kos.principals where id = s.created_by), s.created_by) as person,
       exists (select from kos.schedule_starts o where o.schedule_id = s.id and o.status = 'ordered') as "ordersOpen"
     from kos.schedules s
       left join kos.principals p on p.id = s.created_by and p.disabled_at is null
       left join kos.memberships m on m.workspace_id = s.workspace_id and m.principal_id = p.id and not m.disabled
-    where s.deleted_at is null and not s.paused and s.synced_version = s.version`;
-  for (const row of rows) {
-    try {
-      await watchOne(options, row);
-    } catch (error) {
-      options.log.warn({ scheduleId: row.id, error }, 'schedules: one could not be looked after; trying again');
-    }
-  }
-}
+    where s.id > ${afterId} and s.deleted_at is null and not s.paused and s.synced_version = s.version order by s.id limit ${schedulesAtOnce}`;
 
 async function watchOne({ system, door }: SyncOptions, row: WatchedRow): Promise<void> {
-  const lost = lostRight(row.granted, row.roles === null ? null : { roles: row.roles, installationRole: row.installationRole }, 'runs:start', row.createdBy);
+  const lost = lostRight(row.granted, row.roles === null ? null : { roles: row.roles, installationRole: row.installationRole }, 'runs:start', row.person);
   if (lost !== null) return await system.sql.begin((sql) => pauseSchedule({ sql }, { workspaceId: row.workspaceId, actor: 'kos', id: row.id, note: lost }));
   const untilMs = row.nowMs - graceMs - row.definition.spec.jitterMs;
   const due = dueTimes(checkSpec(row.definition.spec), row.watchedAt.getTime(), untilMs, timesAtOnce);

@@ -10,6 +10,7 @@ import {
   decisionSignalName,
   type ProgressAnswer,
   progressQueryName,
+  turnSignalName,
   type WindowEndedSignal,
   windowEndedSignalName,
 } from '#workflows/messages.ts';
@@ -39,6 +40,8 @@ export interface RunWorkflows {
   signalDecision(workflowId: string, signal: DecisionSignal): Promise<'taken' | 'gone'>;
   signalCancel(runId: string): Promise<'taken' | 'gone'>;
   signalControl(runId: string): Promise<'taken' | 'gone'>;
+  /** To the workflow of a schedule. */
+  signalTurn(workflowId: string): Promise<'taken' | 'gone'>;
   signalWindowEnded(runId: string, signal: WindowEndedSignal): Promise<'taken' | 'gone'>;
   /** The windows that a running run waits for; none when nobody answers for it just now. */
   openWindows(runId: string): Promise<ProgressAnswer['windows']>;
@@ -102,6 +105,7 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
     signalDecision: (workflowId, signal) => signalled(client.workflow.getHandle(workflowId).signal(decisionSignalName, signal)),
     signalCancel: (runId) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(cancelSignalName)),
     signalControl: (runId) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(controlSignalName)),
+    signalTurn: (workflowId) => signalled(client.workflow.getHandle(workflowId).signal(turnSignalName)),
     signalWindowEnded: (runId, signal) => signalled(client.workflow.getHandle(makeRunWorkflowId(runId)).signal(windowEndedSignalName, signal)),
     openWindows: (runId) => openWindows(client, runId),
     describe: (workflowId) => describeExecution(client, workflowId),

@@ -37,8 +37,17 @@ export async function makeTestSchedules(engine: TestEngine) {
   const starts = (id: string): Promise<ScheduleStart[]> =>
     rig.database.inWorkspace(workspaceId, async (transaction) => (await listStarts(transaction, id, { cursor: null, limit: 200 })).items.toReversed());
 
+  /** Somebody else who may. */
+  const another = async (name: string): Promise<Principal> => {
+    const other = { ...principal, principalId: `prn_${name}`, name, responsible: `prn_${name}` };
+    await rig.system.sql`insert into kos.principals (id, kind, name, public_key) values (${other.principalId}, 'user', ${name}, '') on conflict do nothing`;
+    await rig.system.sql`insert into kos.memberships (workspace_id, principal_id, roles) values (${workspaceId}, ${other.principalId}, '["operator"]')`;
+    return other;
+  };
+
   return {
     principal,
+    another,
     read,
     synced,
     /** By the time for which they were due. */

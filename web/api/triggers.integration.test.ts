@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usualRates } from '#core/policy/rates.ts';
+import { pruneDeliveries } from '#services/triggers/prune.ts';
 import { type Answer, makeTestApi, type TestApi } from '#tests/rig/test-api.ts';
 import { insertApproval } from '#tests/rig/test-runs.ts';
 
@@ -297,5 +298,21 @@ describe('rates', () => {
     } finally {
       await limited.close();
     }
+  });
+});
+
+describe('deliveries', () => {
+  it('are kept for 7 days, and no longer; then an equal one is a new one', async () => {
+    const trigger = await made();
+    const first = (await sendSigned(trigger, { name: 'Ada' }, 'msg_kept')).body;
+    const other = (await sendSigned(trigger, { name: 'Bob' }, 'msg_fresh')).body;
+    await api.rig.system
+      .sql`update kos.trigger_deliveries set received_at = clock_timestamp() - interval '7 days 1 minute' where id = ${String(first['deliveryId'])}`;
+    await api.rig.system
+      .sql`update kos.trigger_deliveries set received_at = clock_timestamp() - interval '6 days 23 hours' where id = ${String(other['deliveryId'])}`;
+    expect(await pruneDeliveries(api.rig.system)).toBe(false);
+    expect((await deliveries(trigger.id)).map(({ id }: { id: string }) => id)).toEqual([other['deliveryId']]);
+    expect((await sendSigned(trigger, { name: 'Bob' }, 'msg_fresh')).body).toMatchObject({ duplicateOf: other['deliveryId'] });
+    expect((await sendSigned(trigger, { name: 'Ada' }, 'msg_kept')).body).toHaveProperty('runId');
   });
 });

@@ -1,5 +1,6 @@
 import type { WaitingFor } from '#schemas/run.ts';
 import type { Transaction } from '#services/database/connect.ts';
+import { nameOf } from '#services/people/name-of.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { lockRunFor, orderLook, type RunChange } from './locked-run.ts';
 import { pauseSubRuns, resumeSubRuns } from './pause-sub-runs.ts';
@@ -8,7 +9,12 @@ import { pauseSubRuns, resumeSubRuns } from './pause-sub-runs.ts';
 export async function pauseRun({ sql }: Transaction, change: RunChange & { reason: string | null }): Promise<void> {
   const { workspaceId, actor, runId, reason } = change;
   if ((await lockRunFor(sql, 'pause', runId)) === null) return;
-  const waitingFor: WaitingFor = { kind: 'paused', ref: null, until: null, text: `Paused by ${actor}${reason === null ? '.' : `: ${reason}`}` };
+  const waitingFor: WaitingFor = {
+    kind: 'paused',
+    ref: null,
+    until: null,
+    text: `Paused by ${await nameOf(sql, actor)}${reason === null ? '.' : `: ${reason}`}`,
+  };
   await sql`
     update kos.runs set status = 'paused', paused_at = clock_timestamp(), paused_by = ${actor}, pause_reason = ${reason}, waiting_for = ${sql.json({ ...waitingFor })},
       control_version = control_version + 1

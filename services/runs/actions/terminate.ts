@@ -1,5 +1,6 @@
 import type { OutcomeError } from '#schemas/run.ts';
 import type { Transaction } from '#services/database/connect.ts';
+import { nameOf } from '#services/people/name-of.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { closeWhatIsOpen } from '../ledger/close-run.ts';
 import { tellCaller } from '../ledger/sub-runs.ts';
@@ -14,7 +15,7 @@ export async function terminateRun({ sql }: Transaction, change: RunChange & { r
   const run = await lockRunFor(sql, 'terminate', runId);
   if (run === null) return;
   const because = reason === null ? '.' : `: ${reason}`;
-  const error: OutcomeError = { code: 'terminated', message: `The run was terminated by ${actor}${because}`, fix: null, stepPath: null };
+  const error: OutcomeError = { code: 'terminated', message: `The run was terminated by ${await nameOf(sql, actor)}${because}`, fix: null, stepPath: null };
   // Nor by those that its steps have started.
   await sql`update kos.runs set undo_on_cancel = false where id = ${runId}`;
   await closeWhatIsOpen(sql, workspaceId, runId);
