@@ -268,22 +268,22 @@ steps:
     expect(await statuses(result.id)).toEqual(['list succeeded 1']);
   });
 
-  it('takes nothing from 50 writers that lost their fence: not one commits', async () => {
-    const runId = await engine.start(await engine.save('plan: fenced\nsteps:\n  rest: { tool: test.rest, with: { waitMs: 800 } }\n'));
+  it('takes nothing from 200 writers that lost their fence: not one commits', async () => {
+    const runId = await engine.start(await engine.save('plan: fenced\nsteps:\n  rest: { tool: test.rest, with: { waitMs: 3000 } }\n'));
     await engine.untilStep(runId, 'rest', 'running');
     const [run] = await engine.rig.system.sql<{ chain: string }[]>`select claimed_by as chain from kos.runs where id = ${runId}`;
     const claim = { runId, workspaceId: engine.workspaceId, generation: 1, chain: run?.chain ?? '' };
     const place = { path: 'rest', step: 0, item: null, kind: 'tool' };
     const taken: TakenStep[] = [];
-    for (let writer = 0; writer <= 50; writer += 1) {
+    for (let writer = 0; writer <= 200; writer += 1) {
       const step = await engine.rig.database.inWorkspace(engine.workspaceId, ({ sql }) => takeStep(sql, claim, place));
       if (step.taken) taken.push(step);
     }
-    expect(taken).toHaveLength(51);
+    expect(taken).toHaveLength(201);
     const ending = { status: 'failed' as const, output: null, error: null, costMicros: 0, metadata: { stale: true } };
-    const writers = taken.slice(0, 50).map((step) => engine.rig.database.inWorkspace(engine.workspaceId, ({ sql }) => endStep(sql, claim, step, ending)));
+    const writers = taken.slice(0, 200).map((step) => engine.rig.database.inWorkspace(engine.workspaceId, ({ sql }) => endStep(sql, claim, step, ending)));
     const written = await Promise.allSettled(writers);
-    expect(written.filter((outcome) => outcome.status === 'rejected' && outcome.reason instanceof StaleWriter)).toHaveLength(50);
+    expect(written.filter((outcome) => outcome.status === 'rejected' && outcome.reason instanceof StaleWriter)).toHaveLength(200);
     // The activity that began it is one of them: it takes the step again, in the same attempt.
     expect((await engine.ended(runId)).status).toBe('succeeded');
     expect((await engine.steps(runId))[0]).toMatchObject({ status: 'succeeded', attempt: 1 });
