@@ -7,7 +7,8 @@ const reachMs = 300;
 
 export const compile: Figure = {
   name: 'compile',
-  bound: 'Processor time, about evenly: the YAML text with positions, reading each expression, types and references, the shape and its digest.',
+  bound:
+    'Processor time: a third of it reads the YAML text with positions (the yaml library), a sixth is garbage collection, the rest expressions, types and references, the shape and its digest.',
   async measure({ driver, quick }) {
     const source = largePlan(count);
     const spans: number[] = [];
