@@ -30,7 +30,8 @@ export async function goAhead(dependencies: RunActivityDependencies, works: read
     for (const work of works) {
       if (record.refused || performance.now() > until) break;
       attempted = await tryAhead(dependencies, work);
-      if (attempted === null || 'thrown' in attempted) break;
+      // A large output stands in a row of its own: that is the long way.
+      if (attempted === null || 'thrown' in attempted || !outputIsInline(attempted.performed.output)) break;
       await record.add(work, doneStep(placeOfWork(work), attempted));
       attempted = null;
     }
@@ -43,9 +44,7 @@ export async function goAhead(dependencies: RunActivityDependencies, works: read
 async function tryAhead(dependencies: RunActivityDependencies, work: StepWork): Promise<Attempted | null> {
   if (!isWhole(work) || work.compiled.repeat !== null || effectOf(dependencies, work) !== 'pure') return null;
   const settings = 'tool' in work.compiled.definition ? await dependencies.toolSettings(work.claim.workspaceId) : undefined;
-  const attempted = await attemptAhead(dependencies, work, placeOfWork(work), settings);
-  // A large output stands in a row of its own: that is the long way.
-  return attempted !== null && 'performed' in attempted && !outputIsInline(attempted.performed.output) ? null : attempted;
+  return await attemptAhead(dependencies, work, placeOfWork(work), settings);
 }
 
 interface Unrecorded {

@@ -153,8 +153,9 @@ describe('a chain of pure steps, done ahead of its record', () => {
       await sleep(150 + 60 * life);
       await worker.kill();
     }
-    await engine.startWorkerProcess();
+    const last = await engine.startWorkerProcess();
     for (const runId of ids) expect(await engine.ended(runId, 120_000)).toMatchObject({ status: 'succeeded', output: 199 });
+    await last.kill();
     for (const runId of ids) {
       expect((await toldOf(runId)).filter((told) => told.endsWith('succeeded'))).toEqual(
         Array.from({ length: 199 }, (_, index) => `s${index + 1} step.succeeded`),
