@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { outputIsInline } from '#services/runs/ledger/record-outcome.ts';
-import { type DoneStep, recordPureSteps } from '#services/runs/ledger/record-pure-steps.ts';
+import type { DoneStep } from '#services/runs/ledger/record-pure-steps.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { effectOf } from './execute-step.ts';
-import { type Attempted, attemptAhead, doneStep } from './pure-step.ts';
+import { type Attempted, attemptAhead, doneStep, recordDone } from './pure-step.ts';
 import { isWhole, placeOfWork, type StepWork } from './step-work.ts';
 
 /** Done and not yet on record, at most: what a lost worker lets another one do again. */
@@ -93,37 +93,20 @@ class RecordBehind {
   }
 
   private async send(): Promise<void> {
-    while (this.waiting.length > 0 && !this.refused) {
+    for (let last = this.waiting.at(-1); last !== undefined && !this.refused; last = this.waiting.at(-1)) {
       this.onItsWay = this.waiting;
       this.waiting = [];
+      const steps = this.onItsWay.map(({ done }) => done);
       try {
-        await this.transact(this.onItsWay);
+        this.refused = !(await recordDone(this.dependencies, last.work, steps));
       } catch (cause) {
         this.refused = true;
-        if (!(cause instanceof NotAllRecorded)) this.failure = { cause };
-        return;
+        this.failure = { cause };
       }
-      this.recorded += this.onItsWay.length;
+      if (this.refused) return;
+      this.recorded += steps.length;
       this.onItsWay = [];
     }
     this.sent = null;
   }
-
-  private async transact(batch: readonly Unrecorded[]): Promise<void> {
-    const [first, last] = [batch.at(0), batch.at(-1)];
-    if (first === undefined || last === undefined) return;
-    const { claim, known } = first.work;
-    const { alsoAtEnd } = last.work;
-    const steps = batch.map(({ done }) => done);
-    const mayCommit = steps.length === 1 && alsoAtEnd === undefined;
-    await this.dependencies.database.inWorkspace(claim.workspaceId, async ({ sql, commit }) => {
-      const premises = { runStartedAt: known.startedAt as Date, parent: null };
-      const count = await recordPureSteps(sql, claim, steps, premises, mayCommit ? commit : undefined);
-      if (count < steps.length) throw new NotAllRecorded();
-      await alsoAtEnd?.(sql);
-    });
-  }
 }
-
-/** Rolls back what was recorded of a batch. */
-class NotAllRecorded extends Error {}

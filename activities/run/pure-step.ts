@@ -26,7 +26,7 @@ export async function recordAtOnce(
 ): Promise<{ tried: Tried } | { attempted: Attempted | null }> {
   const attempted = await attemptAhead(dependencies, work, place, settings);
   if (attempted === null || 'thrown' in attempted || !outputIsInline(attempted.performed.output)) return { attempted };
-  const recorded = await record(dependencies, work, doneStep(place, attempted));
+  const recorded = await recordDone(dependencies, work, [doneStep(place, attempted)]);
   return recorded ? { tried: { outcome: 's', output: attempted.performed.output } } : { attempted };
 }
 
@@ -90,12 +90,26 @@ async function attempt(
   }
 }
 
-async function record({ database }: RunActivityDependencies, work: StepWork, done: DoneStep): Promise<boolean> {
-  const { claim, known, round, alsoAtEnd } = work;
-  return await database.inWorkspace(claim.workspaceId, async ({ sql, commit }) => {
-    const premises = { runStartedAt: known.startedAt as Date, parent: round?.parent ?? null };
-    if ((await recordPureSteps(sql, claim, [done], premises, alsoAtEnd === undefined ? commit : undefined)) === 0) return false;
-    await alsoAtEnd?.(sql);
+/**
+ * Records steps of one worker that were done ahead, in their order, all or none; and with them the end of the run, where the last of them has it. False: none.
+ * One alone needs no roll-back, so its commit is sent right behind.
+ */
+export async function recordDone({ database }: RunActivityDependencies, last: StepWork, steps: readonly DoneStep[]): Promise<boolean> {
+  const { claim, known, round, alsoAtEnd } = last;
+  const premises = { runStartedAt: known.startedAt as Date, parent: round?.parent ?? null };
+  const mayCommit = steps.length === 1 && alsoAtEnd === undefined;
+  try {
+    await database.inWorkspace(claim.workspaceId, async ({ sql, commit }) => {
+      const count = await recordPureSteps(sql, claim, steps, premises, mayCommit ? commit : undefined);
+      if (count < steps.length) throw new NotAllRecorded();
+      await alsoAtEnd?.(sql);
+    });
     return true;
-  });
+  } catch (error) {
+    if (error instanceof NotAllRecorded) return false;
+    throw error;
+  }
 }
+
+/** Rolls back what was recorded. */
+class NotAllRecorded extends Error {}
