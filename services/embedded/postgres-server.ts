@@ -9,7 +9,7 @@ import { stablePorts } from './ports.ts';
 import { findPostgresAccount } from './postgres-account.ts';
 import { findPostgresBinaries } from './postgres-binaries.ts';
 import { dataArgument, prepareDataFolder } from './postgres-data.ts';
-import { postgresSettings, postgresStopSteps } from './postgres-settings.ts';
+import { postgresSettings, postgresStopSteps, productConnections } from './postgres-settings.ts';
 import type { ListenPlace } from './postgres-settings.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { forgetPart, recordPart, sweepPart } from './run-records.ts';
@@ -23,6 +23,8 @@ export interface PostgresServerOptions {
   say: (message: string) => void;
   /** False only in tests: faster, and lost with the machine. */
   durable?: boolean;
+  /** Sessions at most, where that is not what one installation needs. */
+  connections?: number;
 }
 
 /** How to connect as superuser. `host` is the folder of a Unix socket when it starts with a slash (as in libpq). */
@@ -62,7 +64,10 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Run
     process.platform === 'win32'
       ? { socketFolder: null, port: (await stablePorts(options.home, ['postgres'])).postgres }
       : { socketFolder: '.', port: socketPort };
-  const settings = Object.entries(postgresSettings(place, durable)).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const settings = Object.entries(postgresSettings(place, { durable, connections: options.connections ?? productConnections })).flatMap(([name, value]) => [
+    '-c',
+    `${name}=${value}`,
+  ]);
   const child = await launch({ ...options, file: binaries.postgres, args: ['-D', dataArgument(folder), ...settings], cwd: folder, account });
   let socket: SocketFolder | null = null;
   const stop = async (): Promise<void> => {

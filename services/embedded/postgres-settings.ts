@@ -6,14 +6,25 @@ export interface ListenPlace {
   port: number;
 }
 
+export interface PostgresPurpose {
+  /** False only in tests: faster, and lost with the machine. */
+  durable: boolean;
+  /** Sessions at most. */
+  connections: number;
+}
+
+/** The API with its sequencer and duties takes about 20, a worker 14: room for a second worker, and to look in by hand. */
+export const productConnections = 60;
+
 /** Given at every start, so that an old data folder gets what today's version wants. Sizes suit a machine of 2 cores and little memory. */
-export function postgresSettings(place: ListenPlace, durable: boolean): Record<string, string> {
+export function postgresSettings(place: ListenPlace, purpose: PostgresPurpose): Record<string, string> {
+  const { durable } = purpose;
   return {
     listen_addresses: place.socketFolder === null ? '127.0.0.1' : '',
     port: String(place.port),
     unix_socket_directories: place.socketFolder ?? '',
     unix_socket_permissions: '0700',
-    max_connections: '60',
+    max_connections: String(purpose.connections),
     shared_buffers: '64MB',
     work_mem: '4MB',
     maintenance_work_mem: '32MB',

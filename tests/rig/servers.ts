@@ -26,6 +26,9 @@ export interface RunningTestServers {
 
 const folderPrefix = 'kos-tests-';
 
+/** Suites that run side by side have an API, workers and writers each: at 60, one was refused now and then. */
+const testConnections = 300;
+
 /** One Postgres and one Temporal in a folder of their own. Nothing is flushed to disk: they live no longer than the test run. */
 export async function startTestServers(environment: Record<string, string | undefined>): Promise<RunningTestServers> {
   const home = await makeServersFolder(folderPrefix);
@@ -36,7 +39,7 @@ export async function startTestServers(environment: Record<string, string | unde
     lastLines.push(line);
   };
   const [postgres, temporal] = await Promise.all([
-    startPostgres({ home, onLine, say, durable: false }),
+    startPostgres({ home, onLine, say, durable: false, connections: testConnections }),
     findTemporalBinary({ cache, environment, say }).then((binary) => startTemporal({ home, binary, namespace: 'default', onLine, say, durable: false })),
   ]);
   return {
