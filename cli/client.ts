@@ -1,4 +1,5 @@
 import type { Explanation } from '#core/engine/explain.ts';
+import type { RunDebug } from '#schemas/debug.ts';
 import type { RunHistory } from '#schemas/history.ts';
 import { type FaultDetail, KosError } from '#core/errors.ts';
 import type { Approval, DecideApproval } from '#schemas/approval.ts';
@@ -133,6 +134,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       steps: (id: string, query: Query) => get<Page<Step>>(`/v1/runs/${segment(id)}/steps`, query),
       explain: (id: string) => get<Explanation>(`/v1/runs/${segment(id)}/explain`),
       history: (id: string, query: Query) => get<RunHistory>(`/v1/runs/${segment(id)}/history`, query),
+      debug: (id: string) => get<RunDebug>(`/v1/runs/${segment(id)}/debug`),
       logs: (id: string, query: Query) => get<Page<LogLine>>(`/v1/runs/${segment(id)}/logs`, query),
     },
     jobs: {

@@ -96,6 +96,14 @@ export function defineRun(run: Command, invocation: Invocation): void {
       await showHistory(invocation, await resolveRunId(invocation.client, given), options);
     });
   run
+    .command('debug')
+    .summary('what Temporal holds of a run: pending activities, their attempts and failures, who polls, where its code waits')
+    .argument(...runArgument)
+    .action(async (given: string) => {
+      const { showDebug } = await import('../run/debug.ts');
+      await showDebug(invocation, await resolveRunId(invocation.client, given));
+    });
+  run
     .command('pin')
     .summary('keep a run beyond retention')
     .argument(...runArgument)

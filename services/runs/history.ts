@@ -1,10 +1,11 @@
 import type { RunHistory, ShownHistoryEvent } from '#schemas/history.ts';
-import type { JsonObject } from '#schemas/json.ts';
-import { isFinalRunStatus } from '#schemas/run.ts';
+import { isFinalRunStatus, type Run } from '#schemas/run.ts';
 import type { Database } from '#services/database/connect.ts';
 import { decodeCursor, encodeCursor } from '#services/paging/page.ts';
 import type { HistoryDoor, HistoryEvent, HistoryPage, HistoryPlace } from '#services/temporal/history-door.ts';
+import { makeRunWorkflowId } from '#workflows/ids.ts';
 import { readRun } from './read.ts';
+import { keyOf, placesIn, readPaths, type StepPlace } from './step-places.ts';
 
 export interface HistoryRequest {
   workspaceId: string;
@@ -21,8 +22,8 @@ export interface HistoryRequest {
 export async function readHistory(database: Database, door: HistoryDoor, request: HistoryRequest): Promise<RunHistory> {
   const { workspaceId, runId } = request;
   const run = await database.inWorkspace(workspaceId, (transaction) => readRun(transaction, runId));
-  const page = await door.page(runId, placeOf(request.cursor), request.limit);
-  if (page === null) return absent(run.startedAt !== null && isFinalRunStatus(run.status));
+  const page = await door.page(makeRunWorkflowId(runId), placeOf(request.cursor), request.limit);
+  if (page === null) return { ...absence(run), items: [], nextCursor: null };
   const places = stepPlaces(page.events);
   const paths = await readPaths(database, workspaceId, runId, [...places.values()].flat());
   const items = page.events.map((event) => showEvent(event, page, places, paths)).filter((event) => isAskedFor(event, request));
@@ -34,14 +35,13 @@ export async function readHistory(database: Database, door: HistoryDoor, request
   };
 }
 
-const absent = (hadOne: boolean): RunHistory => ({
-  state: hadOne ? 'expired' : 'not_started',
-  text: hadOne
-    ? 'History expired: Temporal keeps it no longer. Steps, events and the audit log of the run are still here.'
-    : 'Temporal has no history of this run: it never began there, or is about to begin.',
-  items: [],
-  nextCursor: null,
-});
+/** Temporal knows nothing of a run: what that means. */
+export function absence(run: Run): Pick<RunHistory, 'state' | 'text'> {
+  if (run.startedAt !== null && isFinalRunStatus(run.status)) {
+    return { state: 'expired', text: 'History expired: Temporal keeps it no longer. Steps, events and the audit log of the run are still here.' };
+  }
+  return { state: 'not_started', text: 'Temporal has no history of this run: it never began there, or is about to begin.' };
+}
 
 function placeOf(cursor: string | null): HistoryPlace | null {
   if (cursor === null) return null;
@@ -49,38 +49,9 @@ function placeOf(cursor: string | null): HistoryPlace | null {
   return { execution, token, before };
 }
 
-interface StepPlace {
-  step: number;
-  item: number | null;
-}
-
 /** The steps that a page's scheduling events name in their input, by event id. */
 function stepPlaces(events: readonly HistoryEvent[]): Map<number, StepPlace[]> {
   return new Map(events.map(({ id, attributes }) => [id, placesIn(attributes)]));
-}
-
-function placesIn({ input }: JsonObject): StepPlace[] {
-  const [given] = (input as { payloads?: unknown[] } | undefined)?.payloads ?? [];
-  if (typeof given !== 'object' || given === null) return [];
-  const { step, steps, item } = given as { step?: unknown; steps?: unknown; item?: unknown };
-  const numbers = [step, ...(Array.isArray(steps) ? steps : [])].filter((value) => typeof value === 'number');
-  return numbers.map((number) => ({ step: number, item: typeof item === 'number' ? item : null }));
-}
-
-const keyOf = ({ step, item }: StepPlace): string => `${step}:${item ?? ''}`;
-
-/** Paths by place; a step that has rounds goes by its own path, without a round's number. */
-async function readPaths(database: Database, workspaceId: string, runId: string, places: StepPlace[]): Promise<Map<string, string>> {
-  if (places.length === 0) return new Map();
-  const steps = [...new Set(places.map(({ step }) => step))];
-  const items = [...new Set(places.map(({ item }) => item ?? -1))];
-  const rows = await database.inWorkspace(
-    workspaceId,
-    ({ sql }) => sql<{ step: number; item: number | null; path: string }[]>`
-      select step, item, path from kos.steps
-      where run_id = ${runId} and undoes is null and step in ${sql(steps)} and coalesce(item, -1) in ${sql(items)}`,
-  );
-  return new Map(rows.map((row) => [keyOf(row), row.path.replace(/#\d+$/, '')]));
 }
 
 /** Fields in which events name the one that they answer. */

@@ -36,7 +36,7 @@ export function createPayloadCodec(options: PayloadCodecOptions): PayloadCodec {
 
 /**
  * What a payload is bound to besides its key. Both sides of every conversation agree on the workflow id (the target's, for Signals and children); activity ids
- * are left out. Without context the SDK only encodes the cause of a failed workflow task, which nothing decodes.
+ * are left out. Without context the SDK only encodes the cause of a failed workflow task, which is only ever shown.
  */
 function associatedData(namespace: string, context: SerializationContext | undefined): string {
   return JSON.stringify([sealedEncoding, namespace, context?.workflowId ?? null]);

@@ -1,9 +1,9 @@
-import { type Connection, isGrpcServiceError } from '@temporalio/client';
-import { defaultPayloadConverter, type Payload, type PayloadCodec } from '@temporalio/common';
+import type { Connection } from '@temporalio/client';
+import type { PayloadCodec } from '@temporalio/common';
 import proto from '@temporalio/proto';
-import type { Json, JsonObject } from '#schemas/json.ts';
-import { makeRunWorkflowId } from '#workflows/ids.ts';
-import { sealedEncoding } from './codec.ts';
+import type { JsonObject } from '#schemas/json.ts';
+import { answeredByTemporal } from './answered.ts';
+import { instantOf, openPayload, showMessage } from './protocol-json.ts';
 
 /** One event as Temporal keeps it, its payloads opened. */
 export interface HistoryEvent {
@@ -33,12 +33,11 @@ export interface HistoryPlace {
 }
 
 export interface HistoryDoor {
-  /** From the newest event of the run's newest execution when `place` is null. Null: Temporal has no such history (any more). */
-  page(runId: string, place: HistoryPlace | null, limit: number): Promise<HistoryPage | null>;
+  /** From the newest event of the workflow's newest execution when `place` is null. Null: Temporal has no such history (any more). Throws KosError `temporal_unavailable`. */
+  page(workflowId: string, place: HistoryPlace | null, limit: number): Promise<HistoryPage | null>;
 }
 
 const { EventType } = proto.temporal.api.enums.v1;
-const grpcNotFound = 5;
 
 interface DoorParts {
   connection: Connection;
@@ -71,17 +70,12 @@ export function makeHistoryDoor({ connection, namespace, codec }: DoorParts): Hi
     return raw.length === 0 && goesOn !== null && goesOn.execution === execution ? readOn(workflowId, goesOn, limit) : { raw, next: goesOn };
   };
   return {
-    page: async (runId, place, limit) => {
-      const workflowId = makeRunWorkflowId(runId);
-      try {
+    page: (workflowId, place, limit) =>
+      answeredByTemporal(async () => {
         const start = place ?? { execution: await newestExecution(workflowId), token: '', before: 0 };
         const { raw, next } = await readOn(workflowId, start, limit);
         return { execution: start.execution, events: await Promise.all(raw.map((event) => showEvent(event, workflowId, codec))), next };
-      } catch (error) {
-        if (isGrpcServiceError(error) && Number(error.code) === grpcNotFound) return null;
-        throw error;
-      }
-    },
+      }),
   };
 }
 
@@ -97,51 +91,18 @@ function nextPlace(execution: string, token: Uint8Array | null | undefined, even
 async function showEvent(event: RawEvent, ownWorkflowId: string, codec: PayloadCodec): Promise<HistoryEvent> {
   const name = Object.keys(event).find((field) => field.endsWith('EventAttributes') && (event[field as keyof RawEvent] ?? null) !== null);
   const attributes = (name === undefined ? {} : event[name as keyof RawEvent]) as Record<string, unknown>;
-  const seconds = Number(event.eventTime?.seconds ?? 0);
-  const millis = Math.floor((event.eventTime?.nanos ?? 0) / 1_000_000);
-  const opened = await show(attributes, (payload) => openPayload(payload, boundTo(attributes, ownWorkflowId), codec));
+  const opened = await showMessage(attributes, (payload) => openPayload(payload, boundTo(event, attributes, ownWorkflowId), codec));
   return {
     id: Number(event.eventId),
-    at: new Date(seconds * 1_000 + millis).toISOString(),
+    at: instantOf(event.eventTime) ?? new Date(0).toISOString(),
     type: EventType[event.eventType ?? 0] ?? 'EVENT_TYPE_UNSPECIFIED',
     attributes: opened as JsonObject,
   };
 }
 
-/** What is sent to another workflow is sealed for that one. */
-function boundTo(attributes: Record<string, unknown>, own: string): string {
+/** What is sent to another workflow is sealed for that one; why a workflow task failed, for none (ADR 005). */
+function boundTo({ eventType }: RawEvent, attributes: Record<string, unknown>, own: string): string | null {
+  if (eventType === EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED) return null;
   const { workflowId, workflowExecution } = attributes as { workflowId?: string; workflowExecution?: { workflowId?: string } };
   return workflowId || workflowExecution?.workflowId || own;
-}
-
-async function openPayload(payload: Payload, workflowId: string, codec: PayloadCodec): Promise<Json> {
-  const encoding = Buffer.from(payload.metadata?.encoding ?? []).toString('latin1');
-  const [opened = payload] = encoding === sealedEncoding ? await codec.decode([payload], { type: 'workflow', workflowId, namespace: '' }) : [payload];
-  const value: unknown = defaultPayloadConverter.fromPayload(opened);
-  return (value === undefined ? null : value) as Json;
-}
-
-/** A number of 64 bits, as the protocol's library holds it. */
-interface Long {
-  toNumber(): number;
-  toString(): string;
-}
-const isLong = (value: object): value is Long => 'toNumber' in value;
-
-/** The protocol has no other message with these two fields; its classes are not there to be asked (they are made from a description). */
-const isPayload = (value: object): value is Payload => 'metadata' in value && 'data' in value;
-
-/** A message of Temporal's protocol as JSON: numbers of 64 bits as text, bytes as base64, payloads opened, what is not set left out. */
-async function show(value: unknown, open: (payload: Payload) => Promise<Json>): Promise<Json> {
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
-  if (Array.isArray(value)) return Promise.all(value.map((item) => show(item, open)));
-  if (typeof value !== 'object' || value === null) return (value ?? null) as Json;
-  if (isLong(value)) return value.toString();
-  if (isPayload(value)) return open(value);
-  const fields = await Promise.all(
-    Object.entries(value)
-      .filter(([, field]) => field !== null && field !== undefined && field !== '')
-      .map(async ([name, field]) => [name, await show(field, open)] as const),
-  );
-  return Object.fromEntries(fields);
 }

@@ -17,6 +17,7 @@ import {
 import type { PlanRunInput } from '#workflows/plan-run-input.ts';
 import { createPayloadCodec } from './codec.ts';
 import { createDataConverter } from './data-converter.ts';
+import { type DebugDoor, makeDebugDoor } from './debug-door.ts';
 import { type HistoryDoor, makeHistoryDoor } from './history-door.ts';
 import { makeScheduleDoor, type ScheduleDoor } from './schedule-door.ts';
 
@@ -34,6 +35,7 @@ export interface ExecutionFacts {
 export interface RunWorkflows {
   schedules: ScheduleDoor;
   history: HistoryDoor;
+  debug: DebugDoor;
   /** `already`: an execution of this run exists; nothing was started. */
   start(input: PlanRunInput, options: { resume: boolean; priority?: number }): Promise<'started' | 'already'>;
   /** Tells a run's workflow, or that of one of its windows. */
@@ -76,13 +78,16 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
   const taskQueue = options.taskQueue ?? runsTaskQueue;
   const connection = Connection.lazy({ address: options.address, ...options.security, connectTimeout: '3s', channelArgs: channelArguments(options.address) });
   const client = new Client({ connection, namespace, dataConverter: createDataConverter({ sealing: options.sealing, namespace, refuse: 'throw' }) });
+  /** Of what is only shown: a payload that cannot be opened hides nothing else. */
+  const codec = createPayloadCodec({ sealing: options.sealing, namespace, refuse: 'marker' });
   const workspaceKey = defineSearchAttributeKey(workspaceSearchAttribute, 'KEYWORD');
   const workspaceAttribute = (value: string) => ({ key: workspaceKey, value });
   const workflowTaskTimeoutMs = options.workflowTaskTimeoutMs ?? defaultWorkflowTaskTimeoutMs;
 
   return {
     schedules: makeScheduleDoor({ client, connection, namespace, taskQueue, workflowTaskTimeoutMs, workspaceAttribute }),
-    history: makeHistoryDoor({ connection, namespace, codec: createPayloadCodec({ sealing: options.sealing, namespace, refuse: 'marker' }) }),
+    history: makeHistoryDoor({ connection, namespace, codec }),
+    debug: makeDebugDoor({ client, connection, namespace, codec }),
     async start(input, { resume, priority = 3 }) {
       try {
         await client.workflow.start(workflowTypes.planRun, {

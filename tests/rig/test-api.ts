@@ -27,8 +27,10 @@ import { openSession } from '#services/people/sessions.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { createRateLimiter } from '#services/rates/limiter.ts';
 import { acceptRun } from '#services/runs/accept.ts';
+import { debugRun } from '#services/runs/debug.ts';
 import { readHistory } from '#services/runs/history.ts';
 import { readRun } from '#services/runs/read.ts';
+import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
 import { sendSignal } from '#services/signals/send.ts';
@@ -81,6 +83,8 @@ export interface TestApiOptions {
   publicUrl?: string;
   /** Runs are accepted as in the product, of plans that were saved. */
   realRuns?: boolean;
+  /** Absent: Temporal knows of no run. */
+  temporal?: Pick<RunWorkflows, 'debug' | 'history'>;
   /** The OpenID provider, told where this API lives. */
   oidc?: (publicUrl: string) => OidcSettings;
 }
@@ -150,6 +154,11 @@ const environment: PlanEnvironment = {
   models: ['fast', 'builtin/summary'],
 };
 
+const nothingInTemporal: Pick<RunWorkflows, 'debug' | 'history'> = {
+  history: { page: async () => null },
+  debug: { describe: async () => null, callStack: async () => null, pollers: async () => [] },
+};
+
 /** The API over a real database; the engine is left out: `acceptRun` writes the run's row and nothing works on it. */
 export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi> {
   const rig = await makeTestDatabase();
@@ -178,6 +187,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     options.realRuns === true
       ? (request) => acceptRun({ database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request)
       : insertOnly;
+  const temporal = options.temporal ?? nothingInTemporal;
   const dependencies: ApiDependencies = {
     database,
     system,
@@ -197,7 +207,8 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     },
     sendSignal: (request) => sendSignal({ database, validateJson: async (schema, value) => validateJson(schema, value) }, request),
     explainRun: async (transaction, runId) => ({ runId, status: (await readRun(transaction, runId)).status, reasons: [] }),
-    readHistory: (request) => readHistory(database, { page: async () => null }, request),
+    readHistory: (request) => readHistory(database, temporal.history, request),
+    debugRun: (request) => debugRun(database, temporal, request),
     evaluator,
     planSchemaUrl: 'https://kos.example/plan.schema.json',
     health: createHealthProbe({ pingDatabase: () => database.ping(), pingTemporal: async () => 1, countWorkers: async () => 1 }, Date.now),

@@ -9,7 +9,9 @@ import type { PlanCompiler } from '#services/plans/compiler.ts';
 import type { AcceptRequest } from '#services/runs/accept.ts';
 import type { ModelService } from '#services/models/model.ts';
 import type { SendRequest } from '#services/signals/send.ts';
+import type { DebugRequest } from '#services/runs/debug.ts';
 import type { HistoryRequest } from '#services/runs/history.ts';
+import type { RunDebug } from '#schemas/debug.ts';
 import type { RunHistory } from '#schemas/history.ts';
 import type { Signal } from '#schemas/signal.ts';
 import type { Closed } from '#services/settings/unusable.ts';
@@ -37,6 +39,8 @@ export interface ApiDependencies {
   explainRun: (transaction: Transaction, runId: string) => Promise<Explanation>;
   /** What Temporal keeps of a run. */
   readHistory: (request: HistoryRequest) => Promise<RunHistory>;
+  /** What Temporal holds of a run at this moment. */
+  debugRun: (request: DebugRequest) => Promise<RunDebug>;
   /** Expressions that users wrote, within their budget of time and memory. */
   evaluator: Pick<Evaluator, 'evaluate' | 'validateInput'>;
   /** What takes deliveries. */

@@ -23,6 +23,7 @@ import { createOidcService } from '#services/people/oidc.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { createRateLimiter } from '#services/rates/limiter.ts';
 import { acceptRun, type AcceptRequest } from '#services/runs/accept.ts';
+import { debugRun } from '#services/runs/debug.ts';
 import { explainRun } from '#services/runs/explain.ts';
 import { readHistory } from '#services/runs/history.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
@@ -92,6 +93,7 @@ const routes = makeRoutes({
   sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
   readHistory: (request) => readHistory(database, workflows.history, request),
+  debugRun: (request) => debugRun(database, workflows, request),
   evaluator,
   health: createHealthProbe(
     { pingDatabase: () => database.ping(), pingTemporal: () => workflows.countPollers(), countWorkers: () => countWorkers(system.sql, workflows) },

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { eventSchema } from '#schemas/event.ts';
+import { can } from '#core/policy/can.ts';
+import { runDebugSchema } from '#schemas/debug.ts';
 import { runHistorySchema } from '#schemas/history.ts';
 import { stepSchema, stepStatuses } from '#schemas/run.ts';
 import { showLogLine } from '#services/events/log-line.ts';
@@ -93,6 +95,17 @@ export const runRecordRoutes = (dependencies: ApiDependencies): Route[] => [
           limit: query.limit,
         }),
       ),
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/runs/{id}/debug',
+    summary:
+      'What Temporal holds of a run at this moment: pending activities with attempts and last failure, pollers, failed workflow tasks, call stack; for who has no `history:read`, failures are codes alone',
+    access: { permission: 'runs:read' },
+    params: idParams('run'),
+    responses: { 200: runDebugSchema },
+    handler: async ({ principal, params }) =>
+      json(await dependencies.debugRun({ workspaceId: principal.workspaceId, runId: params.id, open: can(principal, 'history:read') })),
   }),
   defineRoute({
     method: 'get',
