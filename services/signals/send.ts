@@ -92,9 +92,10 @@ async function keepSignal(sql: TransactionSql, request: SendRequest, signalId: s
   assertOpen(runId, run.status);
   if (wait === null && run.untaken >= signalLimits.untaken) throw bufferFull(runId, run.untaken);
   const stepPath = wait?.stepPath ?? null;
+  // The driver sends a null as SQL's, which says that there is none; JSON's is the payload of a signal without one.
   await sql`
     insert into kos.signals (id, workspace_id, run_id, name, position, payload, sent_by, taken_by, taken_at, wait_id)
-    values (${signalId}, ${workspaceId}, ${runId}, ${signal.name}, ${run.position}, ${jsonParameter(sql, signal.payload)}, ${actor}, ${stepPath},
+    values (${signalId}, ${workspaceId}, ${runId}, ${signal.name}, ${run.position}, coalesce(${jsonParameter(sql, signal.payload)}, 'null'::json), ${actor}, ${stepPath},
       ${wait === null ? null : sql`clock_timestamp()`}, ${wait?.id ?? null})`;
   if (wait !== null) {
     const order = sql.json({ waitId: wait.id, version: wait.version });

@@ -12,6 +12,7 @@ import { formatTable } from './report.ts';
 import { away } from './scenarios/away.ts';
 import { copied } from './scenarios/copied.ts';
 import { fullDisk } from './scenarios/full-disk.ts';
+import { long } from './scenarios/long.ts';
 import { randomKills } from './scenarios/random-kills.ts';
 import type { Outcome, Scenario, Stage } from './scenarios/scenario.ts';
 import { storeLost } from './scenarios/store-lost.ts';
@@ -23,6 +24,8 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     /** Moments per kind of kill. */
     rounds: { type: 'string', default: '10' },
+    /** How long the long scenario kills. */
+    minutes: { type: 'string', default: '10' },
     /** Part of a scenario's name. */
     only: { type: 'string', default: '' },
     /** Leaves the home behind. */
@@ -30,13 +33,13 @@ const { values } = parseArgs({
   },
 });
 
-const scenarios: Scenario[] = [...randomKills, storeLost, ...away, copied, fullDisk];
+const scenarios: Scenario[] = [...randomKills, storeLost, ...away, copied, fullDisk, long];
 
 const folder = await mkdtemp('/tmp/kc-');
 const installation = makeInstallation(join(folder, 'home'));
 const sink = await openSink();
 const say = (line: string): void => console.log(`${new Date().toISOString().slice(11, 19)} [load ${(loadavg()[0] ?? 0).toFixed(1)}] ${line}`);
-const stage: Stage = { installation, sink, random: createRandom(Number(values.seed)), rounds: Number(values.rounds), say };
+const stage: Stage = { installation, sink, random: createRandom(Number(values.seed)), rounds: Number(values.rounds), minutes: Number(values.minutes), say };
 const outcomes: Outcome[] = [];
 
 async function play(work: () => Promise<Outcome>): Promise<void> {

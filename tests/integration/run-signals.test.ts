@@ -38,6 +38,18 @@ describe('a signal', () => {
     expect(await engine.audit(runId)).toContainEqual(expect.objectContaining({ action: 'run.signal', actor: 'prn_sender' }));
   });
 
+  it('without a payload gives null, whether it comes early or late', async () => {
+    const runId = await engine.start(
+      await engine.save(
+        'plan: bare\nsteps:\n  one: { signal: { name: go } }\n  two: { signal: { name: on }, needs: [one] }\noutput: ["${steps.one.output}", "${steps.two.output}"]\n',
+      ),
+    );
+    await engine.until(runId, (run) => run.status === 'waiting');
+    expect(await send(runId, 'on')).toMatchObject({ status: 'buffered', payload: null });
+    expect(await send(runId, 'go')).toMatchObject({ status: 'taken', payload: null });
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: [null, null] });
+  });
+
   it('that does not fit the schema is refused with the field, and changes nothing', async () => {
     const runId = await engine.start(await engine.save(paid));
     await engine.until(runId, (run) => run.status === 'waiting');

@@ -48,7 +48,7 @@ export async function resolveUncertain(installation: Installation, sink: Sink, {
 }
 
 /** What `http.send` would have put out. */
-const sentOutput = (url: string) => ({
+export const sentOutput = (url: string) => ({
   status: 200,
   url,
   redirects: 0,

@@ -9,6 +9,8 @@ export interface Stage {
   random: Random;
   /** Kills at this many moments. */
   rounds: number;
+  /** How long the long scenario kills. */
+  minutes: number;
   say: (line: string) => void;
 }
 

@@ -1,0 +1,156 @@
+import type { RunStatus } from '#schemas/run.ts';
+
+/** Effects of each run, numbered from 0. At the sink they are `…/do/N`, what takes them back is `…/undo/N`. */
+export const effectsOfEach = 5;
+
+/** A plan with five effects, and how its runs end whatever is killed meanwhile. */
+export interface LongPlan {
+  kind: string;
+  source: string;
+  status: RunStatus;
+  /** Code of the run's error. */
+  error: string | null;
+  /** Paths of the steps whose effects are taken back, by the number of the effect; null: nothing is. */
+  undone: readonly string[] | null;
+  /** Steps that must have reused an output: their effects are other steps' ones. */
+  reused: readonly string[];
+}
+
+const header = (kind: string, more = ''): string => `plan: long-${kind}
+${more}input: { type: object, required: [at], properties: { at: { type: string }, line: { type: string }, zero: { type: integer, default: 0 } } }
+steps:
+`;
+
+const fetch = (effect: string): string => `tool: http.fetch, with: { url: '\${input.at}/do/${effect}' }`;
+const send = (effect: string): string => `tool: http.send, with: { url: '\${input.at}/do/${effect}', json: { effect: '${effect}' } }`;
+const unfetch = (effect: string): string => `undo: { tool: http.fetch, with: { url: '\${input.at}/undo/${effect}' } }`;
+const unsend = (effect: string): string => `undo: { tool: http.send, with: { url: '\${input.at}/undo/${effect}', json: { was: '\${output.url}' } } }`;
+
+const range = (first: number, last: number): number[] => Array.from({ length: last - first + 1 }, (_, index) => first + index);
+
+/** Five steps in a row, each of which says how it is taken back. */
+const booked = range(0, 2)
+  .map(
+    (n) =>
+      `  s${n}: { ${n % 2 === 0 ? `${fetch(`${n}`)}, ${unfetch(`${n}`)}` : `${send(`${n}`)}, ${unsend(`${n}`)}`}, needs: [${n === 0 ? '' : `s${n - 1}`}] }`,
+  )
+  .join('\n');
+const bookedItems = `  each: { forEach: '\${range(3, 5)}', concurrency: 2, ${send('${item}')}, ${unsend('${item}')}, needs: [s2] }`;
+const bookedPaths = ['s0', 's1', 's2', 'each[0]', 'each[1]'];
+
+/** Runs of it are started by \`long-calls\`. */
+export const innerPlan = `plan: long-inner
+input: { type: object, required: [at, first], properties: { at: { type: string }, first: { type: integer } } }
+steps:
+  one: { ${fetch('${input.first}')} }
+  two: { ${send('${input.first + 1}')}, needs: [one] }
+output: \${input.first}
+`;
+
+const succeeds = { status: 'succeeded', error: null, undone: null, reused: [] } as const;
+
+export const longPlans: readonly LongPlan[] = [
+  {
+    ...succeeds,
+    kind: 'steps',
+    source: `${header('steps', 'fuse: none\n')}  s0: { ${fetch('0')} }
+  s1: { ${send('1')}, needs: [s0] }
+  s2: { ${fetch('2')}, needs: [s1] }
+  s3: { ${send('3')}, needs: [s1] }
+  s4: { ${fetch('4')}, needs: [s2, s3] }
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'items',
+    source: `${header('items')}  fetched: { forEach: '\${range(3)}', concurrency: 2, ${fetch('${index}')} }
+  sent: { forEach: '\${range(3, 5)}', concurrency: 2, ${send('${item}')}, needs: [fetched] }
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'rounds',
+    source: `${header('rounds')}  poll: { ${fetch('${iteration}')}, repeat: { until: '\${iteration == 2}', maxIterations: 9, everyMs: 300 } }
+  pay: { ${send('${iteration + 3}')}, repeat: { while: '\${iteration < 1}', maxIterations: 9 }, needs: [poll] }
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'calls',
+    source: `${header('calls')}  first: { ${fetch('0')} }
+  inner: { plan: long-inner, with: { at: '\${input.at}', first: '\${item}' }, forEach: '\${[1, 3]}', needs: [first] }
+  seen: { transform: '\${steps.inner.output}' }
+output: \${steps.seen.output}
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'cached',
+    source: `${header('cached')}  look: { forEach: '\${range(4)}', concurrency: 2, ${fetch('${item}')}, cache: { ttlMs: 3600000 } }
+  again: { forEach: '\${range(4)}', concurrency: 2, ${fetch('${item}')}, cache: { ttlMs: 3600000 }, needs: [look] }
+  mark: { ${send('4')}, needs: [again] }
+`,
+    reused: range(0, 3).map((index) => `again[${index}]`),
+  },
+  {
+    ...succeeds,
+    kind: 'signalled',
+    source: `${header('signalled')}  first: { ${fetch('0')} }
+  go: { signal: { name: go, schema: { type: object, required: [effects], properties: { effects: { type: array, items: { type: integer } } } } }, needs: [first] }
+  each: { forEach: '\${steps.go.output.effects}', concurrency: 2, ${send('${item}')} }
+  done: { signal: { name: done }, needs: [each] }
+  last: { ${fetch('4')}, needs: [done] }
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'approved',
+    source: `${header('approved')}  first: { ${fetch('0')} }
+  ask: { approval: { for: [pay], message: 'Pay?' }, needs: [first] }
+  pay: { ${send('1')} }
+  each: { forEach: '\${range(2, 4)}', approval: { message: 'And \${item}?' }, needs: [pay] }
+  calls: { forEach: '\${range(2, 4)}', ${fetch('${item}')}, needs: [each] }
+  pause: { wait: { forMs: 1500 }, needs: [calls] }
+  last: { ${send('4')}, needs: [pause] }
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'fused',
+    source: `${header('fused', 'fuse: effects\n')}${range(0, 4)
+      .map((n) => `  s${n}: { ${fetch(`${n}`)}, needs: [${n === 0 ? '' : `t${n - 1}`}] }\n  t${n}: { transform: '\${steps.s${n}.output.status + ${n}}' }`)
+      .join('\n')}
+output: \${steps.t4.output}
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'keyed',
+    source: `${header('keyed', "concurrency: { key: '${input.line}', limit: 1, onConflict: queue }\n")}${range(0, 4)
+      .map((n) => `  s${n}: { ${n === 3 ? send(`${n}`) : fetch(`${n}`)}, needs: [${n === 0 ? '' : `s${n - 1}`}] }`)
+      .join('\n')}
+`,
+  },
+  {
+    kind: 'undone',
+    status: 'failed',
+    error: 'expression_failed',
+    undone: bookedPaths,
+    reused: [],
+    source: `${header('undone')}${booked}
+${bookedItems}
+  fails: { transform: '\${100 / input.zero}', needs: [each] }
+`,
+  },
+  {
+    kind: 'cancelled',
+    status: 'cancelled',
+    error: 'cancelled',
+    undone: bookedPaths,
+    reused: [],
+    source: `${header('cancelled')}${booked}
+${bookedItems}
+  held: { signal: { name: never }, needs: [each] }
+`,
+  },
+];

@@ -1,0 +1,108 @@
+import { expect, test } from 'vitest';
+import type { LongFacts, RunFacts, StepFacts } from './long-facts.ts';
+import { longPlans } from './long-plans.ts';
+import { judgeLines, judgeLong } from './long-verdict.ts';
+import type { Arrival } from './sink.ts';
+
+const planOf = (kind: string) => {
+  const plan = longPlans.find((candidate) => candidate.kind === kind);
+  if (plan === undefined) throw new Error(`There is no plan ${kind}.`);
+  return plan;
+};
+
+const loadOf = (kind: string) => ({ plan: planOf(kind), runId: 'run_1', prefix: '/long/1/' });
+const step = (path: string, more: Partial<StepFacts> = {}): StepFacts => ({
+  path,
+  status: 'succeeded',
+  attempt: 1,
+  undoes: null,
+  finishedAt: 1,
+  reused: false,
+  ...more,
+});
+
+const done: readonly Arrival[] = [0, 1, 2, 3, 4].map((number) => ({ path: `/long/1/do/${number}`, key: number === 1 ? 'run_1/s1' : null }));
+
+const run: RunFacts = {
+  id: 'run_1',
+  status: 'succeeded',
+  error: null,
+  createdAt: 1,
+  startedAt: 2,
+  finishedAt: 3,
+  accepted: 1,
+  ends: 1,
+  twice: 0,
+  claimedBy: 'chain',
+  steps: [0, 1, 2, 3, 4].map((number) => step(`s${number}`)),
+  effects: [0, 1, 2, 3, 4].map((number) => ({ path: `s${number}`, status: 'happened', calls: 1 })),
+  uncertain: 0,
+};
+
+const factsOf = (more: Partial<RunFacts> = {}, arrivals: readonly Arrival[] = done, status: 'completed' | 'failed' = 'completed'): LongFacts => ({
+  runs: [{ ...run, ...more }],
+  executions: new Map([['run_1', { status, chain: 'chain', failure: null, workflowTaskAttempt: 0 }]]),
+  arrivals: [...arrivals],
+});
+
+const judged = (facts: LongFacts) => judgeLong(loadOf('steps'), facts);
+
+test('a run that is as it should be has no fault', () => {
+  expect(judged(factsOf())).toMatchObject({ effects: 5, missing: 0, doubled: 0, repeated: 0, attemptsSpent: 0, faults: [] });
+});
+
+test('what the sink has not seen is missing', () => {
+  expect(judged(factsOf({}, done.slice(1)))).toMatchObject({ missing: 1 });
+});
+
+test('what has a key and came twice is doubled, what is idempotent was asked for again', () => {
+  expect(judged(factsOf({}, [...done, { path: '/long/1/do/1', key: 'run_1/s1' }]))).toMatchObject({ doubled: 1, repeated: 0 });
+  expect(judged(factsOf({}, [...done, { path: '/long/1/do/0', key: null }]))).toMatchObject({ doubled: 0, repeated: 1 });
+});
+
+test.each<[string, LongFacts, string]>([
+  ['another end', factsOf({ status: 'failed', error: 'oh' }), 'ended as failed (oh) instead of succeeded (no error)'],
+  ['two ends', factsOf({ ends: 2 }), 'run_1 has 2 ends on record'],
+  ['a spent attempt', factsOf({ steps: [step('s0', { attempt: 2 })] }), 'run_1 has spent 1 attempts'],
+  ['a step without an end', factsOf({ steps: [step('s0', { status: 'running' })] }), 'run_1 has ended and its step s0 is running'],
+  ['another record in Temporal', factsOf({}, done, 'failed'), 'run_1 is succeeded, and its workflow failed'],
+  ['another chain', factsOf({ claimedBy: 'other' }), 'run_1 is worked on by other, and Temporal has chain'],
+  ['a call that is not on record', factsOf({ effects: [] }), 'the sink was asked 5 times, of which 0 are on record'],
+  ['an effect without an outcome', factsOf({ effects: [{ path: 's0', status: 'uncertain', calls: 9 }] }), 'the effect of s0 is uncertain'],
+  ['an effect of nobody', factsOf({}, [...done.slice(0, 4), { path: '/long/1/undo/4', key: null }]), 'the sink has seen undo/4, which nobody wants'],
+])('%s is a fault', (_what, facts, fault) => {
+  expect(judged(facts).faults).toContain(`steps run_1: ${fault}`);
+});
+
+const paths = ['s0', 's1', 's2', 'each[0]', 'each[1]'];
+
+/** Its items ended in the other order. */
+function undoneIn(order: readonly number[]): LongFacts {
+  const finishedAt = [1, 2, 3, 5, 4];
+  const steps = paths.map((path, number) => step(path, { status: 'compensated', finishedAt: finishedAt[number] ?? 0 }));
+  const undos = order.map((number, index) => step(`${paths[number]}~undo`, { undoes: paths[number] ?? '', finishedAt: 10 + index }));
+  const arrivals = [...done, ...order.map((number) => ({ path: `/long/1/undo/${number}`, key: null }))];
+  const effects = [...steps, ...undos].map(({ path }) => ({ path, status: 'happened', calls: 1 }));
+  return factsOf({ status: 'failed', error: 'expression_failed', steps: [...steps, ...undos], effects }, arrivals);
+}
+
+test('effects are taken back in the reverse of the order in which they ended', () => {
+  expect(judgeLong(loadOf('undone'), undoneIn([3, 4, 2, 1, 0]))).toMatchObject({ effects: 10, missing: 0, faults: [] });
+  expect(judgeLong(loadOf('undone'), undoneIn([4, 3, 2, 1, 0])).faults).toEqual([
+    'undone run_1: taken back in the order 4,3,2,1,0 instead of 3,4,2,1,0',
+    'undone run_1: on record as taken back in the order each[1],each[0],s2,s1,s0 instead of each[0],each[1],s2,s1,s0',
+  ]);
+});
+
+test('an output that should have been reused and was not is a fault', () => {
+  const steps = [0, 1, 2, 3].map((index) => step(`again[${index}]`, { reused: index !== 2 }));
+  expect(judgeLong(loadOf('cached'), factsOf({ steps })).faults).toEqual(['cached run_1: again[2] has reused no output']);
+});
+
+test('two runs of one key that overlap are a fault', () => {
+  const second = { ...run, id: 'run_2', createdAt: 2, startedAt: 3, finishedAt: 5 };
+  expect(judgeLines([run, second].map((each) => ({ line: 'a', run: each })))).toEqual([]);
+  expect(judgeLines([run, { ...second, startedAt: 2.5 }].map((each) => ({ line: 'a', run: each })))).toEqual([
+    'run_2 began before run_1 had ended, of the same key',
+  ]);
+});

@@ -1,0 +1,136 @@
+import type { LongFacts, RunFacts, StepFacts } from './long-facts.ts';
+import type { LongLoad } from './long-load.ts';
+import { effectsOfEach, type LongPlan } from './long-plans.ts';
+import type { Arrival } from './sink.ts';
+import { noVerdict, type Verdict } from './verdict.ts';
+
+type Judged = Pick<LongLoad, 'plan' | 'runId' | 'prefix'>;
+
+/** What became of one run of the long scenario and of all that it did. Everything here is read from outside; nothing is asked. */
+export function judgeLong(load: Judged, facts: LongFacts): Verdict {
+  const [root] = facts.runs;
+  if (root === undefined) return { ...noVerdict(), runs: 1, missing: effectsOfEach, faults: [named(load, 'was accepted and is gone')] };
+  const effects = judgeEffects(load, facts.arrivals);
+  const faults = [
+    ...judgeEnd(load.plan, root),
+    ...facts.runs.flatMap((run) => [...judgeRecord(run), ...judgeExecution(run, facts)]),
+    ...judgeLedger(facts),
+    ...judgeReuse(load.plan, root),
+    ...judgeUndos(load.plan, root, effects.undone),
+    ...effects.faults,
+  ];
+  return {
+    runs: 1,
+    effects: effects.expected,
+    missing: effects.missing,
+    doubled: effects.doubled,
+    repeated: effects.repeated,
+    uncertain: facts.runs.reduce((sum, run) => sum + run.uncertain, 0),
+    attemptsSpent: facts.runs.reduce((sum, run) => sum + attemptsSpent(run), 0),
+    faults: faults.map((fault) => named(load, fault)),
+  };
+}
+
+const named = ({ plan, runId }: Judged, fault: string): string => `${plan.kind} ${runId}: ${fault}`;
+
+function judgeEnd({ status, error }: LongPlan, root: RunFacts): string[] {
+  return root.status === status && root.error === error
+    ? []
+    : [`ended as ${root.status} (${root.error ?? 'no error'}) instead of ${status} (${error ?? 'no error'})`];
+}
+
+const unfinished = new Set(['pending', 'running', 'waiting', 'retrying', 'uncertain']);
+const attemptsSpent = (run: RunFacts): number => run.steps.reduce((sum, { attempt }) => sum + Math.max(0, attempt - 1), 0);
+
+function judgeRecord(run: RunFacts): string[] {
+  const faults: string[] = [];
+  if (run.accepted !== 1) faults.push(`${run.id} was accepted ${run.accepted} times`);
+  if (run.ends !== 1) faults.push(`${run.id} has ${run.ends} ends on record`);
+  if (run.twice > 0) faults.push(`${run.id} has ${run.twice} steps that are on record as succeeded twice`);
+  if (attemptsSpent(run) > 0) faults.push(`${run.id} has spent ${attemptsSpent(run)} attempts`);
+  for (const { path, status } of run.steps) if (unfinished.has(status)) faults.push(`${run.id} has ended and its step ${path} is ${status}`);
+  return faults;
+}
+
+/** A run has ended exactly if its workflow has, and of its own accord: a kill makes no workflow fail, and starts none anew. */
+function judgeExecution(run: RunFacts, { executions }: LongFacts): string[] {
+  const execution = executions.get(run.id) ?? null;
+  if (execution === null) return [`${run.id} is ${run.status}, and Temporal knows nothing of it`];
+  const faults: string[] = [];
+  if (execution.status !== 'completed') faults.push(`${run.id} is ${run.status}, and its workflow ${execution.status}`);
+  if (execution.chain !== run.claimedBy) faults.push(`${run.id} is worked on by ${run.claimedBy ?? 'nobody'}, and Temporal has ${execution.chain}`);
+  return faults;
+}
+
+/** Each effect has happened once, and each time that the outside was asked was on record before. */
+function judgeLedger({ runs, arrivals }: LongFacts): string[] {
+  const effects = runs.flatMap((run) => run.effects);
+  const faults = effects.filter(({ status }) => status !== 'happened').map(({ path, status }) => `the effect of ${path} is ${status}`);
+  const calls = effects.reduce((sum, effect) => sum + effect.calls, 0);
+  if (arrivals.length > calls) faults.push(`the sink was asked ${arrivals.length} times, of which ${calls} are on record`);
+  return faults;
+}
+
+const judgeReuse = ({ reused }: LongPlan, root: RunFacts): string[] =>
+  reused.filter((path) => root.steps.find((step) => step.path === path)?.reused !== true).map((path) => `${path} has reused no output`);
+
+interface JudgedEffects {
+  expected: number;
+  missing: number;
+  doubled: number;
+  repeated: number;
+  /** Numbers of the effects that were taken back, in this order. */
+  undone: number[];
+  faults: string[];
+}
+
+function judgeEffects({ plan, prefix }: Judged, arrivals: readonly Arrival[]): JudgedEffects {
+  const numbers = Array.from({ length: effectsOfEach }, (_, number) => number);
+  const expected = [...numbers.map((number) => `do/${number}`), ...(plan.undone === null ? [] : numbers.map((number) => `undo/${number}`))];
+  const seen = Map.groupBy(arrivals, ({ path }) => path.slice(prefix.length));
+  const more = [...seen.values()].filter((same) => same.length > 1);
+  const faults = [...seen.keys()].filter((path) => !expected.includes(path)).map((path) => `the sink has seen ${path}, which nobody wants`);
+  for (const [path, same] of seen)
+    if (new Set(same.map(({ key }) => key)).size > 1) faults.push(`${path} came with several keys: ${same.map(({ key }) => key).join(', ')}`);
+  return {
+    expected: expected.length,
+    missing: expected.filter((path) => !seen.has(path)).length,
+    // With a key it is an effect that must not be asked for again; without one it is known by its path, and may be.
+    doubled: more.filter(([first]) => first?.key !== null).length,
+    repeated: more.filter(([first]) => first?.key === null).length,
+    undone: [...seen.keys()].filter((path) => path.startsWith('undo/')).map((path) => Number(path.slice('undo/'.length))),
+    faults,
+  };
+}
+
+/** What ended last is taken back first, in the world and on record; each once. */
+function judgeUndos({ undone: paths }: LongPlan, root: RunFacts, undone: readonly number[]): string[] {
+  if (paths === null) return [];
+  const ended = (step: StepFacts | undefined): number => step?.finishedAt ?? 0;
+  const done = paths.map((path, number) => ({ path, number, step: root.steps.find((step) => step.path === path) }));
+  const wanted = done.toSorted((one, other) => ended(other.step) - ended(one.step));
+  const faults = done
+    .filter(({ step }) => step?.status !== 'compensated')
+    .map(({ path, step }) => `${path} is ${step?.status ?? 'not there'}, not compensated`);
+  const inTheWorld = wanted.map(({ number }) => number);
+  if (inTheWorld.join() !== undone.join()) faults.push(`taken back in the order ${undone.join()} instead of ${inTheWorld.join()}`);
+  const recorded = root.steps.filter(({ undoes }) => undoes !== null).toSorted((one, other) => ended(one) - ended(other));
+  const onRecord = wanted.map(({ path }) => path);
+  if (onRecord.join() !== recorded.map(({ undoes }) => undoes).join())
+    faults.push(`on record as taken back in the order ${recorded.map(({ undoes }) => undoes).join()} instead of ${onRecord.join()}`);
+  return faults;
+}
+
+/** Runs of one line come one after the other, first come first served, and do nothing outside at the same time. */
+export function judgeLines(runs: readonly { line: string; run: RunFacts }[]): string[] {
+  const faults: string[] = [];
+  for (const same of Map.groupBy(runs, ({ line }) => line).values()) {
+    const sorted = same.map(({ run }) => run).toSorted((one, other) => one.createdAt - other.createdAt);
+    sorted.forEach((run, index) => {
+      const before = sorted[index - 1];
+      if (before !== undefined && (run.startedAt ?? 0) < (before.finishedAt ?? Infinity))
+        faults.push(`${run.id} began before ${before.id} had ended, of the same key`);
+    });
+  }
+  return faults;
+}
