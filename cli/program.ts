@@ -102,6 +102,12 @@ const groups: readonly Group[] = [
   },
   { name: 'key', heading: people, summary: 'API keys for programs', load: async () => (await import('./commands/key.ts')).defineKey },
   {
+    name: 'mcp',
+    heading: people,
+    summary: 'let assistants call plans, by the Model Context Protocol',
+    load: async () => (await import('./commands/mcp.ts')).defineMcp,
+  },
+  {
     name: 'member',
     heading: people,
     summary: 'who belongs to this workspace, with which roles; invitations',

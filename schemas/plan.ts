@@ -337,6 +337,10 @@ export const planNameSchema = z
   .regex(/^[a-z][a-z0-9-]*$/, 'a plan name starts with a lower-case letter and has only lower-case letters, digits and hyphens')
   .max(64);
 
+/** Doors that show a plan as something of their own. */
+const exposures = ['mcp'] as const;
+export type Exposure = (typeof exposures)[number];
+
 /** Everything of a plan but its steps, which are checked one by one so that a fault names the step's own kind. */
 export const planHeaderSchema = z.strictObject({
   plan: planNameSchema.describe("The plan's name."),
@@ -362,6 +366,11 @@ export const planHeaderSchema = z.strictObject({
     .record(z.string().regex(/^[a-zA-Z0-9_.-]{1,64}$/, 'a label name has at most 64 letters, digits, dots, underscores and hyphens'), z.string().max(256))
     .optional()
     .describe('Labels of every run of this plan.'),
+  expose: z
+    .array(z.enum(exposures))
+    .max(exposures.length)
+    .optional()
+    .describe('Doors at which the plan can be called by its name, besides the API. mcp: it is a tool of the MCP server.'),
   steps: z.record(z.string(), z.unknown()),
 });
 

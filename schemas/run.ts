@@ -33,7 +33,7 @@ export const outcomeErrorSchema = z.object({
 export type OutcomeError = z.infer<typeof outcomeErrorSchema>;
 
 export const originSchema = z.object({
-  kind: z.enum(['api', 'console', 'cli', 'trigger', 'schedule', 'run', 'fork', 'replay', 'installation']),
+  kind: z.enum(['api', 'console', 'cli', 'mcp', 'trigger', 'schedule', 'run', 'fork', 'replay', 'installation']),
   id: z.string().nullable(),
 });
 export type Origin = z.infer<typeof originSchema>;

@@ -59,9 +59,16 @@ export const digestBody = (body: unknown): string =>
     .update(canonicalJson((body ?? null) as Json))
     .digest('hex');
 
-/** What the request made before, or null when it is new. Throws KosError `idempotency_in_flight` (409) or `idempotency_key_reused` (422). */
-export function findIdempotent(database: Database, scope: IdempotencyScope): Promise<IdempotentEffect | null> {
+/**
+ * What the request made before, or null when it is new. An equal one that is being worked on is waited for, or refused. Throws KosError
+ * `idempotency_in_flight` (409) or `idempotency_key_reused` (422).
+ */
+export function findIdempotent(database: Database, scope: IdempotencyScope, inFlightIs: 'refused' | 'awaited' = 'refused'): Promise<IdempotentEffect | null> {
   return database.inWorkspace(scope.workspaceId, async (transaction) => {
+    if (inFlightIs === 'awaited') {
+      await transaction.sql`select pg_advisory_xact_lock(hashtextextended(${lockName(scope)}, 7))`;
+      return findEffect(transaction, scope);
+    }
     const [lock] = await transaction.sql<{ taken: boolean }[]>`select pg_try_advisory_xact_lock(hashtextextended(${lockName(scope)}, 7)) as taken`;
     if (lock?.taken !== true) throw inFlight();
     return findEffect(transaction, scope);

@@ -1,5 +1,6 @@
 import { KosError } from '#core/errors.ts';
 import type { JsonObject } from '#schemas/json.ts';
+import type { Exposure } from '#schemas/plan.ts';
 import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { decodeCursor, type Page, pageOf } from '#services/paging/page.ts';
@@ -63,6 +64,36 @@ export async function listPlanVersions({ sql }: Transaction, name: string, page:
     where v.name = ${name} and ${before === null ? sql`true` : sql`v.version < ${before}`}
     order by v.version desc limit ${page.limit + 1}`;
   return pageOf(rows, page.limit, showSummary, (row) => [row.version]);
+}
+
+/** What a door shows of a plan: its newest version, and what a run of it takes. */
+export interface ExposedPlan {
+  name: string;
+  version: number;
+  description: string | null;
+  /** JSON Schema of the input; null: it takes none. */
+  input: JsonObject | null;
+}
+
+/** Plans that show themselves at that door, by name. `name`: that one alone. */
+export async function listExposedPlans(
+  { sql }: Transaction,
+  door: Exposure,
+  page: { name?: string; cursor: string | null; limit: number },
+): Promise<Page<ExposedPlan>> {
+  const after = page.cursor === null ? null : (decodeCursor(page.cursor, ['string']) as [string])[0];
+  const rows = await sql<ExposedPlan[]>`
+    select v.name, v.version, v.document ->> 'description' as description, v.document -> 'input' as input
+    from kos.plans p join kos.plan_versions v on v.workspace_id = p.workspace_id and v.name = p.name and v.version = p.latest_version
+    where not p.archived and (v.document -> 'expose')::jsonb @> ${sql.json([door])}
+      and ${page.name === undefined ? sql`true` : sql`p.name = ${page.name}`} and ${after === null ? sql`true` : sql`p.name > ${after}`}
+    order by p.name limit ${page.limit + 1}`;
+  return pageOf(
+    rows,
+    page.limit,
+    (row) => row,
+    (row) => [row.name],
+  );
 }
 
 async function assertPlanExists({ sql }: Pick<Transaction, 'sql'>, name: string): Promise<void> {

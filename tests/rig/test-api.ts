@@ -46,6 +46,7 @@ import { makeRoutes } from '#web/api/routes/index.ts';
 import { makeSessionCookie } from '#web/api/session-cookie.ts';
 import type { Route } from '#web/api/route.ts';
 import { makeTestDatabase, type TestDatabase } from './test-database.ts';
+import type { TestEngine } from './test-engine.ts';
 import { insertRun } from './test-runs.ts';
 
 export interface TestApi {
@@ -81,6 +82,8 @@ export interface TestApiOptions {
   /** Absent: no test meets a limit. */
   rates?: RateTable;
   publicUrl?: string;
+  /** Its runs are worked on: database and engine are that one's. */
+  engine?: TestEngine;
   /** Runs are accepted as in the product, of plans that were saved. */
   realRuns?: boolean;
   /** Absent: Temporal knows of no run. */
@@ -161,7 +164,8 @@ const nothingInTemporal: Pick<RunWorkflows, 'debug' | 'history'> = {
 
 /** The API over a real database; the engine is left out: `acceptRun` writes the run's row and nothing works on it. */
 export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi> {
-  const rig = await makeTestDatabase();
+  const { engine } = options;
+  const rig = engine?.rig ?? (await makeTestDatabase());
   const log = pino({ level: 'silent' });
   const { database, system } = rig;
   const { name, owner, signer } = await openInstallation(system, signingIdentity(Buffer.alloc(32, 5)));
@@ -184,7 +188,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
       return { runId };
     });
   const accept: ApiDependencies['acceptRun'] =
-    options.realRuns === true
+    options.realRuns === true || engine !== undefined
       ? (request) => acceptRun({ database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request)
       : insertOnly;
   const temporal = options.temporal ?? nothingInTemporal;
@@ -216,7 +220,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     listTools: () => tools,
     checkJson: async (schema, value) => validateJson(schema, value),
     listModels: () => [],
-    nudgeOutbox: () => undefined,
+    nudgeOutbox: () => engine?.nudge(),
     tokens,
     authenticateBearer: (credential) => authenticator.authenticateBearer(credential),
     forget: (principalId) => authenticator.forget(principalId),
@@ -294,7 +298,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
       await sequencer.stop();
       await listener.close();
       await evaluator.close();
-      await rig.remove();
+      if (engine === undefined) await rig.remove();
     },
   };
 }

@@ -69,7 +69,7 @@ function wantedWorkspace(request: Request, route: Pick<Route, 'method'>): string
   return request.get('kos-workspace') ?? inAddress ?? null;
 }
 
-const isChange = (request: Request): boolean => !['GET', 'HEAD'].includes(request.method);
+const isChange = (request: Pick<Request, 'method'>): boolean => !['GET', 'HEAD'].includes(request.method);
 
 /**
  * Cookies come along by themselves, whoever wrote the page that asks. So a change must say that it comes from our own pages, and be JSON, which no
@@ -90,7 +90,7 @@ function assertFromOurPages(request: Request, publicUrl: string): void {
 }
 
 /** Of public routes, which may set a cookie: another site's page must not sign its reader in as somebody else. */
-export function assertNotFromElsewhere(request: Request, publicUrl: string): void {
+export function assertNotFromElsewhere(request: Pick<Request, 'method' | 'headers'>, publicUrl: string): void {
   const { origin } = request.headers;
   if (isChange(request) && origin !== undefined && origin !== new URL(publicUrl).origin) throw originRefused(publicUrl);
 }

@@ -19,6 +19,7 @@ import {
 import { readBody } from './body.ts';
 import { assertNotFromElsewhere, assertUrlLength, authenticate, authorise, type Door } from './guard.ts';
 import { invalid, toProblem } from './problem.ts';
+import { resourceMetadataUrl } from './resource-metadata.ts';
 import type { RateGuard } from './rate-guard.ts';
 import type { Call, Reply, Route } from './route.ts';
 import { newTraceId, traceOf } from './trace.ts';
@@ -41,6 +42,7 @@ export function makeEntrance(dependencies: PipelineDependencies): RequestHandler
     response.set({ traceparent: trace.traceparent, 'X-Request-Id': trace.requestId });
     assertUrlLength(request.originalUrl);
     dependencies.checkHost(request.headers.host);
+    response.locals['resourceMetadata'] = resourceMetadataUrl(dependencies.publicUrl, request.path);
     next();
   };
 }
@@ -130,6 +132,9 @@ function makeCall(
     end: () => gone.abort(),
     traceId: response.locals['traceId'] as string,
     admitDelivery: (triggerId) => rates.admitDelivery(triggerId, response),
+    admitChange: async () => {
+      if (principal !== null) await rates.admitPrincipal(principal, response, 'change');
+    },
     recordEffect: async (transaction, effect) => {
       if (scope === null) throw new Error(`${request.method} ${request.path} is not idempotent and cannot record a key.`);
       await recordIdempotent(transaction, scope, effect);
@@ -210,6 +215,12 @@ async function send(response: Response, reply: Reply): Promise<void> {
   }
 }
 
+/** RFC 9728 §5.1: it leads a client that has no credential to where it reads how to get one. */
+function challenge(response: Response): string {
+  const metadata = response.locals['resourceMetadata'] as string | undefined;
+  return `Bearer realm="kOS"${metadata === undefined ? '' : `, resource_metadata="${metadata}"`}`;
+}
+
 /** Answers what was thrown anywhere above. Where the answer has begun, only breaking it off tells the client. */
 export function answerProblem(response: Response, error: unknown, log: Logger): void {
   if (response.headersSent) {
@@ -218,7 +229,7 @@ export function answerProblem(response: Response, error: unknown, log: Logger): 
     return;
   }
   const problem = toProblem(error, (response.locals['traceId'] as string | undefined) ?? newTraceId(), log);
-  if (problem.status === 401) response.set('WWW-Authenticate', 'Bearer realm="kOS"');
+  if (problem.status === 401) response.set('WWW-Authenticate', challenge(response));
   const { retryAfterSeconds } = problem;
   if (problem.retryable && [429, 503, 409].includes(problem.status))
     response.set('Retry-After', typeof retryAfterSeconds === 'number' ? String(retryAfterSeconds) : '1');

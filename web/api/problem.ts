@@ -39,11 +39,11 @@ function toKosError(error: unknown): KosError | null {
 }
 
 /** What a request's part must be, with a JSON pointer to each fault. */
-export function invalid(error: z.ZodError, part: 'body' | 'query'): KosError {
+export function invalid(error: z.ZodError, part: 'body' | 'query' | 'arguments'): KosError {
   const details = error.issues.flatMap(faultsOf);
   return new KosError({
     code: 'request_invalid',
-    message: `The ${part === 'body' ? 'body' : 'query'} of the request is not valid: ${details[0]?.pointer === '' ? '' : `${details[0]?.pointer ?? ''}: `}${details[0]?.message ?? ''}`,
+    message: `The ${part} of the request ${part === 'arguments' ? 'are' : 'is'} not valid: ${details[0]?.pointer === '' ? '' : `${details[0]?.pointer ?? ''}: `}${details[0]?.message ?? ''}`,
     fix: 'GET /v1/openapi.json describes what is accepted.',
     status: 400,
     details,

@@ -41,6 +41,8 @@ export interface Call<Params, Query, Body> {
   traceId: string;
   /** On routes that senders of deliveries call: counts against the trigger's rate. */
   admitDelivery(triggerId: string): Promise<void>;
+  /** On routes that are reads for some callers and changes for others: counts this call as a change, too. Throws KosError `rate_limited`. */
+  admitChange(): Promise<void>;
   /** On idempotent routes: writes the key in the transaction of the effect. `reference` is what the answer can be built from again. */
   recordEffect(transaction: Transaction, effect: { status: number; reference: Json }): Promise<void>;
 }
@@ -127,6 +129,9 @@ export const publicRoutes: readonly string[] = [
   'GET /readyz',
   'GET /.well-known/kos/plan.schema.json',
   'GET /.well-known/jwks.json',
+  'GET /.well-known/oauth-authorization-server',
+  'GET /.well-known/oauth-protected-resource',
+  'GET /.well-known/oauth-protected-resource/mcp',
   'GET /sign-in',
   'GET /sign-in/page.js',
   'GET /sign-in/page.css',

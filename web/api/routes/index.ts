@@ -9,6 +9,7 @@ import { authRoutes } from './auth.ts';
 import { cacheRoutes } from './cache.ts';
 import { healthRoutes } from './health.ts';
 import { jobRoutes } from './jobs.ts';
+import { mcpRoutes } from './mcp.ts';
 import { meRoutes } from './me.ts';
 import { keyRoutes, memberRoutes, peopleRoutes, workspacesRoutes } from './members.ts';
 import { oauthRoutes } from './oauth.ts';
@@ -16,6 +17,7 @@ import { oidcRoutes } from './oidc.ts';
 import { docsRoutes, signInPageRoutes } from './pages.ts';
 import { planSchemaRoutes } from './plan-schema.ts';
 import { planRoutes } from './plans.ts';
+import { resourceMetadataRoutes } from './resource-metadata.ts';
 import { runActionRoutes } from './run-actions.ts';
 import { rerunRoutes } from './reruns.ts';
 import { runRecordRoutes } from './run-record.ts';
@@ -60,6 +62,8 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...authRoutes(dependencies),
     ...oauthRoutes(dependencies),
     ...oidcRoutes(dependencies),
+    ...resourceMetadataRoutes(dependencies),
+    ...mcpRoutes(dependencies),
     ...signInPageRoutes(dependencies),
     ...docsRoutes(() => [...routes, description], dependencies),
   ];
