@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readPartFacts } from '#services/embedded/part.ts';
+import { keyOf, placesIn } from '#services/runs/step-places.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
+import type { HistoryPlace } from '#services/temporal/history-door.ts';
 import { connectRunWorkflows, type ExecutionFacts, type RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { isFinalRunStatus, type StepStatus } from '#schemas/run.ts';
 import type { Installation } from './installation.ts';
@@ -10,6 +12,8 @@ import type { Arrival, Sink } from './sink.ts';
 
 export interface StepFacts {
   path: string;
+  /** As workflows name it: by its number, and that of its item. */
+  place: string;
   status: StepStatus;
   attempt: number;
   /** The step whose effect it takes back; null: none. */
@@ -41,10 +45,21 @@ export interface RunFacts {
   uncertain: number;
 }
 
+/** A run as Temporal has it on record. */
+export interface Recorded {
+  status: ExecutionFacts['status'];
+  chain: string;
+  /** Steps that it has had worked on. */
+  places: string[];
+  /** Activities that it has begun and not seen done. */
+  undone: number;
+}
+
 /** A load's run first, then those that its steps started; what Temporal says of each; what the sink has seen. */
 export interface LongFacts {
   runs: RunFacts[];
-  executions: Map<string, ExecutionFacts | null>;
+  /** Null: Temporal knows nothing of it. */
+  recorded: Map<string, Recorded | null>;
   arrivals: Arrival[];
 }
 
@@ -55,15 +70,33 @@ export async function readLongFacts(installation: Installation, sink: Sink, load
     const facts: LongFacts[] = [];
     for (const { runId, prefix } of loads) {
       const runs = [...(await readFamily(installation, runId))];
-      const executions = new Map<string, ExecutionFacts | null>();
-      for (const { id } of runs) executions.set(id, await workflows.describe(id));
-      facts.push({ runs, executions, arrivals: sink.arrivals(prefix) });
+      const recorded = new Map<string, Recorded | null>();
+      for (const { id } of runs) recorded.set(id, await readRecorded(workflows, id));
+      facts.push({ runs, recorded, arrivals: sink.arrivals(prefix) });
     }
     return facts;
   } finally {
     await workflows.close();
   }
 }
+
+async function readRecorded(workflows: RunWorkflows, runId: string): Promise<Recorded | null> {
+  const execution = await workflows.describe(runId);
+  if (execution === null) return null;
+  const places = new Set<string>();
+  let undone = 0;
+  for (let place: HistoryPlace | null = null; ; ) {
+    const page = await workflows.history.page(runId, place, historyPage);
+    for (const { type, attributes } of page?.events ?? []) {
+      if (type === 'EVENT_TYPE_ACTIVITY_TASK_SCHEDULED') for (const named of placesIn(attributes)) places.add(keyOf(named));
+      undone += type === 'EVENT_TYPE_ACTIVITY_TASK_SCHEDULED' ? 1 : type === 'EVENT_TYPE_ACTIVITY_TASK_COMPLETED' ? -1 : 0;
+    }
+    place = page?.next ?? null;
+    if (place === null) return { status: execution.status, chain: execution.chain, places: [...places], undone };
+  }
+}
+
+const historyPage = 500;
 
 const readFamily = async (installation: Installation, runId: string): Promise<readonly RunFacts[]> =>
   await installation.query<RunFacts>(
@@ -75,7 +108,7 @@ const readFamily = async (installation: Installation, runId: string): Promise<re
       (select count(*)::int from (select 1 from kos.events where run_id = r.id and type = 'step.succeeded' group by data->>'stepPath' having count(*) > 1) t) as twice,
       (select count(distinct v.data->>'stepPath')::int from kos.events v join kos.effects e on e.key = r.id || '/' || (v.data->>'stepPath')
         where v.run_id = r.id and v.type = 'step.uncertain') as uncertain,
-      (select coalesce(jsonb_agg(jsonb_build_object('path', s.path, 'status', s.status, 'attempt', s.attempt, 'undoes', s.undoes,
+      (select coalesce(jsonb_agg(jsonb_build_object('path', s.path, 'place', s.step || ':' || coalesce(s.item::text, ''), 'status', s.status, 'attempt', s.attempt, 'undoes', s.undoes,
         'finishedAt', (extract(epoch from s.finished_at) * 1e6)::float8, 'reused', s.metadata ? 'reusedFrom')), '[]') from kos.steps s where s.run_id = r.id) as steps,
       (select coalesce(jsonb_agg(jsonb_build_object('path', e.step_path, 'status', e.status, 'calls', e.calls)), '[]') from kos.effects e where e.run_id = r.id) as effects
     from kos.runs r where r.id = ${runId} or r.root_run_id = ${runId} order by r.depth, r.id`,

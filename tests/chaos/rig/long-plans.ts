@@ -14,6 +14,10 @@ export interface LongPlan {
   undone: readonly string[] | null;
   /** Steps that must have reused an output: their effects are other steps' ones. */
   reused: readonly string[];
+  /** Attempts that the sink refuses: they are the run's own. */
+  refused: number;
+  /** Steps that only look, at `…/look`: as often as they like. */
+  looks: readonly string[];
 }
 
 const header = (kind: string, more = ''): string => `plan: long-${kind}
@@ -47,7 +51,8 @@ steps:
 output: \${input.first}
 `;
 
-const succeeds = { status: 'succeeded', error: null, undone: null, reused: [] } as const;
+const usual = { reused: [], refused: 0, looks: [] } as const;
+const succeeds = { ...usual, status: 'succeeded', error: null, undone: null } as const;
 
 export const longPlans: readonly LongPlan[] = [
   {
@@ -111,8 +116,25 @@ output: \${steps.seen.output}
   each: { forEach: '\${range(2, 4)}', approval: { message: 'And \${item}?' }, needs: [pay] }
   calls: { forEach: '\${range(2, 4)}', ${fetch('${item}')}, needs: [each] }
   pause: { wait: { forMs: 1500 }, needs: [calls] }
-  last: { ${send('4')}, needs: [pause] }
+  seen: { wait: { check: { tool: http.fetch, with: { url: '\${input.at}/look?refusals=2' } }, until: '\${check.output.status == 200}', everyMs: 500 }, needs: [pause] }
+  last: { ${send('4')}, needs: [seen] }
 `,
+    looks: ['seen'],
+  },
+  {
+    ...succeeds,
+    kind: 'retried',
+    // A kill that cost an attempt would leave too few of them.
+    source: `${header('retried')}  first: { ${send('0')} }
+  each:
+    forEach: '\${range(1, 4)}'
+    concurrency: 2
+    ${fetch('${item}?refusals=1').replace(', with', '\n    with')}
+    retry: { maxAttempts: 2, initialDelayMs: 700 }
+    needs: [first]
+  last: { ${fetch('4?refusals=2')}, retry: { maxAttempts: 3, initialDelayMs: 300 }, needs: [each] }
+`,
+    refused: 5,
   },
   {
     ...succeeds,
@@ -132,22 +154,22 @@ output: \${steps.t4.output}
 `,
   },
   {
+    ...usual,
     kind: 'undone',
     status: 'failed',
     error: 'expression_failed',
     undone: bookedPaths,
-    reused: [],
     source: `${header('undone')}${booked}
 ${bookedItems}
   fails: { transform: '\${100 / input.zero}', needs: [each] }
 `,
   },
   {
+    ...usual,
     kind: 'cancelled',
     status: 'cancelled',
     error: 'cancelled',
     undone: bookedPaths,
-    reused: [],
     source: `${header('cancelled')}${booked}
 ${bookedItems}
   held: { signal: { name: never }, needs: [each] }

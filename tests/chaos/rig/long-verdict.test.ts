@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { LongFacts, RunFacts, StepFacts } from './long-facts.ts';
+import type { LongFacts, Recorded, RunFacts, StepFacts } from './long-facts.ts';
 import { longPlans } from './long-plans.ts';
 import { judgeLines, judgeLong } from './long-verdict.ts';
 import type { Arrival } from './sink.ts';
@@ -13,6 +13,7 @@ const planOf = (kind: string) => {
 const loadOf = (kind: string) => ({ plan: planOf(kind), runId: 'run_1', prefix: '/long/1/' });
 const step = (path: string, more: Partial<StepFacts> = {}): StepFacts => ({
   path,
+  place: path,
   status: 'succeeded',
   attempt: 1,
   undoes: null,
@@ -21,7 +22,7 @@ const step = (path: string, more: Partial<StepFacts> = {}): StepFacts => ({
   ...more,
 });
 
-const done: readonly Arrival[] = [0, 1, 2, 3, 4].map((number) => ({ path: `/long/1/do/${number}`, key: number === 1 ? 'run_1/s1' : null }));
+const done: readonly Arrival[] = [0, 1, 2, 3, 4].map((number) => ({ path: `/long/1/do/${number}`, key: number === 1 ? 'run_1/s1' : null, refused: false }));
 
 const run: RunFacts = {
   id: 'run_1',
@@ -39,11 +40,15 @@ const run: RunFacts = {
   uncertain: 0,
 };
 
-const factsOf = (more: Partial<RunFacts> = {}, arrivals: readonly Arrival[] = done, status: 'completed' | 'failed' = 'completed'): LongFacts => ({
-  runs: [{ ...run, ...more }],
-  executions: new Map([['run_1', { status, chain: 'chain', failure: null, workflowTaskAttempt: 0 }]]),
-  arrivals: [...arrivals],
-});
+function factsOf(more: Partial<RunFacts> = {}, arrivals: readonly Arrival[] = done, recorded: Partial<Recorded> = {}): LongFacts {
+  const { steps } = { ...run, ...more };
+  const places = steps.filter(({ undoes }) => undoes === null).map(({ place }) => place);
+  return {
+    runs: [{ ...run, ...more }],
+    recorded: new Map([['run_1', { status: 'completed', chain: 'chain', undone: 0, places, ...recorded }]]),
+    arrivals: [...arrivals],
+  };
+}
 
 const judged = (facts: LongFacts) => judgeLong(loadOf('steps'), facts);
 
@@ -56,20 +61,35 @@ test('what the sink has not seen is missing', () => {
 });
 
 test('what has a key and came twice is doubled, what is idempotent was asked for again', () => {
-  expect(judged(factsOf({}, [...done, { path: '/long/1/do/1', key: 'run_1/s1' }]))).toMatchObject({ doubled: 1, repeated: 0 });
-  expect(judged(factsOf({}, [...done, { path: '/long/1/do/0', key: null }]))).toMatchObject({ doubled: 0, repeated: 1 });
+  expect(judged(factsOf({}, [...done, { path: '/long/1/do/1', key: 'run_1/s1', refused: false }]))).toMatchObject({ doubled: 1, repeated: 0 });
+  expect(judged(factsOf({}, [...done, { path: '/long/1/do/0', key: null, refused: false }]))).toMatchObject({ doubled: 0, repeated: 1 });
+});
+
+test("an attempt that the sink refused is no effect, and the run's own", () => {
+  const again = factsOf({ steps: [step('each[0]', { attempt: 2 })], effects: [{ path: 's', status: 'happened', calls: 6 }] }, [
+    { path: '/long/1/do/0', key: null, refused: true },
+    ...done,
+  ]);
+  expect(judgeLong(loadOf('retried'), again)).toMatchObject({ repeated: 0, attemptsSpent: 0, faults: [] });
 });
 
 test.each<[string, LongFacts, string]>([
   ['another end', factsOf({ status: 'failed', error: 'oh' }), 'ended as failed (oh) instead of succeeded (no error)'],
   ['two ends', factsOf({ ends: 2 }), 'run_1 has 2 ends on record'],
-  ['a spent attempt', factsOf({ steps: [step('s0', { attempt: 2 })] }), 'run_1 has spent 1 attempts'],
+  ['a spent attempt', factsOf({ steps: [step('s0', { attempt: 2 })] }), 'has spent 1 attempts'],
   ['a step without an end', factsOf({ steps: [step('s0', { status: 'running' })] }), 'run_1 has ended and its step s0 is running'],
-  ['another record in Temporal', factsOf({}, done, 'failed'), 'run_1 is succeeded, and its workflow failed'],
+  ['another record in Temporal', factsOf({}, done, { status: 'failed' }), 'run_1 is succeeded, and its workflow failed'],
   ['another chain', factsOf({ claimedBy: 'other' }), 'run_1 is worked on by other, and Temporal has chain'],
+  ['an activity without an end', factsOf({}, done, { undone: 1 }), 'run_1 has ended, and Temporal has 1 activities that have not'],
+  ['a step that Temporal does not know', factsOf({}, done, { places: ['s0', 's1', 's2', 's3'] }), 'run_1 has worked on s4, of which Temporal knows nothing'],
+  ['a step that only Temporal knows', factsOf({ steps: [] }, done, { places: ['s0'] }), 'run_1 has worked on s0 according to Temporal alone'],
   ['a call that is not on record', factsOf({ effects: [] }), 'the sink was asked 5 times, of which 0 are on record'],
   ['an effect without an outcome', factsOf({ effects: [{ path: 's0', status: 'uncertain', calls: 9 }] }), 'the effect of s0 is uncertain'],
-  ['an effect of nobody', factsOf({}, [...done.slice(0, 4), { path: '/long/1/undo/4', key: null }]), 'the sink has seen undo/4, which nobody wants'],
+  [
+    'an effect of nobody',
+    factsOf({}, [...done.slice(0, 4), { path: '/long/1/undo/4', key: null, refused: false }]),
+    'the sink has seen undo/4, which nobody wants',
+  ],
 ])('%s is a fault', (_what, facts, fault) => {
   expect(judged(facts).faults).toContain(`steps run_1: ${fault}`);
 });
@@ -81,7 +101,7 @@ function undoneIn(order: readonly number[]): LongFacts {
   const finishedAt = [1, 2, 3, 5, 4];
   const steps = paths.map((path, number) => step(path, { status: 'compensated', finishedAt: finishedAt[number] ?? 0 }));
   const undos = order.map((number, index) => step(`${paths[number]}~undo`, { undoes: paths[number] ?? '', finishedAt: 10 + index }));
-  const arrivals = [...done, ...order.map((number) => ({ path: `/long/1/undo/${number}`, key: null }))];
+  const arrivals = [...done, ...order.map((number) => ({ path: `/long/1/undo/${number}`, key: null, refused: false }))];
   const effects = [...steps, ...undos].map(({ path }) => ({ path, status: 'happened', calls: 1 }));
   return factsOf({ status: 'failed', error: 'expression_failed', steps: [...steps, ...undos], effects }, arrivals);
 }

@@ -11,13 +11,16 @@ export function judgeLong(load: Judged, facts: LongFacts): Verdict {
   const [root] = facts.runs;
   if (root === undefined) return { ...noVerdict(), runs: 1, missing: effectsOfEach, faults: [named(load, 'was accepted and is gone')] };
   const effects = judgeEffects(load, facts.arrivals);
+  const spent = facts.runs.reduce((sum, run) => sum + attemptsSpent(run), 0);
+  const tooMany = Math.max(0, spent - load.plan.refused);
   const faults = [
     ...judgeEnd(load.plan, root),
-    ...facts.runs.flatMap((run) => [...judgeRecord(run), ...judgeExecution(run, facts)]),
-    ...judgeLedger(facts),
+    ...facts.runs.flatMap((run) => [...judgeRecord(run), ...judgeRecorded(run, facts)]),
+    ...judgeLedger(load.plan, facts),
     ...judgeReuse(load.plan, root),
     ...judgeUndos(load.plan, root, effects.undone),
     ...effects.faults,
+    ...(tooMany > 0 ? [`has spent ${tooMany} attempts`] : []),
   ];
   return {
     runs: 1,
@@ -26,7 +29,7 @@ export function judgeLong(load: Judged, facts: LongFacts): Verdict {
     doubled: effects.doubled,
     repeated: effects.repeated,
     uncertain: facts.runs.reduce((sum, run) => sum + run.uncertain, 0),
-    attemptsSpent: facts.runs.reduce((sum, run) => sum + attemptsSpent(run), 0),
+    attemptsSpent: tooMany,
     faults: faults.map((fault) => named(load, fault)),
   };
 }
@@ -47,25 +50,31 @@ function judgeRecord(run: RunFacts): string[] {
   if (run.accepted !== 1) faults.push(`${run.id} was accepted ${run.accepted} times`);
   if (run.ends !== 1) faults.push(`${run.id} has ${run.ends} ends on record`);
   if (run.twice > 0) faults.push(`${run.id} has ${run.twice} steps that are on record as succeeded twice`);
-  if (attemptsSpent(run) > 0) faults.push(`${run.id} has spent ${attemptsSpent(run)} attempts`);
   for (const { path, status } of run.steps) if (unfinished.has(status)) faults.push(`${run.id} has ended and its step ${path} is ${status}`);
   return faults;
 }
 
-/** A run has ended exactly if its workflow has, and of its own accord: a kill makes no workflow fail, and starts none anew. */
-function judgeExecution(run: RunFacts, { executions }: LongFacts): string[] {
-  const execution = executions.get(run.id) ?? null;
+/** Temporal's record says the same: the run's workflow has ended of its own accord, it is the one that worked on the run, and on these very steps. */
+function judgeRecorded(run: RunFacts, { recorded }: LongFacts): string[] {
+  const execution = recorded.get(run.id) ?? null;
   if (execution === null) return [`${run.id} is ${run.status}, and Temporal knows nothing of it`];
   const faults: string[] = [];
   if (execution.status !== 'completed') faults.push(`${run.id} is ${run.status}, and its workflow ${execution.status}`);
   if (execution.chain !== run.claimedBy) faults.push(`${run.id} is worked on by ${run.claimedBy ?? 'nobody'}, and Temporal has ${execution.chain}`);
+  if (execution.undone !== 0) faults.push(`${run.id} has ended, and Temporal has ${execution.undone} activities that have not`);
+  const places = new Set(run.steps.filter(({ undoes, status }) => undoes === null && status !== 'skipped').map(({ place }) => place));
+  const here = [...places].filter((place) => !execution.places.includes(place));
+  const there = execution.places.filter((place) => !places.has(place));
+  if (here.length > 0) faults.push(`${run.id} has worked on ${here.join(', ')}, of which Temporal knows nothing`);
+  if (there.length > 0) faults.push(`${run.id} has worked on ${there.join(', ')} according to Temporal alone`);
   return faults;
 }
 
 /** Each effect has happened once, and each time that the outside was asked was on record before. */
-function judgeLedger({ runs, arrivals }: LongFacts): string[] {
+function judgeLedger({ looks }: LongPlan, { runs, arrivals }: LongFacts): string[] {
   const effects = runs.flatMap((run) => run.effects);
-  const faults = effects.filter(({ status }) => status !== 'happened').map(({ path, status }) => `the effect of ${path} is ${status}`);
+  const isLook = (path: string): boolean => looks.some((step) => path.startsWith(`${step}#`));
+  const faults = effects.filter(({ path, status }) => status !== 'happened' && !isLook(path)).map(({ path, status }) => `the effect of ${path} is ${status}`);
   const calls = effects.reduce((sum, effect) => sum + effect.calls, 0);
   if (arrivals.length > calls) faults.push(`the sink was asked ${arrivals.length} times, of which ${calls} are on record`);
   return faults;
@@ -87,7 +96,8 @@ interface JudgedEffects {
 function judgeEffects({ plan, prefix }: Judged, arrivals: readonly Arrival[]): JudgedEffects {
   const numbers = Array.from({ length: effectsOfEach }, (_, number) => number);
   const expected = [...numbers.map((number) => `do/${number}`), ...(plan.undone === null ? [] : numbers.map((number) => `undo/${number}`))];
-  const seen = Map.groupBy(arrivals, ({ path }) => path.slice(prefix.length));
+  const heard = arrivals.filter(({ path, refused }) => !refused && path !== `${prefix}look`);
+  const seen = Map.groupBy(heard, ({ path }) => path.slice(prefix.length));
   const more = [...seen.values()].filter((same) => same.length > 1);
   const faults = [...seen.keys()].filter((path) => !expected.includes(path)).map((path) => `the sink has seen ${path}, which nobody wants`);
   for (const [path, same] of seen)

@@ -8,6 +8,8 @@ export interface Arrival {
   path: string;
   /** Its idempotency key; null: it came without one, and its path is what it is known by. */
   key: string | null;
+  /** It was answered with 503, and has done nothing. */
+  refused: boolean;
 }
 
 /** The world outside kOS: counts what reaches it, and answers after a while, so that there is a moment in which a call is made and not yet recorded. */
@@ -30,6 +32,8 @@ export interface Sink {
 export const slowPrefix = '/long/';
 const answerAfterMs = { least: 20, most: 120 };
 const slowAnswerAfterMs = { least: 100, most: 900 };
+/** `?refusals=2`: the first two requests of that path are. */
+const refusals = /\?refusals=(\d+)$/;
 
 export async function openSink(): Promise<Sink> {
   const counts = new Map<string, number>();
@@ -37,10 +41,12 @@ export async function openSink(): Promise<Sink> {
   const confused: string[] = [];
   const arrived: Arrival[] = [];
   const server = createServer((request, response) => {
-    const path = request.url ?? '';
+    const url = request.url ?? '';
+    const path = url.replace(refusals, '');
+    const refused = (counts.get(path) ?? 0) < Number(refusals.exec(url)?.[1] ?? 0);
     counts.set(path, (counts.get(path) ?? 0) + 1);
     const key = request.headers['idempotency-key'];
-    arrived.push({ path, key: typeof key === 'string' ? key : null });
+    arrived.push({ path, key: typeof key === 'string' ? key : null, refused });
     if (typeof key === 'string') {
       const known = pathOfKey.get(key);
       if (known !== undefined && known !== path) confused.push(`${key}: ${known} and ${path}`);
@@ -49,8 +55,8 @@ export async function openSink(): Promise<Sink> {
     request.resume();
     const { least, most } = path.startsWith(slowPrefix) ? slowAnswerAfterMs : answerAfterMs;
     void sleep(least + Math.random() * (most - least)).then(() => {
-      response.writeHead(200, { 'content-type': 'application/json' });
-      response.end('{"ok":true}');
+      response.writeHead(refused ? 503 : 200, { 'content-type': 'application/json' });
+      response.end(`{"ok":${!refused}}`);
     });
   });
   server.listen(0, '127.0.0.1');
