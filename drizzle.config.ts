@@ -8,6 +8,7 @@ export default defineConfig({
     './services/database/tables/concurrency.ts',
     './services/database/tables/installation.ts',
     './services/database/tables/jobs.ts',
+    './services/database/tables/outgoing.ts',
     './services/database/tables/people.ts',
     './services/database/tables/plans.ts',
     './services/database/tables/records.ts',

@@ -38,6 +38,12 @@ const groups: readonly Group[] = [
     load: async () => (await import('./commands/trigger.ts')).defineTrigger,
   },
   {
+    name: 'webhook',
+    heading: work,
+    summary: 'tell programs outside of what happens',
+    load: async () => (await import('./commands/webhook.ts')).defineWebhook,
+  },
+  {
     name: 'artifact',
     heading: work,
     summary: 'list and fetch what runs have produced',

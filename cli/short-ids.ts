@@ -29,9 +29,11 @@ export const resolveScheduleId = (client: Client, given: string): Promise<string
 
 export const resolveTriggerId = (client: Client, given: string): Promise<string> => resolveName('trigger', given, client.triggers.list);
 
+export const resolveWebhookId = (client: Client, given: string): Promise<string> => resolveName('webhook', given, client.webhooks.list);
+
 /** What has a name: an id as it is, anything else as a name. */
 async function resolveName(
-  kind: 'schedule' | 'trigger',
+  kind: 'schedule' | 'trigger' | 'webhook',
   given: string,
   list: (query: { name: string; limit: number }) => Promise<Page<{ id: string }>>,
 ): Promise<string> {

@@ -1,3 +1,5 @@
+import { InvalidArgumentError } from 'commander';
+
 /** Times as people read them. Machines get ISO 8601 from `--json`. */
 
 const units = [
@@ -66,4 +68,11 @@ export function readInstant(text: string, now: number): string | null {
 export function readDuration(text: string): number | null {
   const parts = /^(\d{1,9})([smhd])$/.exec(text);
   return parts === null ? null : Number(parts[1]) * (secondsOf[parts[2] ?? ''] ?? 0) * 1000;
+}
+
+/** The same as an option's argument. */
+export function durationArgument(given: string): number {
+  const ms = readDuration(given);
+  if (ms === null) throw new InvalidArgumentError('Write it as 0s, 90s, 12h or 1d.');
+  return ms;
 }

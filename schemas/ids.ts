@@ -16,6 +16,8 @@ export const idPrefixes = {
   schedule: 'sch',
   scheduleOrder: 'sor',
   trigger: 'trg',
+  webhook: 'whk',
+  outgoing: 'odl',
   delivery: 'dlv',
   artifact: 'art',
   output: 'out',

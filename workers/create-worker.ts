@@ -1,9 +1,12 @@
 import { Runtime, DefaultLogger, NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { alive } from '#activities/alive.ts';
+import { createOutgoingActivities } from '#activities/outgoing/outgoing-activities.ts';
 import { createScheduleActivities, type ScheduleActivityDependencies } from '#activities/schedule/schedule-activities.ts';
 import { createRunActivities } from '#activities/run/run-activities.ts';
 import type { RunActivityDependencies } from '#activities/run/dependencies.ts';
+import { createGate } from '#services/outgoing/gate.ts';
+import type { SendMeans } from '#services/outgoing/means.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
 import { KosError } from '#core/errors.ts';
 import type { TemporalSecurity } from '#services/temporal/security.ts';
@@ -20,6 +23,8 @@ export interface WorkerOptions {
   /** Path of the workflow bundle. */
   bundle: string;
   dependencies: Omit<RunActivityDependencies, 'alive'>;
+  /** What is sent to the outside besides the work of steps. */
+  outgoing: SendMeans;
   taskQueue?: string;
   /** Workflows kept in memory; parked ones beyond are replayed when something happens. */
   maxCachedWorkflows?: number;
@@ -79,6 +84,18 @@ const scheduleDependencies = ({ database, evaluator }: WorkerOptions['dependenci
   alive,
 });
 
+/** A fifth of what may be under way in all, and a twentieth for one receiver that does not answer. */
+const outgoingRoom = { inAll: 20, each: 5 };
+
+const outgoingDependencies = ({ dependencies, outgoing }: WorkerOptions) => ({
+  ...outgoing,
+  database: dependencies.database,
+  gate: createGate(outgoingRoom),
+  now: Date.now,
+  random: Math.random,
+  alive,
+});
+
 export async function createRunWorker(options: WorkerOptions): Promise<RunWorker> {
   const connection = await connectNative(options);
   const worker = await Worker.create({
@@ -86,7 +103,11 @@ export async function createRunWorker(options: WorkerOptions): Promise<RunWorker
     namespace: options.namespace,
     taskQueue: options.taskQueue ?? runsTaskQueue,
     workflowBundle: { codePath: options.bundle },
-    activities: { ...createRunActivities({ ...options.dependencies, alive }), ...createScheduleActivities(scheduleDependencies(options.dependencies)) },
+    activities: {
+      ...createRunActivities({ ...options.dependencies, alive }),
+      ...createScheduleActivities(scheduleDependencies(options.dependencies)),
+      ...createOutgoingActivities(outgoingDependencies(options)),
+    },
     dataConverter: createDataConverter({ sealing: options.sealing, namespace: options.namespace, refuse: 'marker' }),
     interceptors: { activity: [refusedPayloadInterceptor] },
     ...workerTuning,

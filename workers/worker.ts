@@ -55,6 +55,7 @@ const worker = await createRunWorker({
     secrets: createSecretService({ database, sealing: secretSealing }),
     toolSettings: async (workspaceId) => toolSettings(await settings.settingsFor(workspaceId), builtIn),
   },
+  outgoing: { sealing: secretSealing, egress, allowedHosts: async (workspaceId) => (await settings.settingsFor(workspaceId)).egress },
 });
 
 const leave = announceWorker({ address: facts.database.listen ?? facts.database.app, log });

@@ -1,7 +1,12 @@
 /** Every workflow id and the queue they run on. A run's id is its workflow id. */
 export const runsTaskQueue = 'runs';
 
-export const workflowTypes = { planRun: 'planRun', forEachWindow: 'forEachWindow', scheduledRun: 'scheduledRun' } as const;
+export const workflowTypes = {
+  planRun: 'planRun',
+  forEachWindow: 'forEachWindow',
+  scheduledRun: 'scheduledRun',
+  outgoingDelivery: 'outgoingDelivery',
+} as const;
 
 export const workspaceSearchAttribute = 'KosWorkspace';
 

@@ -85,7 +85,7 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
 
   const workflows = connectRunWorkflows({ address, namespace, sealing });
   const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
-  const duties = startDuties({ database, system, workflows, artifacts, home, log, now: Date.now });
+  const duties = startDuties({ database, system, workflows, artifacts, home, publicUrl: 'http://127.0.0.1', log, now: Date.now });
   const sequencer = startSequencer({ system, signer, log, now: Date.now, isWatched: () => false });
   const connection = await Connection.connect({ address });
   /** Reads what runs leave in Temporal. */

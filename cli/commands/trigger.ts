@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { text } from 'node:stream/consumers';
 import type { MadeTrigger, SetTrigger, Trigger } from '#schemas/trigger.ts';
 import { usageFault } from '../faults.ts';
@@ -6,7 +6,7 @@ import type { Invocation } from '../invocation.ts';
 import { addListOptions, collect, type ListOptions, showPage } from '../lists.ts';
 import { resolveTriggerId } from '../short-ids.ts';
 import { visibleLine } from '../terminal-text.ts';
-import { describeInstant, readDuration } from '../times.ts';
+import { describeInstant, durationArgument } from '../times.ts';
 import {
   addMappingOptions,
   addTriggerOptions,
@@ -93,7 +93,7 @@ function defineChanging(trigger: Command, invocation: Invocation): void {
     .summary('another secret; the one before stays good for a while')
     .argument(...triggerArgument)
     .option('--secret-stdin', "read the sender's new secret from standard input; else one is made")
-    .option('--keep <duration>', 'how long the old one stays good: 0s, 12h, 1d', keepArgument)
+    .option('--keep <duration>', 'how long the old one stays good: 0s, 12h, 1d', durationArgument)
     .action(async (given: string, options: { secretStdin?: boolean; keep?: number }) => {
       const secret = options.secretStdin === true ? { secret: await readSecret() } : {};
       const keep = options.keep === undefined ? {} : { keepPreviousMs: options.keep };
@@ -109,12 +109,6 @@ function defineChanging(trigger: Command, invocation: Invocation): void {
       if (output.json) output.document({ id: value.id, name: value.name, removed: true });
       else output.say(`Removed ${value.name}; its runs stay.`);
     });
-}
-
-function keepArgument(given: string): number {
-  const ms = readDuration(given);
-  if (ms === null) throw new InvalidArgumentError('Write it as 0s, 90s, 12h or 1d.');
-  return ms;
 }
 
 /** One line end is taken off, as `echo` adds it. */

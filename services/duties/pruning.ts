@@ -6,6 +6,7 @@ import type { SystemDatabase } from '#services/database/connect.ts';
 import { idempotencyKeptHours } from '#services/idempotency/idempotency.ts';
 import { pruneAccess } from '#services/people/prune.ts';
 import { recordAudit } from '#services/records/record.ts';
+import { pruneOutgoing } from '#services/outgoing/prune.ts';
 import { pruneDeliveries } from '#services/triggers/prune.ts';
 import { removeContents, removeRunRows } from '#services/runs/remove.ts';
 import { type Duty, repeat } from './repeat.ts';
@@ -36,6 +37,7 @@ export function startPruning(options: PruningOptions): Duty {
     await options.system.sql`delete from kos.idempotency_keys where created_at < clock_timestamp() - make_interval(hours => ${idempotencyKeptHours})`;
     await options.system.sql`delete from kos.cache_entries where expires_at < clock_timestamp()`;
     more = (await pruneDeliveries(options.system)) || more;
+    more = (await pruneOutgoing(options.system)) || more;
     await pruneAccess(options.system);
     if (options.now() - sweptAt > sweepEveryMs) {
       sweptAt = options.now();
@@ -75,12 +77,13 @@ export async function pruneRuns(options: PruningOptions, { workspaceId, retentio
   return runIds.length === runsPerBatch;
 }
 
-/** Events go earlier than their runs; those of open and pinned runs stay. */
+/** Events go earlier than their runs; those of open and pinned runs stay, and those that a webhook is still to be told of. */
 export async function pruneEvents({ sql }: SystemDatabase, { workspaceId, retention }: WorkspaceRetention): Promise<boolean> {
   const removed = await sql`
     delete from kos.events where id in (
       select e.id from kos.events e left join kos.runs r on r.id = e.run_id
       where e.workspace_id = ${workspaceId} and e.seq is not null and e.at < clock_timestamp() - make_interval(days => ${retention.eventsDays})
+        and not exists (select from kos.webhooks w where w.workspace_id = ${workspaceId} and w.enabled and w.seen_seq < e.seq)
         and (r.id is null or (r.status in ('succeeded', 'failed', 'cancelled', 'terminated') and not r.pinned))
       limit ${eventsPerBatch})`;
   return removed.count === eventsPerBatch;

@@ -5,6 +5,7 @@ import type { Database, SystemDatabase } from '#services/database/connect.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { startJobs } from './jobs.ts';
 import { startOutbox } from './outbox.ts';
+import { startOutgoing } from './outgoing.ts';
 import { startPruning } from './pruning.ts';
 import { startReconciler } from './reconciler.ts';
 import { startScheduleSync, startScheduleWatch } from './schedules.ts';
@@ -21,6 +22,8 @@ export interface DutyDependencies {
   workflows: RunWorkflows;
   artifacts: ArtifactStore;
   home: string;
+  /** Where people and programs reach this installation. */
+  publicUrl: string;
   log: Logger;
   now: () => number;
 }
@@ -33,14 +36,16 @@ export function startDuties(dependencies: DutyDependencies): Duties {
   };
   const outbox = startOutbox({ ...dependencies, freeBytes });
   const jobs = startJobs({ ...dependencies, nudgeOutbox: () => outbox.nudge() });
-  const { system, log, workflows } = dependencies;
+  const { system, log, workflows, publicUrl } = dependencies;
   const schedules = startScheduleSync({ system, log, door: workflows.schedules });
   const watch = startScheduleWatch({ system, log, door: workflows.schedules });
-  const duties = [outbox, jobs, schedules, watch, startReconciler(dependencies), startPruning(dependencies)];
+  const outgoing = startOutgoing({ system, log, publicUrl, door: workflows.outgoing });
+  const duties = [outbox, jobs, schedules, watch, outgoing, startReconciler(dependencies), startPruning(dependencies)];
   return {
     nudgeOutbox: () => {
       outbox.nudge();
       schedules.nudge();
+      outgoing.nudge();
     },
     stop: async () => {
       await Promise.all(duties.map((duty) => duty.stop()));

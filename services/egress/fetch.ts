@@ -2,7 +2,7 @@ import { type Agent, type BodyInit, fetch as undiciFetch, Headers, type HeadersI
 import { KosError } from '#core/errors.ts';
 import { checkUrl, createGuardedDispatcher, type EgressPolicy, EgressRefused, type GuardedDispatcherOptions } from '#services/egress/guard.ts';
 
-const maximumRedirects = 5;
+const usualRedirects = 5;
 
 /** Headers that speak for the caller to one origin and to no other (Fetch standard; the rest by habit of servers). */
 const credentialHeaders = ['authorization', 'cookie', 'proxy-authorization', 'x-api-key', 'api-key', 'x-auth-token'];
@@ -14,6 +14,8 @@ export interface GuardedRequest {
   signal?: AbortSignal;
   /** Names of further headers that are dropped when a redirect leaves the origin, e.g. those that hold an opened secret. */
   originBoundHeaders?: readonly string[];
+  /** At most; 5 when absent. With 0 an answer that redirects is the answer. */
+  redirects?: number;
   /** Called when a server has taken the request and sends us on. */
   onRedirect?: () => void;
 }
@@ -46,8 +48,9 @@ function nextHop(request: GuardedRequest, status: number, from: URL, to: URL): G
   return { ...rest, method: 'GET', headers };
 }
 
-/** Sends through a guarded dispatcher and follows at most 5 redirects by hand, each checked like the first address. Throws EgressRefused and what undici throws. */
+/** Sends through a guarded dispatcher and follows redirects by hand, each checked like the first address. Throws EgressRefused and what undici throws. */
 export async function guardedRequest(url: URL, request: GuardedRequest, policy: EgressPolicy, dispatcher: Agent): Promise<GuardedResponse> {
+  const { redirects: maximumRedirects = usualRedirects } = request;
   let current = url;
   let hop = request;
   for (let redirects = 0; ; redirects += 1) {
@@ -63,7 +66,7 @@ export async function guardedRequest(url: URL, request: GuardedRequest, policy: 
     const response = await undiciFetch(current, init).catch((error: unknown) => {
       throw refusalInside(error) ?? error;
     });
-    const location = redirectStatuses.has(response.status) ? response.headers.get('location') : null;
+    const location = maximumRedirects > 0 && redirectStatuses.has(response.status) ? response.headers.get('location') : null;
     if (location === null) return { response, url: current, redirects };
     request.onRedirect?.();
     await response.body?.cancel();

@@ -32,6 +32,7 @@ export async function removeRunRows(sql: TransactionSql, workspaceId: string, ru
   await sql`delete from kos.signals where ${ofRuns}`;
   await sql`delete from kos.model_calls where ${ofRuns}`;
   await sql`delete from kos.outbox where ${ofRuns}`;
+  await sql`delete from kos.outgoing_deliveries where ${ofRuns}`;
   await sql`delete from kos.events where ${ofRuns}`;
   await sql`delete from kos.runs where workspace_id = ${workspaceId} and id in ${sql(runIds)}`;
   return contents;

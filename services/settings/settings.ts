@@ -21,6 +21,10 @@ export async function readSettings(transaction: Transaction, workspaceId: string
   return (await readVersionedSettings(transaction, workspaceId)).settings;
 }
 
+/** The hosts that a workspace allows, as they are now. */
+export const readAllowedHosts = async (database: Database, workspaceId: string): Promise<readonly string[]> =>
+  (await database.inWorkspace(workspaceId, (transaction) => readSettings(transaction, workspaceId))).egress;
+
 /** Replaces the named settings if nobody else changed them since `version`; throws KosError `settings_changed` (412). */
 export async function changeSettings(
   transaction: Transaction,

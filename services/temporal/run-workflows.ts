@@ -19,6 +19,7 @@ import { createPayloadCodec } from './codec.ts';
 import { createDataConverter } from './data-converter.ts';
 import { type DebugDoor, makeDebugDoor } from './debug-door.ts';
 import { type HistoryDoor, makeHistoryDoor } from './history-door.ts';
+import { makeOutgoingDoor, type OutgoingDoor } from './outgoing-door.ts';
 import { makeScheduleDoor, type ScheduleDoor } from './schedule-door.ts';
 
 /** What Temporal knows of a run's newest execution. */
@@ -34,6 +35,7 @@ export interface ExecutionFacts {
 /** The door to Temporal for everything but workers: ids and sealed numbers go through it, data never. */
 export interface RunWorkflows {
   schedules: ScheduleDoor;
+  outgoing: OutgoingDoor;
   history: HistoryDoor;
   debug: DebugDoor;
   /** `already`: an execution of this run exists; nothing was started. */
@@ -86,6 +88,7 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
 
   return {
     schedules: makeScheduleDoor({ client, connection, namespace, taskQueue, workflowTaskTimeoutMs, workspaceAttribute }),
+    outgoing: makeOutgoingDoor({ client, taskQueue, workflowTaskTimeoutMs, workspaceAttribute }),
     history: makeHistoryDoor({ connection, namespace, codec }),
     debug: makeDebugDoor({ client, connection, namespace, codec }),
     async start(input, { resume, priority = 3 }) {

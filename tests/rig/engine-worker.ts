@@ -53,6 +53,7 @@ export async function startEngineWorker(facts: EngineFacts): Promise<EngineWorke
     { roots: [], egress: facts.egress, retention: { runsDays: 90, eventsDays: 30 } },
     builtInRoots({ home: facts.home, projectRoot }),
   );
+  const secretSealing = createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) });
   const worker = await createRunWorker({
     ...facts.temporal,
     taskQueue: facts.taskQueue,
@@ -66,9 +67,10 @@ export async function startEngineWorker(facts: EngineFacts): Promise<EngineWorke
       artifacts: makeArtifacts(facts),
       plans: createExecutablePlans({ database, tools }),
       facts: createRunFactsReader({ database }),
-      secrets: createSecretService({ database, sealing: createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) }) }),
+      secrets: createSecretService({ database, sealing: secretSealing }),
       toolSettings: async () => settings,
     },
+    outgoing: { sealing: secretSealing, egress: { forbiddenPorts: () => [] }, allowedHosts: async () => facts.egress },
   });
   const running = worker.run();
   const leave = announceWorker({ address: facts.database, log: pino({ level: 'silent' }) });

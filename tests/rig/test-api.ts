@@ -33,6 +33,7 @@ import { readRun } from '#services/runs/read.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
+import { readAllowedHosts } from '#services/settings/settings.ts';
 import { sendSignal } from '#services/signals/send.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
 import { accessTokensFrom } from '#services/tokens/access-tokens.ts';
@@ -208,6 +209,11 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
       acceptRun: accept,
       log,
       now: Date.now,
+    },
+    outgoing: {
+      sealing: createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) }),
+      egress: { forbiddenPorts: () => [] },
+      allowedHosts: (workspaceId) => readAllowedHosts(database, workspaceId),
     },
     sendSignal: (request) => sendSignal({ database, validateJson: async (schema, value) => validateJson(schema, value) }, request),
     explainRun: async (transaction, runId) => ({ runId, status: (await readRun(transaction, runId)).status, reasons: [] }),

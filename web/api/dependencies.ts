@@ -16,6 +16,7 @@ import type { RunHistory } from '#schemas/history.ts';
 import type { Signal } from '#schemas/signal.ts';
 import type { Closed } from '#services/settings/unusable.ts';
 import type { SecretService } from '#services/secrets/secrets.ts';
+import type { SendMeans } from '#services/outgoing/means.ts';
 import type { ReceiveMeans } from '#services/triggers/receive.ts';
 import type { JsonCheck } from '#services/tools/json.ts';
 import type { ToolDescription } from '#services/tools/registry.ts';
@@ -45,6 +46,8 @@ export interface ApiDependencies {
   evaluator: Pick<Evaluator, 'evaluate' | 'validateInput'>;
   /** What takes deliveries. */
   triggers: ReceiveMeans;
+  /** What sends to the outside. */
+  outgoing: SendMeans;
   health: HealthProbe;
   metrics: () => Promise<{ text: string; mediaType: string }>;
   listTools: () => ToolDescription[];

@@ -28,7 +28,9 @@ beforeAll(async () => {
   const schedule = await api.call('POST', '/v1/schedules', { body: { name: 'yearly', plan: 'idle', spec: { cron: ['@yearly'] } } });
   const trigger = await api.call('POST', '/v1/triggers', { body: { name: 'hook', plan: 'idle', scheme: 'bearer' } });
   const delivered = await api.call('POST', `/hooks/${trigger.body.id}`, { apiKey: String(trigger.body['secret']), text: '{}' });
+  const webhook = await api.call('POST', '/v1/webhooks', { body: { name: 'hook', url: 'http://nowhere.kos.example/hook', events: ['run.failed'] } });
   things = new Map([
+    ['whk', webhook.body.id],
     ['sch', schedule.body.id],
     ['trg', trigger.body.id],
     ['dlv', String(delivered.body['deliveryId'])],

@@ -28,6 +28,7 @@ import { explainRun } from '#services/runs/explain.ts';
 import { readHistory } from '#services/runs/history.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
+import { readAllowedHosts } from '#services/settings/settings.ts';
 import { sendSignal } from '#services/signals/send.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
 import { configuredSecurity } from '#services/temporal/security.ts';
@@ -77,7 +78,7 @@ const oidc = configuration.oidc && createOidcService({ system, settings: { ...co
 
 const listener = await startEventListener({ address: facts.database.listen ?? facts.database.app, system, log });
 const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
-const duties = startDuties({ database, system, workflows, artifacts, home, log, now: Date.now });
+const duties = startDuties({ database, system, workflows, artifacts, home, publicUrl, log, now: Date.now });
 
 const accept = (request: AcceptRequest) => acceptRun({ database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request);
 
@@ -90,6 +91,11 @@ const routes = makeRoutes({
   compile,
   acceptRun: accept,
   triggers: { database, system, sealing: secretSealing, evaluator, acceptRun: accept, log, now: Date.now },
+  outgoing: {
+    sealing: secretSealing,
+    egress: { forbiddenPorts: () => facts.ownPorts },
+    allowedHosts: (workspaceId) => readAllowedHosts(database, workspaceId),
+  },
   sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
   readHistory: (request) => readHistory(database, workflows.history, request),

@@ -1,4 +1,5 @@
 import { KosError } from '#core/errors.ts';
+import { innermostCode, retryAfterMs } from '#services/egress/answers.ts';
 import { refusalInside } from '#services/egress/fetch.ts';
 import type { EgressRefused } from '#services/egress/guard.ts';
 import { ToolFailure } from '#services/tools/tool.ts';
@@ -18,15 +19,6 @@ const harmless = (method: string): boolean => method === 'GET' || method === 'HE
 
 const effectOf = (sent: Sent): 'none' | 'unknown' => (harmless(sent.method) || !sent.connected ? 'none' : 'unknown');
 
-/** The innermost error code of a failed request: a system's errno, undici's, or TLS's. */
-function codeOf(error: unknown): string | null {
-  let code: string | null = null;
-  for (let current = error, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1) {
-    if ('code' in current && typeof current.code === 'string') code = current.code;
-  }
-  return code;
-}
-
 const certificateCode = /^(?:CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|ERR_TLS_|HOSTNAME_MISMATCH)/;
 
 /** A request without an answer, as a ToolFailure. `scrub` keeps opened secrets out of every text. */
@@ -38,7 +30,7 @@ export function requestFailure(error: unknown, sent: Sent, scrub: (text: string)
     const { code, message, fix, status, retryable } = error;
     return new ToolFailure({ code, message: scrub(message), fix, status, retryable, effect: effectOf(sent) });
   }
-  const code = codeOf(error);
+  const code = innermostCode(error);
   const where = `${sent.method} ${sent.place}`;
   if (code !== null && certificateCode.test(code)) {
     return new ToolFailure({
@@ -56,13 +48,6 @@ export function requestFailure(error: unknown, sent: Sent, scrub: (text: string)
 function refusedFailure(refusal: EgressRefused, sent: Sent): ToolFailure {
   const { code, message, fix, status, retryable } = refusal;
   return new ToolFailure({ code, message, fix, status, retryable, effect: effectOf(sent) });
-}
-
-/** Milliseconds that `Retry-After` asks for (RFC 9110: seconds or a date), at most an hour; null when it asks for nothing readable. */
-export function retryAfterMs(header: string | null, nowMs: number): number | null {
-  if (header === null) return null;
-  const seconds = /^\d{1,9}$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - nowMs;
-  return Number.isNaN(seconds) ? null : Math.min(Math.max(0, seconds), 3_600_000);
 }
 
 export interface RefusingAnswer {

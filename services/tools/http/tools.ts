@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readBody } from '#services/egress/answers.ts';
 import { guardedRequest, type GuardedResponse } from '#services/egress/fetch.ts';
 import { endpointText } from '#services/egress/allow-list.ts';
 import { checkUrl, createGuardedDispatcher, type EgressPolicy } from '#services/egress/guard.ts';
@@ -100,17 +101,6 @@ interface HttpCall {
   acceptStatus: number[];
   /** Cut a body that is too long instead of failing. */
   truncate: boolean;
-}
-
-async function readBody(response: GuardedResponse['response'], maxBytes: number): Promise<{ body: Buffer; truncated: boolean }> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    chunks.push(chunk as Uint8Array);
-    bytes += (chunk as Uint8Array).length;
-    if (bytes > maxBytes) return { body: Buffer.concat(chunks).subarray(0, maxBytes), truncated: true };
-  }
-  return { body: Buffer.concat(chunks), truncated: false };
 }
 
 const isJsonType = (type: string): boolean => /^[\w.+-]+\/(?:[\w.-]+\+)?json\b/i.test(type);

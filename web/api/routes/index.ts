@@ -29,6 +29,7 @@ import { signalRoutes } from './signals.ts';
 import { settingsRoutes } from './settings.ts';
 import { startsRoutes } from './starts.ts';
 import { triggerRoutes } from './triggers.ts';
+import { webhookRoutes } from './webhooks.ts';
 import { workspaceRoutes } from './workspace.ts';
 
 /** Every route of the API: the one table from which requests are served, checked and described. */
@@ -52,6 +53,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...cacheRoutes(dependencies),
     ...scheduleRoutes(dependencies),
     ...triggerRoutes(dependencies),
+    ...webhookRoutes(dependencies),
     ...secretRoutes(dependencies),
     ...settingsRoutes(dependencies),
     ...meRoutes(dependencies),
