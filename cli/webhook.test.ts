@@ -66,7 +66,7 @@ describe('kai webhook', () => {
     expect(received('PUT')?.headers['if-match']).toBe('"webhook-2"');
   });
 
-  test('test says what came of it, and fails when it was not delivered', async () => {
+  test('a trial says what came of it, and fails when it was not delivered', async () => {
     const tried = { at: '2031-01-01T00:00:00.000Z', status: 204, error: null, fix: null, durationMs: 12, answer: '', delivered: true };
     const good = await kai(['webhook', 'test', id], { 'POST /v1/webhooks/{id}/test': () => ({ json: tried }) });
     expect([good.code, good.stdout]).toEqual([0, expect.stringContaining('answered 204')]);

@@ -35,6 +35,11 @@ export const webhookSchema = z.object({
   id: idSchema('webhook'),
   name: z.string(),
   ...setWebhookSchema.shape,
+  /** Deliveries that wait to be tried (again), and dead letters. */
+  pending: z.int(),
+  failed: z.int(),
+  /** Until when deliveries are signed with the secret before the present one, too. */
+  previousSecretUntil: z.string().nullable(),
   enabled: z.boolean(),
   /** Why it is disabled. */
   note: z.string().nullable(),
@@ -43,11 +48,6 @@ export const webhookSchema = z.object({
   grant: z.array(z.string()),
   createdAt: z.string(),
   updatedAt: z.string(),
-  /** Until when deliveries are signed with the secret before the present one, too. */
-  previousSecretUntil: z.string().nullable(),
-  /** Deliveries that wait to be tried (again), and dead letters. */
-  pending: z.int(),
-  failed: z.int(),
 });
 export type Webhook = z.infer<typeof webhookSchema>;
 
