@@ -51,6 +51,8 @@ export interface Starts {
   hold: { since: string; by: string; reason: string } | null;
   waiting: number;
   next: { runId: string; plan: string; createdAt: string }[];
+  admission: { runsAtOnce: number | null; because: 'setting' | 'no_fairness' | null; atWork: number; waiting: number };
+  queueOrder: { fair: boolean; byPriority: boolean } | null;
 }
 
 export interface Me {

@@ -15,6 +15,11 @@ export const workspaceSettingsSchema = z.strictObject({
     .default([]),
   /** host:port pairs that tools may connect to. */
   egress: z.array(hostPort).max(500).default([]),
+  /**
+   * Runs of the workspace that are at work at once at most, not counting those that wait or that a step started; null: as many as come where Temporal
+   * shares out fairly between workspaces, 100 where it does not.
+   */
+  runsAtOnce: z.int().min(1).max(100_000).nullable().default(null),
   retention: z.strictObject({ runsDays: z.int().min(1).max(3650), eventsDays: z.int().min(1).max(3650) }).default({ runsDays: 90, eventsDays: 30 }),
 });
 export type WorkspaceSettings = z.infer<typeof workspaceSettingsSchema>;

@@ -11,6 +11,7 @@ import { visibleLine } from '../terminal-text.ts';
 const numberSettings = {
   'retention.runsDays': ({ retention }, days) => ({ retention: { ...retention, runsDays: days } }),
   'retention.eventsDays': ({ retention }, days) => ({ retention: { ...retention, eventsDays: days } }),
+  runsAtOnce: (_settings, runs) => ({ runsAtOnce: runs }),
 } as const satisfies Record<string, (settings: WorkspaceSettings, value: number) => Partial<WorkspaceSettings>>;
 
 const isNumberSetting = (name: string): name is keyof typeof numberSettings => Object.hasOwn(numberSettings, name);
@@ -24,7 +25,8 @@ Examples:
   kai settings                                  show them
   kai settings add roots /srv/data              let tools read a folder (--write: write, too)
   kai settings add egress api.example.com:443   let tools connect to a host
-  kai settings set retention.runsDays 30        forget finished runs after 30 days`,
+  kai settings set retention.runsDays 30        forget finished runs after 30 days
+  kai settings set runsAtOnce 20                let at most 20 runs be at work at once (unset: kOS decides)`,
     )
     .action(async () => {
       show(invocation, (await invocation.client.settings.get()).value);
@@ -49,6 +51,14 @@ Examples:
     .argument('<value>', 'the folder, or host:port')
     .action(async (list: string, value: string) => {
       await edit(invocation, removalFrom(list, value));
+    });
+  settings
+    .command('unset')
+    .summary('leave it to kOS again')
+    .argument('<name>', 'runsAtOnce')
+    .action(async (name: string) => {
+      if (name !== 'runsAtOnce') throw usageFault(`${name} cannot be unset: runsAtOnce can.`);
+      await edit(invocation, () => ({ runsAtOnce: null }));
     });
   settings
     .command('set')
@@ -130,6 +140,8 @@ function show({ output }: Invocation, settings: ShownSettings): void {
       ...settings.roots.map(describeRoot),
       dim('Hosts that tools may connect to'),
       ...(egress.length === 0 ? ['  none'] : egress),
+      dim('Runs at work at once'),
+      `  ${settings.runsAtOnce === null ? 'as many as come, while Temporal shares out fairly' : settings.runsAtOnce.toLocaleString('en-US')}`,
       dim('Retention'),
       `  finished runs ${settings.retention.runsDays} days, events ${settings.retention.eventsDays} days`,
     ].join('\n'),

@@ -70,4 +70,9 @@ function tell({ output }: Invocation, starts: Starts): void {
 export const describeHold = ({ hold }: Starts): string =>
   hold === null ? 'New runs start as they come.' : `No new run starts (held ${describeInstant(hold.since, Date.now())}: ${visibleLine(hold.reason)}).`;
 
+export function describeAdmission({ admission: { runsAtOnce, because, atWork, waiting } }: Starts): string {
+  const why = because === 'no_fairness' ? 'Temporal does not share out fairly: kai doctor' : 'kai settings set runsAtOnce N';
+  return `${describeCount(atWork)}, at most ${(runsAtOnce ?? atWork).toLocaleString('en-US')} at once (${why}); ${describeCount(waiting)} ${waiting === 1 ? 'waits' : 'wait'} for room`;
+}
+
 const describeCount = (count: number): string => `${count.toLocaleString('en-US')} run${count === 1 ? '' : 's'}`;

@@ -33,6 +33,7 @@ export const checks: readonly Check[] = [
   checkProcesses,
   checkPort,
   checkReady,
+  checkQueueOrder,
   checkClock,
   checkKey,
 ];
@@ -159,6 +160,22 @@ async function checkReady(_configuration: Configuration, client: Client): Promis
     const error = asKosError(thrown);
     return fault('server', error.message, error.fix ?? 'npm start');
   }
+}
+
+/** Whether Temporal serves workspaces in turn is a setting of its own, which the server tried when it started. */
+async function checkQueueOrder(_configuration: Configuration, client: Client): Promise<Finding> {
+  const starts = await client.starts.get().catch((thrown: unknown) => asKosError(thrown));
+  if (starts instanceof Error) return ok('fairness', `not seen: ${starts.message}`);
+  const { queueOrder, admission } = starts;
+  if (queueOrder === null) return ok('fairness', 'not tried yet: Temporal has not answered since the server started');
+  const missing = [...(queueOrder.fair ? [] : ['workspaces in turn']), ...(queueOrder.byPriority ? [] : ['urgent runs first'])];
+  if (missing.length === 0) return ok('fairness', 'Temporal serves workspaces in turn, and urgent runs first');
+  const bound = queueOrder.fair ? '' : `; at most ${(admission.runsAtOnce ?? 0).toLocaleString('en-US')} runs of this workspace are at work at once`;
+  return warning(
+    'fairness',
+    `Temporal does not serve ${missing.join(', nor ')}${bound}`,
+    'In Temporal’s dynamic configuration set matching.useNewMatcher and matching.enableFairness; or bound each workspace: kai settings set runsAtOnce N',
+  );
 }
 
 /** Deadlines are set by the server's clock and shown against ours. */

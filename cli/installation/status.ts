@@ -4,7 +4,7 @@ import { exitCodes } from '../exit-codes.ts';
 import type { Invocation } from '../invocation.ts';
 import { isAway, stillAway } from '../patience.ts';
 import { describeFields } from '../show-value.ts';
-import { describeHold } from '../commands/starts.ts';
+import { describeAdmission, describeHold } from '../commands/starts.ts';
 import { paintOfStatus } from '../status-words.ts';
 import { readPartProcesses } from './home-facts.ts';
 
@@ -54,6 +54,7 @@ export async function showStatus(invocation: Invocation): Promise<void> {
       ...(starts.hold === null
         ? []
         : [['starts', `${describeHold(starts)} ${starts.waiting === 1 ? '1 waits' : `${starts.waiting} wait`}: kai resume --all`] as [string, string]]),
+      ...(starts.admission.waiting === 0 ? [] : [['at work', describeAdmission(starts)] as [string, string]]),
     ]),
   );
   if (!readiness.ready) output.say('What is wrong: kai doctor');

@@ -145,7 +145,9 @@ function heldBack({ runId, status, createdAt, waitingFor }: RunFactsForExplain):
   const base = { stepPath: null, status, blockedBy: { kind, ref, text }, since: createdAt, until };
   if (kind === 'paused') return { ...base, unblocks: 'Somebody lets runs start again.', command: 'kai resume --all' };
   if (kind === 'timer') return { ...base, unblocks: 'It starts by itself at its time.', command: `kai run cancel ${runId}` };
-  return { ...base, unblocks: 'A run that holds a slot ends; to make room at once, cancel one.', command: ref === null ? null : `kai run cancel ${ref}` };
+  if (ref === null)
+    return { ...base, unblocks: 'A run of the workspace ends or waits; or an admin lets more be at work.', command: 'kai settings set runsAtOnce N' };
+  return { ...base, unblocks: 'A run that holds a slot ends; to make room at once, cancel one.', command: `kai run cancel ${ref}` };
 }
 
 function explainStep(facts: RunFactsForExplain, step: number, id: string): Reason {

@@ -7,6 +7,7 @@ import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { SystemDatabase } from '#services/database/connect.ts';
 import { admitWaiting, takeSlot } from '#services/runs/concurrency.ts';
+import { beyondBound, forgetWaiting, tellBeyondBound, type UsualBound } from '#services/runs/admission.ts';
 import { isHeldBack, tellHeldRuns } from '#services/runs/held-starts.ts';
 import { beginsNow } from '#services/runs/start-times.ts';
 import { cancelledBefore, closeUnstarted, withdrawStart } from '#services/runs/unstarted.ts';
@@ -19,6 +20,8 @@ export interface OutboxOptions {
   workflows: RunWorkflows;
   /** Bytes free where kOS keeps its data: below 1 GB new runs wait. */
   freeBytes(): Promise<number>;
+  /** What a workspace may have at work at once where it has set nothing. */
+  usualBound(): UsualBound;
   log: Logger;
 }
 
@@ -33,6 +36,7 @@ interface OutboxRow {
 
 interface StartRow {
   status: RunStatus;
+  waits: boolean;
   rules: number;
   generation: number;
   claimedBy: string | null;
@@ -68,17 +72,20 @@ export function startOutbox(options: OutboxOptions): Duty {
   return repeat('outbox', options.log, async () => {
     await admitWaiting(options.system);
     await tellHeldRuns(options.system);
-    const rows = await takeDue(options.system);
+    const usual = options.usualBound();
+    const rows = await takeDue(options.system, usual);
+    await tellBeyondBound(options.system, usual);
     await Promise.all(rows.map((row) => sendRow(options, row)));
     return rows.length === batch ? 0 : idlePauseMs;
   });
 }
 
-async function takeDue({ sql }: SystemDatabase): Promise<OutboxRow[]> {
+async function takeDue({ sql }: SystemDatabase, usual: UsualBound): Promise<OutboxRow[]> {
   return await sql<OutboxRow[]>`
     update kos.outbox set next_attempt_at = clock_timestamp() + make_interval(secs => ${leaseSeconds}), attempts = attempts + 1
     where id in (
-      select o.id from kos.outbox o where o.next_attempt_at <= clock_timestamp() and not ${isHeldBack(sql)} order by o.id limit ${batch} for update of o skip locked)
+      select o.id from kos.outbox o where o.next_attempt_at <= clock_timestamp() and not ${isHeldBack(sql)} and o.id not in ${beyondBound(sql, usual)}
+      order by o.id limit ${batch} for update of o skip locked)
     returning id, workspace_id as "workspaceId", run_id as "runId", kind, payload, attempts`;
 }
 
@@ -139,13 +146,14 @@ async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> 
   // Put off until now: its own time begins.
   if (row.payload.later === true) await sql`update kos.runs set ${beginsNow(sql)} where id = ${row.runId} and status = 'queued' and timeout_ms is not null`;
   const [run] = await sql<StartRow[]>`
-    select r.status, r.rules, r.generation, r.claimed_by as "claimedBy", r.priority, r.plan_name as "planName", r.started_by as "startedBy",
+    select r.status, r.waiting_for is not null as waits, r.rules, r.generation, r.claimed_by as "claimedBy", r.priority, r.plan_name as "planName", r.started_by as "startedBy",
       r.concurrency_key as "concurrencyKey", v.document->'concurrency' as concurrency, (extract(epoch from r.deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs", v.shape
     from kos.runs r left join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
     where r.id = ${row.runId}`;
   if (run === undefined || isFinalRunStatus(run.status)) return { done: true };
   const resume = row.payload.resume === true;
   if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
+  if (run.waits) await forgetWaiting(sql, row.runId);
   if (run.concurrencyKey !== null && !(await findsSlot(options.system, row, run))) return { done: true };
   if (typeof row.payload.wrapper === 'string') {
     const standing = await standingWith(options.workflows, row, row.payload.wrapper);

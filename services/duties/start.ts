@@ -7,12 +7,14 @@ import { startJobs } from './jobs.ts';
 import { startOutbox } from './outbox.ts';
 import { startOutgoing } from './outgoing.ts';
 import { startPruning } from './pruning.ts';
+import { type QueueOrderWatch, watchQueueOrder } from './queue-order.ts';
 import { startReconciler } from './reconciler.ts';
 import { startScheduleSync, startScheduleWatch } from './schedules.ts';
 
 export interface Duties {
   /** Something was written to the outbox: look there now. */
   nudgeOutbox(): void;
+  queueOrder: Pick<QueueOrderWatch, 'seen' | 'usualBound'>;
   stop(): Promise<void>;
 }
 
@@ -34,14 +36,16 @@ export function startDuties(dependencies: DutyDependencies): Duties {
     const { bavail, bsize } = await statfs(dependencies.home);
     return bavail * bsize;
   };
-  const outbox = startOutbox({ ...dependencies, freeBytes });
+  const queueOrder = watchQueueOrder(dependencies);
+  const outbox = startOutbox({ ...dependencies, freeBytes, usualBound: queueOrder.usualBound });
   const jobs = startJobs({ ...dependencies, nudgeOutbox: () => outbox.nudge() });
   const { system, log, workflows, publicUrl } = dependencies;
   const schedules = startScheduleSync({ system, log, door: workflows.schedules });
   const watch = startScheduleWatch({ system, log, door: workflows.schedules });
   const outgoing = startOutgoing({ system, log, publicUrl, door: workflows.outgoing });
-  const duties = [outbox, jobs, schedules, watch, outgoing, startReconciler(dependencies), startPruning(dependencies)];
+  const duties = [queueOrder, outbox, jobs, schedules, watch, outgoing, startReconciler(dependencies), startPruning(dependencies)];
   return {
+    queueOrder,
     nudgeOutbox: () => {
       outbox.nudge();
       schedules.nudge();

@@ -17,6 +17,8 @@ export interface TemporalServerOptions {
   say: (message: string) => void;
   /** False only in tests. */
   durable?: boolean;
+  /** In tests: dynamic configuration as a server elsewhere may have it. */
+  instead?: Record<string, number | boolean | string>;
 }
 
 export interface TemporalFacts {
@@ -69,7 +71,7 @@ async function tryToStart(options: TemporalServerOptions, folder: string): Promi
   const child = await startChild({
     name: 'Temporal',
     file: options.binary,
-    args: temporalArguments({ databaseFile: 'temporal.db', namespace: options.namespace, ports, durable: options.durable ?? true }),
+    args: temporalArguments({ databaseFile: 'temporal.db', namespace: options.namespace, ports, durable: options.durable ?? true, instead: options.instead ?? {} }),
     cwd: folder,
     // HOME is where it looks for a person's settings: it has none here.
     env: { ...temporalMemory, HOME: folder, TZ: 'UTC' },

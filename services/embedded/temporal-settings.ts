@@ -36,10 +36,12 @@ export interface TemporalArguments {
   ports: TemporalPorts;
   /** False only in tests: no flush to disk per commit. */
   durable: boolean;
+  /** In tests: dynamic configuration as a server elsewhere may have it. */
+  instead: Record<string, number | boolean | string>;
 }
 
 export function temporalArguments(options: TemporalArguments): string[] {
-  const settings = Object.entries(dynamicConfiguration).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${JSON.stringify(value)}`]);
+  const settings = Object.entries({ ...dynamicConfiguration, ...options.instead }).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${JSON.stringify(value)}`]);
   const chosenPragmas = options.durable ? pragmas : { ...pragmas, synchronous: 'OFF' };
   return [
     'server',

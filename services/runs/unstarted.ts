@@ -3,6 +3,7 @@ import type { SystemDatabase, TransactionSql } from '#services/database/connect.
 import type { LockedRun } from './actions/locked-run.ts';
 import { closeWhatIsOpen, recordClosed, type RunEnding } from './ledger/close-run.ts';
 import { tellCaller } from './ledger/sub-runs.ts';
+import { isToldToWait } from './admission.ts';
 import { isHeldBack } from './held-starts.ts';
 
 /**
@@ -16,7 +17,7 @@ export async function withdrawStart(sql: TransactionSql, run: Pick<LockedRun, 's
   // Due ones may be in somebody's hand, unless nobody may take them.
   const [put] = await sql`
     delete from kos.outbox o using kos.runs r where o.run_id = ${runId} and r.id = o.run_id and o.kind = 'start' and (
-      (o.attempts = 0 and r.start_at > clock_timestamp() and o.next_attempt_at > clock_timestamp()) or (o.next_attempt_at <= clock_timestamp() and ${isHeldBack(sql)})
+      (o.attempts = 0 and r.start_at > clock_timestamp() and o.next_attempt_at > clock_timestamp()) or (o.next_attempt_at <= clock_timestamp() and (${isHeldBack(sql)} or ${isToldToWait(sql)}))
     ) returning o.id`;
   return put !== undefined;
 }

@@ -3,6 +3,7 @@ import { checkSpec } from '#core/schedule/spec.ts';
 import { isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { Database, TransactionSql } from '#services/database/connect.ts';
+import { waitsForRoom } from '#services/runs/admission.ts';
 import { isHeldBack } from '#services/runs/held-starts.ts';
 import { requestCancel } from '#services/runs/change.ts';
 import { pauseSchedule } from './change.ts';
@@ -31,7 +32,7 @@ interface RunRow extends ReadyRun {
   status: RunStatus;
   claimedBy: string | null;
   ordered: boolean;
-  /** No new run of the workspace starts for now. */
+  /** No new run of the workspace starts for now, or as many as may are at work. */
   held: boolean;
 }
 
@@ -41,7 +42,7 @@ export async function readReadiness(database: Database, { workspaceId, runId }: 
     const [run] = await sql<RunRow[]>`
       select r.status, r.rules, r.generation, r.claimed_by as "claimedBy", r.priority, v.shape, (extract(epoch from r.deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs",
         exists (select from kos.outbox o where o.run_id = r.id and o.kind = 'start') as ordered,
-        exists (select from kos.outbox o where o.run_id = r.id and ${isHeldBack(sql)}) as held
+        exists (select from kos.outbox o where o.run_id = r.id and (${isHeldBack(sql)} or ${waitsForRoom(sql)})) as held
       from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
     if (run === undefined || isFinalRunStatus(run.status) || run.claimedBy !== null || run.generation !== 1) return { is: 'started' };
     const { rules, generation, shape, endsInMs, priority } = run;

@@ -3,7 +3,7 @@ import type { Database } from '#services/database/connect.ts';
 import { builtInRoots, createSettingsReader, toolSettings } from './settings.ts';
 
 it('gives tools the built-in folders first, then what admins added', () => {
-  const settings = { roots: [{ path: '/srv/data', write: true }], egress: ['api.example.com:443'], retention: { runsDays: 90, eventsDays: 30 } };
+  const settings = { roots: [{ path: '/srv/data', write: true }], egress: ['api.example.com:443'] };
   expect(toolSettings(settings, builtInRoots({ home: '/home/kos', projectRoot: '/opt/kos' }))).toEqual({
     roots: [
       { path: '/home/kos/logs', write: false },

@@ -67,7 +67,7 @@ export const builtInRoots = (places: { home: string; projectRoot: string }): All
 ];
 
 /** What tools may reach: the built-in roots and what the workspace's admins added. */
-export const toolSettings = (settings: WorkspaceSettings, builtIn: readonly AllowedRoot[]): ToolSettings => ({
+export const toolSettings = (settings: Pick<WorkspaceSettings, 'roots' | 'egress'>, builtIn: readonly AllowedRoot[]): ToolSettings => ({
   roots: [...builtIn, ...settings.roots],
   egress: settings.egress,
 });

@@ -18,6 +18,7 @@ import type { PlanRunInput } from '#workflows/plan-run-input.ts';
 import { createPayloadCodec } from './codec.ts';
 import { createDataConverter } from './data-converter.ts';
 import { type DebugDoor, makeDebugDoor } from './debug-door.ts';
+import { proveQueueOrder, type QueueOrder } from './fairness-proof.ts';
 import { type HistoryDoor, makeHistoryDoor } from './history-door.ts';
 import { makeOutgoingDoor, type OutgoingDoor } from './outgoing-door.ts';
 import { makeScheduleDoor, type ScheduleDoor } from './schedule-door.ts';
@@ -56,6 +57,8 @@ export interface RunWorkflows {
   terminate(workflowId: string, reason: string, chain?: string): Promise<void>;
   /** Workers that have polled the queue for workflow tasks within minutes: some may be gone (services/workers/presence.ts knows). */
   countPollers(): Promise<number>;
+  /** Tries whether the server shares out fairly and by priority. */
+  proveQueueOrder(): Promise<QueueOrder>;
   close(): Promise<void>;
 }
 
@@ -130,6 +133,7 @@ export function connectRunWorkflows(options: RunWorkflowsOptions): RunWorkflows 
       const { pollers } = await connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: taskQueue }, taskQueueType: 1 });
       return (pollers ?? []).length;
     },
+    proveQueueOrder: () => proveQueueOrder({ client, connection, namespace }),
     close: () => connection.close(),
   };
 }

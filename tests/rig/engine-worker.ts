@@ -49,10 +49,7 @@ export async function startEngineWorker(facts: EngineFacts): Promise<EngineWorke
   const database = connectDatabase(facts.database, { max: 12, applicationName: 'kos-test-worker' });
   const evaluator = createEvaluator();
   const tools = makeTools(facts.home);
-  const settings = toolSettings(
-    { roots: [], egress: facts.egress, retention: { runsDays: 90, eventsDays: 30 } },
-    builtInRoots({ home: facts.home, projectRoot }),
-  );
+  const settings = toolSettings({ roots: [], egress: facts.egress }, builtInRoots({ home: facts.home, projectRoot }));
   const secretSealing = createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) });
   const worker = await createRunWorker({
     ...facts.temporal,

@@ -197,6 +197,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     database,
     system,
     listener,
+    queueOrder: { seen: () => ({ fair: true, byPriority: true }), usualBound: () => null },
     artifacts: createArtifactStore({ directory: join(home, 'artifacts') }),
     secrets: createSecretService({ database, sealing: createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) }) }),
     compile: createPlanCompiler(environment),

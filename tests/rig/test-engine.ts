@@ -49,6 +49,8 @@ export interface TestEngineOptions {
   worker?: boolean;
   /** False: rounds of the reconciler are the test's own. */
   reconciler?: boolean;
+  /** Runs of the workspace that may be at work at once; default: as many as come. */
+  usualBound?: number;
 }
 
 export interface StepView {
@@ -107,7 +109,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     worker = null;
   };
   const sending = { system: rig.system, workflows, log };
-  const outbox = startOutbox({ ...sending, freeBytes: async () => Number.POSITIVE_INFINITY });
+  const outbox = startOutbox({ ...sending, freeBytes: async () => Number.POSITIVE_INFINITY, usualBound: () => options.usualBound ?? null });
   const schedules = startScheduleSync({ system: rig.system, door: workflows.schedules, log });
   const reconciler = options.reconciler === false ? null : startReconciler(sending);
 

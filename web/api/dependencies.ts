@@ -3,6 +3,7 @@ import type { Principal } from '#core/policy/principal.ts';
 import type { Explanation } from '#core/engine/explain.ts';
 import type { ArtifactStore } from '#services/artifacts/store.ts';
 import type { Database, SystemDatabase, Transaction } from '#services/database/connect.ts';
+import type { QueueOrderWatch } from '#services/duties/queue-order.ts';
 import type { EventListener } from '#services/events/listener.ts';
 import type { Evaluator } from '#services/expression/evaluator.ts';
 import type { PlanCompiler } from '#services/plans/compiler.ts';
@@ -31,6 +32,7 @@ export interface ApiDependencies {
   database: Database;
   system: SystemDatabase;
   listener: EventListener;
+  queueOrder: Pick<QueueOrderWatch, 'seen' | 'usualBound'>;
   artifacts: ArtifactStore;
   secrets: SecretService;
   compile: PlanCompiler;

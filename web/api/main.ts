@@ -86,6 +86,7 @@ const routes = makeRoutes({
   database,
   system,
   listener,
+  queueOrder: duties.queueOrder,
   artifacts,
   secrets: createSecretService({ database, sealing: secretSealing }),
   compile,

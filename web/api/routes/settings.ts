@@ -21,6 +21,7 @@ const shownSettingsSchema = z.object({
 const changeSchema = z.strictObject({
   roots: workspaceSettingsSchema.shape.roots.unwrap().optional(),
   egress: workspaceSettingsSchema.shape.egress.unwrap().optional(),
+  runsAtOnce: workspaceSettingsSchema.shape.runsAtOnce.unwrap().optional(),
   retention: workspaceSettingsSchema.shape.retention.unwrap().optional(),
 });
 
