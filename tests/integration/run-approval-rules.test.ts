@@ -8,6 +8,7 @@ import { removeRule, setRule } from '#services/approvals/rules.ts';
 import { describeTool } from '#services/tools/registry.ts';
 import { writingTools } from '#services/tools/files/writing.ts';
 import { approverOf } from '#tests/rig/approver.ts';
+import { proofSize } from '#tests/rig/proof-size.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -143,11 +144,13 @@ describe('an approval', () => {
   });
 });
 
-describe('100 rounds', () => {
+describe('many rounds', () => {
+  const rounds = proofSize(2, 10);
+
   it('of approval, denial and expiry at once: each ends in one outcome, and the run follows it', async () => {
     const plan = await engine.save(gated('raced', ', expiresInMs: 3000, onDeny: continue'));
     const counts = { approved: 0, denied: 0, expired: 0 };
-    for (let round = 0; round < 10; round += 1) {
+    for (let round = 0; round < rounds; round += 1) {
       const runIds = await Promise.all(Array.from({ length: 10 }, () => engine.start(plan)));
       const ends = await Promise.all(
         runIds.map(async (runId) => {
@@ -169,14 +172,14 @@ describe('100 rounds', () => {
         expect(events).toHaveLength(1);
       }
     }
-    expect(counts.approved + counts.denied + counts.expired).toBe(100);
+    expect(counts.approved + counts.denied + counts.expired).toBe(10 * rounds);
     expect(counts.expired).toBeGreaterThan(0);
     expect(counts.approved + counts.denied).toBeGreaterThan(0);
   }, 300_000);
 
   it('of decisions taken while no worker runs take effect when one comes, each as it was decided', async () => {
     const plan = await engine.save(gated('unattended', ', onDeny: continue'));
-    const runIds = await Promise.all(Array.from({ length: 100 }, () => engine.start(plan)));
+    const runIds = await Promise.all(Array.from({ length: 10 * rounds }, () => engine.start(plan)));
     const approvals = await Promise.all(runIds.map((runId) => engine.until(runId, (run) => run.status === 'waiting', 120_000).then(() => approvalOf(runId))));
     await engine.stopWorker();
     await Promise.all(approvals.map((approval, index) => decideAs('prn_a', approval, index % 4 === 0 ? 'deny' : 'approve')));

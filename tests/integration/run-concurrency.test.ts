@@ -7,6 +7,7 @@ import { explainRun } from '#services/runs/explain.ts';
 import { retryRun } from '#services/runs/actions/retry.ts';
 import { terminateRun } from '#services/runs/actions/terminate.ts';
 import { reconcile } from '#services/duties/reconciler.ts';
+import { proofSize } from '#tests/rig/proof-size.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -113,12 +114,12 @@ describe('runs of a plan with concurrency', () => {
     await engine.ended(first);
   });
 
-  it('keep order and limit over 6 deaths (SIGKILL) of their worker', { timeout: 300_000 }, async () => {
+  it('keep order and limit over the deaths (SIGKILL) of their worker', { timeout: 300_000 }, async () => {
     await engine.stopWorker();
     const plan = await engine.save(bounded('deaths', byKey));
     const ids: string[] = [];
-    for (let index = 0; index < 8; index += 1) ids.push(await engine.start(plan, { key: 'x', waitMs: 400 }));
-    for (let life = 0; life < 6; life += 1) {
+    for (let index = 0; index < proofSize(4, 8); index += 1) ids.push(await engine.start(plan, { key: 'x', waitMs: 400 }));
+    for (let life = 0; life < proofSize(2, 6); life += 1) {
       const worker = await engine.startWorkerProcess();
       await sleep(100 + 97 * life);
       await worker.kill();

@@ -7,6 +7,7 @@ import { assertValid, savePlan } from '#services/plans/save.ts';
 import { createPlanCompiler } from '#services/plans/compiler.ts';
 import { acceptRun } from '#services/runs/accept.ts';
 import { readRun } from '#services/runs/read.ts';
+import { proofSize } from '#tests/rig/proof-size.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -15,9 +16,9 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const runs = 20;
+const runs = proofSize(6, 20);
 const itemsEach = 500;
-/** 10,000 steps, all of them ready, of which a worker takes 100 at a time, each for 4 s: the others wait in Temporal's queue. Were one of its places free, a run's next activity would go there past the queue. */
+/** Thousands of steps, all of them ready, of which a worker takes 100 at a time, each for 4 s: the others wait in Temporal's queue. Were one of its places free, a run's next activity would go there past the queue. */
 const many = `plan: many\ninput: { type: object }\nmaxInFlight: 500\nsteps:\n  each: { tool: test.rest, with: { waitMs: 4000 }, forEach: "\${range(${itemsEach})}", concurrency: 500 }\n`;
 const single = 'plan: single\nsteps:\n  only: { transform: 1 }\n';
 
@@ -28,14 +29,14 @@ async function backlog(connection: Connection): Promise<number> {
   return Number(stats?.approximateBacklogCount ?? 0);
 }
 
-const queuedAtLeast = 1_500;
+const queuedAtLeast = proofSize(800, 1_500);
 
 const ended = async (): Promise<number> => {
   const [row] = await engine.rig.system.sql<{ count: number }[]>`select count(*)::int as count from kos.steps where item is not null and status = 'succeeded'`;
   return row?.count ?? 0;
 };
 
-describe('one workspace’s 10,000 steps', () => {
+describe('one workspace’s thousands of steps', () => {
   it('do not starve another workspace’s one, nor a run of their own workspace that goes first', { timeout: 300_000 }, async () => {
     const plan = await engine.save(many);
     const first = await engine.save('plan: first\npriority: 1\nsteps:\n  only: { transform: 1 }\n');

@@ -6,6 +6,7 @@ import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
 import { overrideStep } from '#services/runs/actions/steps-by-hand.ts';
 import { readStepFacts } from '#services/runs/actions/step-definition.ts';
 import { historiesOf } from '#tests/rig/replay.ts';
+import { proofSize } from '#tests/rig/proof-size.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -165,9 +166,9 @@ describe('a chain of pure steps, done ahead of its record', () => {
   });
 });
 
-describe('200 effects that are cut off by their workers’ deaths (SIGKILL), after they happened and before that is known, in chains', () => {
+describe('effects that are cut off by their workers’ deaths (SIGKILL), after they happened and before that is known, in chains', () => {
   const runs = 20;
-  const steps = 10;
+  const steps = proofSize(3, 10);
 
   it('leave one effect each, asked for twice under the same key in the same attempt, none doubled', { timeout: 600_000 }, async () => {
     await engine.stopWorker();

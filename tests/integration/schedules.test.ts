@@ -8,6 +8,7 @@ import { concludeRun } from '#services/schedules/carry-run.ts';
 import { resumeSchedule } from '#services/schedules/change.ts';
 import { orderBackfill, orderRunNow, previewBackfill } from '#services/schedules/orders.ts';
 import { verifyKnown, watchSchedules } from '#services/schedules/watch.ts';
+import { proofSize } from '#tests/rig/proof-size.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 import { makeTestSchedules } from '#tests/rig/test-schedules.ts';
 
@@ -332,15 +333,21 @@ describe('a schedule', () => {
   });
 
   it('whose starts wait for a slot in their hundreds keeps no worker from other work', async () => {
+    const waiting = proofSize(40, 120);
     const id = await schedules.create({ name: 'many', plan: 'lined', spec: { cron: ['* * * * *'] }, overlap: 'allowAll', paused: true });
     await engine.save('plan: lined\nconcurrency: { limit: 1 }\nsteps:\n  rest: { wait: { forMs: 600000 } }\n');
     const holder = await engine.start('lined');
     await engine.until(holder, ({ status }) => status === 'waiting');
     await engine.rig.database.inWorkspace(engine.workspaceId, (transaction) =>
-      orderBackfill(transaction, schedules.principal, { id, overlap: 'allowAll', from: '2026-03-01T00:00:00Z', to: '2026-03-01T01:59:00Z' }, Date.now()),
+      orderBackfill(
+        transaction,
+        schedules.principal,
+        { id, overlap: 'allowAll', from: '2026-03-01T00:00:00Z', to: new Date(Date.parse('2026-03-01T00:00:00Z') + (waiting - 1) * 60_000).toISOString() },
+        Date.now(),
+      ),
     );
     engine.nudge();
-    const starts = await schedules.untilStarts(id, 120);
+    const starts = await schedules.untilStarts(id, waiting);
     // All wait now; a run of another plan is not behind them.
     const other = await engine.start('quick', { text: 'not blocked' });
     expect(await engine.ended(other)).toMatchObject({ output: 'not blocked' });
