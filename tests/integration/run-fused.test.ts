@@ -148,7 +148,7 @@ describe('a chain of pure steps, done ahead of its record', () => {
     await engine.stopWorker();
     const plan = await engine.save(counted('ahead-killed', 199, 'transform: 1'));
     const ids: string[] = [];
-    for (let life = 0; life < 6; life += 1) {
+    for (let life = 0; life < proofSize(2, 6); life += 1) {
       for (let run = 0; run < 5; run += 1) ids.push(await engine.start(plan));
       const worker = await engine.startWorkerProcess();
       await sleep(150 + 60 * life);
