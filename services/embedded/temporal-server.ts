@@ -71,7 +71,13 @@ async function tryToStart(options: TemporalServerOptions, folder: string): Promi
   const child = await startChild({
     name: 'Temporal',
     file: options.binary,
-    args: temporalArguments({ databaseFile: 'temporal.db', namespace: options.namespace, ports, durable: options.durable ?? true, instead: options.instead ?? {} }),
+    args: temporalArguments({
+      databaseFile: 'temporal.db',
+      namespace: options.namespace,
+      ports,
+      durable: options.durable ?? true,
+      instead: options.instead ?? {},
+    }),
     cwd: folder,
     // HOME is where it looks for a person's settings: it has none here.
     env: { ...temporalMemory, HOME: folder, TZ: 'UTC' },

@@ -41,7 +41,10 @@ export interface TemporalArguments {
 }
 
 export function temporalArguments(options: TemporalArguments): string[] {
-  const settings = Object.entries({ ...dynamicConfiguration, ...options.instead }).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${JSON.stringify(value)}`]);
+  const settings = Object.entries({ ...dynamicConfiguration, ...options.instead }).flatMap(([key, value]) => [
+    '--dynamic-config-value',
+    `${key}=${JSON.stringify(value)}`,
+  ]);
   const chosenPragmas = options.durable ? pragmas : { ...pragmas, synchronous: 'OFF' };
   return [
     'server',
