@@ -7,6 +7,7 @@ import type { ApprovalRule, RuleDraft, RuleTrial, SetRule } from '#schemas/appro
 import type { Artifact } from '#schemas/artifact.ts';
 import type { Job, JobItem } from '#schemas/job.ts';
 import type { PlanDiff, PlanSide } from '#schemas/plan-diff.ts';
+import type { PlanText } from '#schemas/plan-text.ts';
 import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
 import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
 import type { BackfillPreview, Schedule, SchedulePreview, ScheduleOrder, ScheduleStart, SetSchedule } from '#schemas/schedule.ts';
@@ -121,6 +122,9 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       get: (name: string, version: number | null) =>
         get<PlanVersion>(version === null ? `/v1/plans/${segment(name)}` : `/v1/plans/${segment(name)}/versions/${version}`),
       validate: (text: PlanText) => readJson<PlanVerdict>(transport, { method: 'POST', path: '/v1/plans/validate', repeatable: true, ...planBody(text) }),
+      /** Among others that are to be saved with it. */
+      validateAmong: (text: PlanText & { beside: PlanText[] }) =>
+        readJson<PlanVerdict>(transport, { method: 'POST', path: '/v1/plans/validate', repeatable: true, json: text }),
       diff: (from: PlanSide, to: PlanSide) => readJson<PlanDiff>(transport, { method: 'POST', path: '/v1/plans/diff', repeatable: true, json: { from, to } }),
       /** A version is its content, so saving twice is saving once. */
       remove: (name: string) => remove(`/v1/plans/${segment(name)}`),
@@ -295,12 +299,6 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
     /** `/readyz` answers 503, with the same parts, while one of them is down. */
     ready: () => readReadiness(transport),
   };
-}
-
-/** A plan as it was written. */
-export interface PlanText {
-  source: string;
-  format: 'yaml' | 'json';
 }
 
 const segment = encodeURIComponent;

@@ -13,6 +13,8 @@ export const exitCodes = {
   conflict: 6,
   waitTimedOut: 7,
   humanNeeded: 8,
+  /** `apply --dry-run`: something would change. */
+  wouldChange: 9,
   /** 128 + SIGINT, as shells count: Ctrl-C ended the command, not the run. */
   detached: 130,
 } as const;

@@ -14,7 +14,7 @@ export function describePlanDiff(diff: PlanDiff, colours: Colours): string {
   return [...approvals, ...header, ...diff.steps.flatMap((step) => describeStep(step, colours)), ...describeCalls(diff)].join('\n');
 }
 
-const marks = { added: '+', removed: '-', changed: '~' } as const;
+export const marks = { added: '+', removed: '-', changed: '~' } as const;
 
 function describeStep(step: StepDiff, colours: Colours): string[] {
   const paint = { added: colours.green, removed: colours.red, changed: colours.yellow }[step.change];
@@ -23,12 +23,12 @@ function describeStep(step: StepDiff, colours: Colours): string[] {
   return [`${head} ${step.kind}${used.length === 0 ? '' : ` (${used.join(', ')})`}`, ...step.changes.map((change) => `    ${describeChange(change)}`)];
 }
 
-const describeChange = ({ field, from, to }: PlanDiff['header'][number]): string => `${visibleLine(field)}: ${short(from)} → ${short(to)}`;
+export const describeChange = ({ field, from, to }: PlanDiff['header'][number]): string => `${visibleLine(field)}: ${showShort(from)} → ${showShort(to)}`;
 
 const longest = 200;
 
 /** `--json` has every value whole. */
-function short(value: Json): string {
+export function showShort(value: Json): string {
   if (value === null) return 'none';
   const text = visibleLine(JSON.stringify(value));
   return text.length <= longest ? text : `${text.slice(0, longest)}… (${text.length} characters)`;

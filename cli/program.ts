@@ -44,6 +44,18 @@ const groups: readonly Group[] = [
     load: async () => (await import('./commands/webhook.ts')).defineWebhook,
   },
   {
+    name: 'apply',
+    heading: work,
+    summary: 'make plans, schedules, triggers, settings and roles what files say',
+    load: async () => (await import('./commands/apply.ts')).defineApply,
+  },
+  {
+    name: 'export',
+    heading: work,
+    summary: 'write plans, schedules, triggers, settings and roles as files',
+    load: async () => (await import('./commands/export.ts')).defineExport,
+  },
+  {
     name: 'artifact',
     heading: work,
     summary: 'list and fetch what runs have produced',
@@ -169,6 +181,6 @@ function createProgram(): Command {
       'after',
       `
 Ids may be shortened to any end or beginning that is unique; "last" is the newest.
-Exit codes: 0 ok, 1 error, 2 usage, 3 run not succeeded, 4 not allowed, 5 not found, 6 conflict, 7 wait timed out, 8 human needed.`,
+Exit codes: 0 ok, 1 error, 2 usage, 3 run not succeeded, 4 not allowed, 5 not found, 6 conflict, 7 wait timed out, 8 human needed, 9 something would change.`,
     );
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { jsonSchema } from './json.ts';
+import { planAmongOthersSchema } from './plan-text.ts';
 
 const changeSchema = z.object({ field: z.string(), from: jsonSchema, to: jsonSchema });
 
@@ -38,10 +39,7 @@ export const planDiffSchema = z.object({
 export type PlanDiff = z.infer<typeof planDiffSchema>;
 
 /** A saved plan (`name` or `name@version`), or a plan's text. */
-const planSideSchema = z.union([
-  z.string().regex(/^[a-z][a-z0-9-]{0,63}(@[1-9][0-9]{0,8})?$/, 'must be a plan name or name@version'),
-  z.strictObject({ source: z.string(), format: z.enum(['yaml', 'json']).default('yaml') }),
-]);
+const planSideSchema = z.union([z.string().regex(/^[a-z][a-z0-9-]{0,63}(@[1-9][0-9]{0,8})?$/, 'must be a plan name or name@version'), planAmongOthersSchema]);
 export type PlanSide = z.infer<typeof planSideSchema>;
 
 export const diffPlansSchema = z.strictObject({ from: planSideSchema, to: planSideSchema });

@@ -23,3 +23,11 @@ export const workspaceSettingsSchema = z.strictObject({
   retention: z.strictObject({ runsDays: z.int().min(1).max(3650), eventsDays: z.int().min(1).max(3650) }).default({ runsDays: 90, eventsDays: 30 }),
 });
 export type WorkspaceSettings = z.infer<typeof workspaceSettingsSchema>;
+
+/** Each setting that is named is replaced as a whole. No defaults here: what is not named stays. */
+export const changeSettingsSchema = z.strictObject({
+  roots: workspaceSettingsSchema.shape.roots.unwrap().optional(),
+  egress: workspaceSettingsSchema.shape.egress.unwrap().optional(),
+  runsAtOnce: workspaceSettingsSchema.shape.runsAtOnce.unwrap().optional(),
+  retention: workspaceSettingsSchema.shape.retention.unwrap().optional(),
+});

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { PlanSide } from '#schemas/plan-diff.ts';
-import type { PlanText } from '../client.ts';
+import type { PlanText } from '#schemas/plan-text.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { asKosError, usageFault } from '../faults.ts';
 import { readTextFile } from '../input-files.ts';

@@ -1,9 +1,9 @@
-import { canonicalJson } from '#core/expression/values.ts';
 import { stepDefaults } from '#schemas/plan.ts';
 import type { ApprovalDiff, PlanDiff, StepDiff } from '#schemas/plan-diff.ts';
 import type { Json } from '#schemas/json.ts';
 import type { CompiledStep, LoadedPlan } from './compiled.ts';
 import { diffApproval } from './diff-approvals.ts';
+import { changesOf, type Facts, oneLevelDown } from './facts.ts';
 
 /** Effects of the tools that are installed, by name. */
 export type Effects = ReadonlyMap<string, NonNullable<StepDiff['effect']>>;
@@ -44,8 +44,6 @@ function usedBy({ definition }: CompiledStep, effects: Effects): Pick<StepDiff, 
   return 'llm' in definition ? { model: definition.llm.model } : {};
 }
 
-type Facts = Record<string, Json>;
-
 /** What a step does and how far it may go, as it holds: with what `defaults` and the language say where the step does not. */
 function factsOf(step: CompiledStep, onError: Json): Facts {
   const { retry: _retry, ...own } = step.definition as unknown as Facts;
@@ -60,29 +58,11 @@ function factsOf(step: CompiledStep, onError: Json): Facts {
 /** Of the others, attempts and their bounds mean nothing. */
 const isWork = ({ kind }: CompiledStep): boolean => !['wait', 'signal', 'approval', 'plan'].includes(kind);
 
-/** So that a change names `llm.model` and not the whole call. */
-function oneLevelDown(facts: Facts): Facts {
-  const parts = Object.entries(facts).flatMap(([name, value]): [string, Json][] =>
-    isObject(value) && Object.keys(value).length > 0 ? Object.entries(value).map(([inner, part]) => [`${name}.${inner}`, part]) : [[name, value]],
-  );
-  return Object.fromEntries(parts);
-}
-
-const isObject = (value: Json): value is Facts => typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** Of the plan as a whole; what `defaults` says shows in the steps. */
 function headerOf({ document }: LoadedPlan): Facts {
   const { steps: _steps, defaults: _defaults, version: _version, description: _description, plan: _plan, ...rest } = document;
   return { fuse: 'pure', maxInFlight: stepDefaults.maxInFlight, ...rest };
 }
-
-function changesOf(before: Facts, after: Facts): PlanDiff['header'] {
-  const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])].toSorted();
-  const different = fields.filter((field) => textOf(before[field]) !== textOf(after[field]));
-  return different.map((field) => ({ field, from: before[field] ?? null, to: after[field] ?? null }));
-}
-
-const textOf = (value: Json | undefined): string => (value === undefined ? '' : canonicalJson(value));
 
 /** Each attempt counted. Null: a step runs for items that only the run knows, or calls another plan. */
 function mostModelCalls(plan: LoadedPlan): number | null {

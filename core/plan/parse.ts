@@ -2,7 +2,8 @@ import type { FaultDetail } from '#core/errors.ts';
 import type { Plan } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import { firstUnkeepableText } from './characters.ts';
-import { type DocumentFault, readDocument } from './document.ts';
+import { readDocument } from './document.ts';
+import type { DocumentFault } from './schema-faults.ts';
 import { type Locator, readText } from './source.ts';
 
 /** A plan whose form is right. Names, types and order are checked by `compilePlan`. */

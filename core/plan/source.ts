@@ -30,7 +30,7 @@ export function readText(text: string, format: 'yaml' | 'json' = 'yaml'): Parsed
   const bytes = Buffer.byteLength(text);
   if (bytes > planLimits.textBytes) {
     return refused(
-      `the plan has ${bytes} bytes; ${planLimits.textBytes} are allowed`,
+      `the text has ${bytes} bytes; ${planLimits.textBytes} are allowed`,
       { line: 1, column: 1 },
       'keep data out of the plan: read it with a tool, or pass it as input',
     );
@@ -106,7 +106,7 @@ function compose(text: string): ParsedText {
 }
 
 function describeError(error: YAMLParseError): string {
-  if (error.code === 'MULTIPLE_DOCS') return 'a plan is one YAML document, and another begins here';
+  if (error.code === 'MULTIPLE_DOCS') return 'there must be one YAML document, and another begins here';
   // The parser calls itself for each level, and tells of its end in the engine's words.
   if (error.message.includes('call stack')) return tooDeep;
   return `not valid YAML: ${firstLine(error.message)}`;
@@ -139,7 +139,7 @@ class DocumentReader {
       return this.#fault(node, pointer, `aliases expand to more than ${aliasLimits.expandedNodes} values`);
     }
     if (isAlias(node)) return this.#readAlias(node, node.source, pointer, depth);
-    if (node.tag !== undefined) return this.#fault(node, pointer, `tags such as ${node.tag} are not allowed in a plan`);
+    if (node.tag !== undefined) return this.#fault(node, pointer, `tags such as ${node.tag} are not allowed here`);
     if ('anchor' in node && node.anchor !== undefined) this.anchors.set(node.anchor, node);
     this.#open.add(node);
     const value = this.#readPlain(node, pointer, depth);
@@ -151,12 +151,12 @@ class DocumentReader {
     if (isScalar(node)) return this.#readScalar(node, node.value, pointer);
     if (isSeq<Node>(node)) return node.items.map((item, index) => this.read(item, `${pointer}/${index}`, depth + 1));
     if (isMap<Node, Node | null>(node)) return this.#readMap(node.items, pointer, depth);
-    return this.#fault(node, pointer, 'this kind of value is not allowed in a plan');
+    return this.#fault(node, pointer, 'this kind of value is not allowed here');
   }
 
   #readScalar(node: Node, value: unknown, pointer: string): Json {
     if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
-    if (typeof value !== 'number') return this.#fault(node, pointer, 'this kind of value is not allowed in a plan');
+    if (typeof value !== 'number') return this.#fault(node, pointer, 'this kind of value is not allowed here');
     if (!Number.isFinite(value)) return this.#fault(node, pointer, 'JSON has no infinite numbers and no NaN');
     if (Number.isInteger(value) && !Number.isSafeInteger(value)) return this.#fault(node, pointer, 'this integer is too large to be exact', 'put it in quotes');
     return value;
@@ -179,7 +179,7 @@ class DocumentReader {
   #readKey(key: Node, pointer: string): string | undefined {
     const plain = isScalar(key) && key.tag === undefined && key.anchor === undefined;
     if (plain && (typeof key.value === 'string' || typeof key.value === 'number' || typeof key.value === 'boolean')) {
-      if (key.value === '<<') this.#fault(key, pointer, 'merge keys (<<) are not allowed in a plan');
+      if (key.value === '<<') this.#fault(key, pointer, 'merge keys (<<) are not allowed here');
       return String(key.source ?? key.value);
     }
     this.#fault(key, pointer, 'a key must be plain text');

@@ -3,6 +3,7 @@ import { KosError } from '#core/errors.ts';
 import { parsePlan } from '#core/plan/parse.ts';
 import { planLimits } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
+import type { PlanText } from '#schemas/plan-text.ts';
 import type { Database, TransactionSql } from '#services/database/connect.ts';
 import type { PlanCompiler, PlanFormat, PlanVerdict } from './compiler.ts';
 
@@ -43,16 +44,31 @@ async function readLevel(sql: TransactionSql, references: readonly string[]): Pr
   });
 }
 
-/** Checks a plan's text with the plans of its workspace that it runs. Executes nothing. */
+/** Checks a plan's text with the plans of its workspace that it runs; of those in `beside`, as they will be. Executes nothing. */
 export async function checkText(
   database: Database,
   compile: PlanCompiler,
-  request: { workspaceId: string; source: string; format: PlanFormat },
+  request: { workspaceId: string; source: string; format: PlanFormat; beside?: readonly PlanText[] | undefined },
 ): Promise<PlanVerdict> {
-  const { workspaceId, source, format } = request;
+  const { workspaceId, source, format, beside = [] } = request;
   const calls = callsOfText(source, format);
   if (calls.length === 0) return compile(source, format);
-  return compile(source, format, await database.inWorkspace(workspaceId, ({ sql }) => loadCalledPlans(sql, calls)));
+  const together = calledTexts(beside);
+  const references = [...calls, ...[...together.values()].flatMap((plan) => plan.calls)];
+  const saved = await database.inWorkspace(workspaceId, ({ sql }) => loadCalledPlans(sql, references));
+  return compile(source, format, new Map([...saved, ...together]));
+}
+
+/** By their names alone: which version each will be is not known before it is saved. Faulty ones are for who checks those. */
+function calledTexts(texts: readonly PlanText[]): Map<string, CalledPlan> {
+  const parsed = texts.map(({ source, format }) => parsePlan(source, format));
+  return new Map(
+    parsed.flatMap((read): [string, CalledPlan][] => {
+      if (!read.ok) return [];
+      const { plan, document } = read.parsed;
+      return [[plan.plan, { name: plan.plan, version: 0, inputSchema: document['input'] ?? null, calls: callsOf(document) }]];
+    }),
+  );
 }
 
 /** A second key `plan` is that of a step, most likely: only then is the text read for them. */

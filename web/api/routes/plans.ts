@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { withLanguageServerLine } from '#core/plan/language-server.ts';
 import { faultDetailSchema } from '#schemas/fault.ts';
 import { diffPlansSchema, planDiffSchema } from '#schemas/plan-diff.ts';
+import { planAmongOthersSchema, planTextSchema } from '#schemas/plan-text.ts';
 import { planSummarySchema, planVersionSchema } from '#schemas/plan-version.ts';
 import { diffSides } from '#services/plans/diff.ts';
 import { listPlans, listPlanVersions, readPlanVersion } from '#services/plans/read.ts';
@@ -12,10 +13,10 @@ import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
 import { defineRoute, empty, json, type Route } from '../route.ts';
 import { listOf, pageQuery, planNameParams } from '../shapes.ts';
 
-const planTextSchema = z.strictObject({ source: z.string(), format: z.enum(['yaml', 'json']).default('yaml') });
-
 /** A plan of 1 MB is accepted, in JSON it may be twice as long; what is larger than a plan may be gets the plan's own fault up to here. */
 const planBody = { body: planTextSchema, bodyFormats: ['json', 'yaml'], bodyBytes: 4_000_000 } as const;
+
+const checkedBody = { ...planBody, body: planAmongOthersSchema, bodyBytes: 8_000_000 };
 
 const versionParams = planNameParams.extend({ version: z.coerce.number().int().min(1).max(999_999_999) });
 
@@ -40,9 +41,9 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
   defineRoute({
     method: 'post',
     path: '/v1/plans/validate',
-    summary: 'Check a plan; executes and saves nothing',
+    summary: 'Check a plan, `beside` others that are to be saved with it; executes and saves nothing',
     access: { permission: 'plans:read' },
-    ...planBody,
+    ...checkedBody,
     responses: { 200: z.object({ valid: z.boolean(), errors: z.array(faultDetailSchema), name: z.string().nullable(), digest: z.string().nullable() }) },
     handler: async ({ principal, body }) => {
       const verdict = await checkText(dependencies.database, dependencies.compile, { workspaceId: principal.workspaceId, ...body });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { KosError } from '#core/errors.ts';
 import type { Principal } from '#core/policy/principal.ts';
-import { type WorkspaceSettings, workspaceSettingsSchema } from '#schemas/settings.ts';
+import { changeSettingsSchema, type WorkspaceSettings, workspaceSettingsSchema } from '#schemas/settings.ts';
 import { builtInRoots, changeSettings, readVersionedSettings, type VersionedSettings } from '#services/settings/settings.ts';
 import { refuseUnusable } from '#services/settings/unusable.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
@@ -15,14 +15,6 @@ const shownSettingsSchema = z.object({
   builtInRoots: z.array(rootSchema),
   /** Of the settings; 0: nobody has changed the defaults. */
   version: z.int(),
-});
-
-/** Each setting that is named is replaced as a whole. No defaults here: what is not named stays. */
-const changeSchema = z.strictObject({
-  roots: workspaceSettingsSchema.shape.roots.unwrap().optional(),
-  egress: workspaceSettingsSchema.shape.egress.unwrap().optional(),
-  runsAtOnce: workspaceSettingsSchema.shape.runsAtOnce.unwrap().optional(),
-  retention: workspaceSettingsSchema.shape.retention.unwrap().optional(),
 });
 
 export const settingsRoutes = (dependencies: ApiDependencies): Route[] => {
@@ -55,7 +47,7 @@ export const settingsRoutes = (dependencies: ApiDependencies): Route[] => {
       path: '/v1/settings',
       summary: 'Replace the settings that are named; needs `If-Match` with the ETag of what was read',
       access: { permission: 'settings:write' },
-      body: changeSchema,
+      body: changeSettingsSchema,
       responses: { 200: shownSettingsSchema },
       handler: ({ principal, body, header }) => {
         const named = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as Partial<WorkspaceSettings>;

@@ -1,0 +1,180 @@
+import type { z } from 'zod';
+import type { FaultDetail } from '#core/errors.ts';
+import { didYouMean } from '#core/expression/closest-name.ts';
+import { escapePointer } from '#core/expression/template.ts';
+import type { Role } from '#core/policy/permissions.ts';
+import { callsOf } from '#core/plan/called-plans.ts';
+import { digestOf } from '#core/plan/load.ts';
+import { parsePlan } from '#core/plan/parse.ts';
+import { type DocumentFault, faultsOf, keyFault, valueFault } from '#core/plan/schema-faults.ts';
+import { type Locator, readText } from '#core/plan/source.ts';
+import {
+  type FileKind,
+  namedKinds,
+  rolesFileSchema,
+  type ScheduleFile,
+  scheduleFileSchema,
+  type SettingsFile,
+  settingsFileSchema,
+  type TriggerFile,
+  triggerFileSchema,
+} from '#schemas/files.ts';
+import type { Json, JsonObject } from '#schemas/json.ts';
+
+export interface FileText {
+  path: string;
+  text: string;
+}
+
+export interface FileFault {
+  path: string;
+  fault: FaultDetail;
+}
+
+/** Where something was written, to say what is wrong with it. */
+export interface Written {
+  path: string;
+  /** Of the thing within its document. */
+  pointer: string;
+  locate: Locator;
+}
+
+export interface WantedPlan extends Written {
+  name: string;
+  source: string;
+  format: 'yaml' | 'json';
+  document: JsonObject;
+  digest: string;
+  /** References of the plans that it runs. */
+  calls: string[];
+}
+
+/** What files say that a workspace is to be, by name. */
+export interface Wanted {
+  settings: (Written & { document: SettingsFile }) | null;
+  plans: Map<string, WantedPlan>;
+  schedules: Map<string, Written & { document: ScheduleFile }>;
+  triggers: Map<string, Written & { document: TriggerFile }>;
+  /** By login. */
+  roles: Map<string, Written & { roles: Role[] }>;
+}
+
+/** The form of every file; what they say of one another and of what is there is for `checkWanted`. */
+export function readFiles(files: readonly FileText[]): { wanted: Wanted; faults: FileFault[] } {
+  const reader = new FilesReader();
+  for (const file of files) reader.read(file);
+  return reader;
+}
+
+const formatOf = (path: string): 'yaml' | 'json' => (path.endsWith('.json') ? 'json' : 'yaml');
+
+class FilesReader {
+  readonly wanted: Wanted = { settings: null, plans: new Map(), schedules: new Map(), triggers: new Map(), roles: new Map() };
+  readonly faults: FileFault[] = [];
+
+  read({ path, text }: FileText): void {
+    const read = readText(text, formatOf(path));
+    if (!read.ok) this.#refuse(path, read.faults);
+    else if (isPlan(read.document)) this.#readPlan(path, text);
+    else this.#readNamed({ path, pointer: '', locate: read.locate }, read.document);
+  }
+
+  #readPlan(path: string, source: string): void {
+    const format = formatOf(path);
+    const result = parsePlan(source, format);
+    if (!result.ok) {
+      this.#refuse(path, result.faults);
+      return;
+    }
+    const { plan, document, locate = () => undefined } = result.parsed;
+    const written = { path, pointer: '/plan', locate };
+    this.#add(this.wanted.plans, 'plan', plan.plan, {
+      ...written,
+      name: plan.plan,
+      source,
+      format,
+      document,
+      digest: digestOf(document),
+      calls: callsOf(document),
+    });
+  }
+
+  #readNamed(written: Written, document: Json): void {
+    const kind = kindOf(document);
+    if (typeof kind !== 'string') {
+      this.#refuseAt(written, [kind]);
+      return;
+    }
+    switch (kind) {
+      case 'settings': {
+        const settings = this.#parse(settingsFileSchema, written, document);
+        if (settings !== null && this.wanted.settings !== null)
+          this.#refuseAt(written, [keyFault('/kind', `${this.wanted.settings.path} holds the settings already`)]);
+        else if (settings !== null) this.wanted.settings = { ...written, document: settings };
+        return;
+      }
+      case 'schedule': {
+        const schedule = this.#parse(scheduleFileSchema, written, document);
+        if (schedule !== null) this.#add(this.wanted.schedules, kind, schedule.name, { ...written, pointer: '/name', document: schedule });
+        return;
+      }
+      case 'trigger': {
+        const trigger = this.#parse(triggerFileSchema, written, document);
+        if (trigger !== null) this.#add(this.wanted.triggers, kind, trigger.name, { ...written, pointer: '/name', document: trigger });
+        return;
+      }
+      case 'roles': {
+        const roles = this.#parse(rolesFileSchema, written, document);
+        for (const [login, held] of Object.entries(roles?.members ?? {}))
+          this.#add(this.wanted.roles, 'login', login, { ...written, pointer: `/members/${escapePointer(login)}`, roles: held });
+      }
+    }
+  }
+
+  #parse<Schema extends z.ZodType>(schema: Schema, written: Written, document: Json): z.infer<Schema> | null {
+    const parsed = schema.safeParse(document);
+    if (parsed.success) return parsed.data;
+    this.#refuseAt(written, faultsOf(parsed.error, schema, '').map(withoutSecret));
+    return null;
+  }
+
+  #add<Entry extends Written>(known: Map<string, Entry>, what: string, name: string, entry: Entry): void {
+    const before = known.get(name);
+    if (before === undefined) known.set(name, entry);
+    else this.#refuseAt(entry, [valueFault(entry.pointer, `the ${what} "${name}" stands in ${before.path} already`)]);
+  }
+
+  #refuse(path: string, faults: readonly FaultDetail[]): void {
+    this.faults.push(...faults.map((fault) => ({ path, fault })));
+  }
+
+  #refuseAt({ path, locate }: Written, faults: readonly DocumentFault[]): void {
+    this.#refuse(
+      path,
+      faults.map(({ part, ...fault }) => ({ ...fault, ...locate(fault.pointer, part) })),
+    );
+  }
+}
+
+const isObject = (document: Json): document is JsonObject => typeof document === 'object' && document !== null && !Array.isArray(document);
+
+const isPlan = (document: Json): boolean => isObject(document) && document['kind'] === undefined && document['plan'] !== undefined;
+
+function kindOf(document: Json): Exclude<FileKind, 'plan'> | DocumentFault {
+  const known = `one of ${namedKinds.join(', ')}; a plan has no kind and begins with "plan: NAME"`;
+  const kind = isObject(document) ? document['kind'] : undefined;
+  if (typeof kind !== 'string') return valueFault('/kind', 'the file does not say what it is', `give it a kind, ${known}`);
+  const found = namedKinds.find((name) => name === kind);
+  if (found !== undefined) return found;
+  return valueFault('/kind', `there is no kind "${kind}"`, kind === 'plan' ? 'leave it out: a plan has no kind' : (didYouMean(kind, namedKinds) ?? known));
+}
+
+/** Whoever writes one down should hear why not, rather than that the key is unknown. */
+function withoutSecret(fault: DocumentFault): DocumentFault {
+  if (fault.pointer !== '/secret') return fault;
+  return {
+    ...fault,
+    message: 'no secret stands in a file',
+    suggestion: 'take it out; a trigger that is there keeps its secret, and a new one is given one: kai apply --help',
+  };
+}
