@@ -37,6 +37,10 @@ export interface RunFacts {
   ends: number;
   /** Steps with more than one event of success. */
   twice: number;
+  /** 1, and one more whenever it was reopened. */
+  generation: number;
+  /** Where a step called it: `inner[0]`; null: it was started from outside. */
+  calledFrom: string | null;
   /** The chain of executions in Temporal that works on it. */
   claimedBy: string | null;
   steps: StepFacts[];
@@ -101,7 +105,7 @@ const historyPage = 500;
 const readFamily = async (installation: Installation, runId: string): Promise<readonly RunFacts[]> =>
   await installation.query<RunFacts>(
     (sql) => sql`
-    select r.id, r.status, r.error->>'code' as error, r.claimed_by as "claimedBy", (extract(epoch from r.created_at) * 1e6)::float8 as "createdAt",
+    select r.id, r.status, r.error->>'code' as error, r.claimed_by as "claimedBy", r.generation, r.called_from as "calledFrom", (extract(epoch from r.created_at) * 1e6)::float8 as "createdAt",
       (extract(epoch from r.started_at) * 1e6)::float8 as "startedAt", (extract(epoch from r.finished_at) * 1e6)::float8 as "finishedAt",
       (select count(*)::int from kos.events where run_id = r.id and type = 'run.accepted') as accepted,
       (select count(*)::int from kos.events where run_id = r.id and type in ('run.succeeded', 'run.failed', 'run.cancelled', 'run.terminated')) as ends,

@@ -18,6 +18,10 @@ export interface LongPlan {
   refused: number;
   /** Steps that only look, at `…/look`: as often as they like. */
   looks: readonly string[];
+  /** A person cancels it when so many signals are waited for that never come; 0: nobody does. */
+  cancelAt: number;
+  /** `pauses`: a person pauses it once, and resumes it. `retries`: a person retries it when it has failed. */
+  person: 'pauses' | 'retries' | null;
 }
 
 const header = (kind: string, more = ''): string => `plan: long-${kind}
@@ -42,16 +46,26 @@ const booked = range(0, 2)
 const bookedItems = `  each: { forEach: '\${range(3, 5)}', concurrency: 2, ${send('${item}')}, ${unsend('${item}')}, needs: [s2] }`;
 const bookedPaths = ['s0', 's1', 's2', 'each[0]', 'each[1]'];
 
-/** Runs of it are started by \`long-calls\`. */
-export const innerPlan = `plan: long-inner
+const innerHeader = (name: string): string => `plan: long-${name}
 input: { type: object, required: [at, first], properties: { at: { type: string }, first: { type: integer } } }
 steps:
-  one: { ${fetch('${input.first}')} }
-  two: { ${send('${input.first + 1}')}, needs: [one] }
-output: \${input.first}
 `;
+const one = '${input.first}';
+const two = '${input.first + 1}';
 
-const usual = { reused: [], refused: 0, looks: [] } as const;
+/** What `long-calls` and `long-cutoff` start runs of. */
+export const innerPlans = [
+  `${innerHeader('inner')}  one: { ${fetch(one)} }
+  two: { ${send(two)}, needs: [one] }
+output: \${input.first}
+`,
+  `${innerHeader('held')}  one: { ${fetch(one)}, ${unfetch(one)} }
+  two: { ${send(two)}, ${unsend(two)}, needs: [one] }
+  held: { signal: { name: never }, needs: [two] }
+`,
+];
+
+const usual = { reused: [], refused: 0, looks: [], cancelAt: 0, person: null } as const;
 const succeeds = { ...usual, status: 'succeeded', error: null, undone: null } as const;
 
 export const longPlans: readonly LongPlan[] = [
@@ -170,9 +184,52 @@ ${bookedItems}
     status: 'cancelled',
     error: 'cancelled',
     undone: bookedPaths,
+    cancelAt: 1,
     source: `${header('cancelled')}${booked}
 ${bookedItems}
   held: { signal: { name: never }, needs: [each] }
+`,
+  },
+  {
+    ...usual,
+    kind: 'cutoff',
+    status: 'cancelled',
+    error: 'cancelled',
+    undone: ['s0', 'inner[0]/one', 'inner[0]/two', 'inner[1]/one', 'inner[1]/two'],
+    cancelAt: 2,
+    source: `${header('cutoff')}  s0: { ${send('0')}, ${unsend('0')} }
+  inner: { plan: long-held, with: { at: '\${input.at}', first: '\${item}' }, forEach: '\${[1, 3]}', needs: [s0] }
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'expired',
+    source: `${header('expired')}  first: { ${fetch('0')} }
+  denied: { approval: { message: Deny this, onDeny: continue }, needs: [first] }
+  one: { ${send('1')}, when: '\${!steps.denied.output.approved}' }
+  silent: { approval: { message: Leave this, expiresInMs: 1500, onExpiry: continue }, needs: [one] }
+  two: { ${send('2')}, when: '\${!steps.silent.output.approved}' }
+  late: { signal: { name: nobody, expiresInMs: 1500, onExpiry: continue }, needs: [two] }
+  three: { ${fetch('3')}, when: '\${steps.late.output == null}' }
+  last: { ${send('4')}, needs: [three] }
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'paused',
+    person: 'pauses',
+    source: `${header('paused')}  first: { ${fetch('0')} }
+  each: { forEach: '\${range(1, 4)}', concurrency: 1, ${send('${item}')}, needs: [first] }
+  last: { ${fetch('4')}, needs: [each] }
+`,
+  },
+  {
+    ...succeeds,
+    kind: 'reopened',
+    person: 'retries',
+    source: `${header('reopened')}  first: { ${send('0')} }
+  each: { forEach: '\${range(1, 4)}', concurrency: 2, ${fetch('${item}')}, needs: [first] }
+  last: { ${fetch('4?refusals=1')}, retry: { maxAttempts: 1 }, needs: [each] }
 `,
   },
 ];

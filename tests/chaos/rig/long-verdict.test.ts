@@ -35,6 +35,8 @@ const run: RunFacts = {
   ends: 1,
   twice: 0,
   claimedBy: 'chain',
+  generation: 1,
+  calledFrom: null,
   steps: [0, 1, 2, 3, 4].map((number) => step(`s${number}`)),
   effects: [0, 1, 2, 3, 4].map((number) => ({ path: `s${number}`, status: 'happened', calls: 1 })),
   uncertain: 0,
@@ -109,9 +111,28 @@ function undoneIn(order: readonly number[]): LongFacts {
 test('effects are taken back in the reverse of the order in which they ended', () => {
   expect(judgeLong(loadOf('undone'), undoneIn([3, 4, 2, 1, 0]))).toMatchObject({ effects: 10, missing: 0, faults: [] });
   expect(judgeLong(loadOf('undone'), undoneIn([4, 3, 2, 1, 0])).faults).toEqual([
-    'undone run_1: taken back in the order 4,3,2,1,0 instead of 3,4,2,1,0',
-    'undone run_1: on record as taken back in the order each[1],each[0],s2,s1,s0 instead of each[0],each[1],s2,s1,s0',
+    'undone run_1: taken back in the order each[1], each[0], s2, s1, s0',
+    'undone run_1: run_1 has on record that it was taken back in the order each[1], each[0], s2, s1, s0',
   ]);
+});
+
+test('what a run did is taken back after what the runs did that it called', () => {
+  const own = { ...run, status: 'cancelled', error: 'cancelled', steps: [step('s0', { status: 'compensated', finishedAt: 1 })], effects: [] };
+  const called = [0, 1].map((index) => {
+    const steps = ['one', 'two'].map((path, place) => step(path, { status: 'compensated', finishedAt: 2 + place }));
+    const effects = [{ path: 'one', status: 'happened', calls: 9 }];
+    return { ...run, id: `run_${index + 2}`, calledFrom: `inner[${index}]`, steps, effects };
+  });
+  const places = new Map([own, ...called].map(({ id, steps }) => [id, steps.map(({ place }) => place)]));
+  const recorded = new Map([...places].map(([id, named]): [string, Recorded] => [id, { status: 'completed', chain: 'chain', undone: 0, places: named }]));
+  const inOrder = (order: readonly number[]): LongFacts => ({
+    runs: [own, ...called],
+    recorded,
+    arrivals: [...done, ...order.map((number) => ({ path: `/long/1/undo/${number}`, key: null, refused: false }))],
+  });
+  expect(judgeLong(loadOf('cutoff'), inOrder([2, 4, 3, 1, 0])).faults).toEqual([]);
+  expect(judgeLong(loadOf('cutoff'), inOrder([2, 4, 3, 0, 1])).faults).toHaveLength(1);
+  expect(judgeLong(loadOf('cutoff'), inOrder([1, 2, 4, 3, 0])).faults).toHaveLength(1);
 });
 
 test('an output that should have been reused and was not is a fault', () => {

@@ -17,12 +17,14 @@ export async function untilAsked(installation: Installation, runId: string): Pro
 }
 
 /** Decides, unless an earlier try of the same decision was heard though its answer was lost. */
-export async function approve(installation: Installation, approvalId: string): Promise<void> {
+export async function decide(installation: Installation, approvalId: string, decision: 'approve' | 'deny'): Promise<void> {
   await installation.patiently(async (client) => {
     const approval = await client.approvals.get(approvalId);
-    if (approval.status === 'open') await client.approvals.decide(approvalId, { decision: 'approve', argumentsDigest: approval.argumentsDigest });
+    if (approval.status === 'open') await client.approvals.decide(approvalId, { decision, argumentsDigest: approval.argumentsDigest });
   });
 }
+
+export const approve = (installation: Installation, approvalId: string): Promise<void> => decide(installation, approvalId, 'approve');
 
 /** What a dead worker has sent arrives within this time, or not at all. */
 const arrivedWithinMs = 1_000;

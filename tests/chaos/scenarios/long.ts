@@ -5,7 +5,7 @@ import type { Installation } from '../rig/installation.ts';
 import { readLongFacts, workflowsWithoutEnd } from '../rig/long-facts.ts';
 import { type LongLoad, startLongLoad } from '../rig/long-load.ts';
 import { makePeople, type People } from '../rig/long-people.ts';
-import { innerPlan, longPlans } from '../rig/long-plans.ts';
+import { innerPlans, type LongPlan, longPlans } from '../rig/long-plans.ts';
 import { judgeLines, judgeLong } from '../rig/long-verdict.ts';
 import { queryPatiently } from '../rig/patient-query.ts';
 import { createRandom, type Random } from '../rig/random.ts';
@@ -32,13 +32,15 @@ interface Kills {
 
 async function play(stage: Stage): Promise<Outcome> {
   const { installation, sink } = stage;
-  for (const source of [innerPlan, ...longPlans.map((plan) => plan.source)])
+  for (const source of [...innerPlans, ...longPlans.map((plan) => plan.source)])
     await installation.patiently((client) => client.plans.save({ source, format: 'yaml' }));
   const workers = await startExtraWorkers(installation, extraWorkers);
   try {
     const loads: LongLoad[] = [];
     const over = new AbortController();
-    const [story] = await Promise.all([live(stage, workers, loads).finally(() => over.abort()), tendUntil(over.signal, makePeople(installation, sink), loads)]);
+    const people = makePeople(installation, sink);
+    const [story] = await Promise.all([live(stage, workers, loads).finally(() => over.abort()), tendUntil(over.signal, people, loads)]);
+    stage.say(`people have done: ${JSON.stringify(people.deeds())}`);
     const verdict = await judge(stage, loads, story.unfinished);
     const { worker, postgres, temporal } = story.kills;
     const note = `killed: ${worker} workers, Postgres ${postgres} times, Temporal ${temporal} times; all had ended ${Math.round(story.quietMs / 1_000)} s later`;
@@ -89,8 +91,9 @@ async function startRuns({ installation, sink, minutes, say }: Stage, random: Ra
 
 async function strikeUntil(untilMs: number, random: Random, every: { least: number; most: number }, strike: () => Promise<void>): Promise<void> {
   for (;;) {
-    await sleep(random.between(every.least, every.most));
-    if (performance.now() > untilMs) return;
+    const pauseMs = random.between(every.least, every.most);
+    await sleep(Math.min(pauseMs, Math.max(0, untilMs - performance.now())));
+    if (performance.now() >= untilMs) return;
     await strike();
   }
 }
@@ -119,11 +122,14 @@ async function untilEnded({ installation }: Stage, loads: readonly LongLoad[]): 
   const ids = loads.map(({ runId }) => runId);
   for (const until = performance.now() + endTimeoutMs; ; await sleep(500)) {
     const rows = await queryPatiently<{ id: string; status: string }>(installation, (sql) => sql`select id, status from kos.runs where id in ${sql(ids)}`);
-    const open = new Set(rows.filter(({ status }) => !isFinalRunStatus(status)).map(({ id }) => id));
-    const unfinished = loads.filter(({ runId }) => open.has(runId));
+    const statuses = new Map(rows.map(({ id, status }) => [id, status]));
+    const unfinished = loads.filter(({ runId, plan }) => !hasEnded(plan, statuses.get(runId) ?? 'gone'));
     if (unfinished.length === 0 || performance.now() > until) return unfinished;
   }
 }
+
+/** One that is to be retried goes on after its first end. */
+const hasEnded = ({ person, status }: LongPlan, found: string): boolean => isFinalRunStatus(found) && (person !== 'retries' || found === status);
 
 async function judge({ installation, sink }: Stage, loads: readonly LongLoad[], unfinished: readonly LongLoad[]): Promise<Verdict> {
   let verdict = noVerdict();
