@@ -73,6 +73,7 @@ const groups: readonly Group[] = [
     summary: 'let new runs start again, in their order',
     load: async () => (await import('./commands/starts.ts')).defineResumeAll,
   },
+  { name: 'events', heading: work, summary: 'follow what happens in the workspace', load: async () => (await import('./commands/events.ts')).defineEvents },
   {
     name: 'cache',
     heading: work,

@@ -39,6 +39,12 @@ export const eventTypes = [
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 
+/** What an event is about: its type up to the dot. */
+export const eventTopics = ['run', 'step', 'approval', 'signal', 'starts', 'schedule', 'trigger', 'plan'] as const;
+type TopicOf<Type> = Type extends `${infer Topic}.${string}` ? Topic : never;
+export type EventTopic = TopicOf<EventType>;
+export const topicOf = (type: EventType): EventTopic => type.slice(0, type.indexOf('.')) as EventTopic;
+
 export const eventSchema = z.object({
   /** `evt_…`, for de-duplication. */
   id: z.string(),
@@ -51,3 +57,18 @@ export const eventSchema = z.object({
   data: jsonObjectSchema,
 });
 export type KosEvent = z.infer<typeof eventSchema>;
+
+/** An event as the WebSocket sends it. `ready` and `reset` come from the stream itself: they have no id. */
+export const eventEnvelopeSchema = z.object({
+  id: z.string().nullable(),
+  type: z.enum([...eventTypes, 'ready', 'reset']),
+  /** The agent that it is about, where it names one. */
+  agent: z.string().nullable(),
+  /** The run's id. */
+  task_id: z.string().nullable(),
+  payload: jsonObjectSchema,
+  timestamp: z.string(),
+  /** Go on after it with `after`. Null: nothing was seen yet of what starts over. */
+  position: z.string().nullable(),
+});
+export type EventEnvelope = z.infer<typeof eventEnvelopeSchema>;

@@ -4,10 +4,10 @@ import { openListeningPool, type SystemDatabase } from '#services/database/conne
 import { readSequencerState } from './reader.ts';
 import { eventChannel, parseNotice } from './notice.ts';
 
-/** Tells who waits for events of a run that there may be some. Readers then read by `seq`; what is told is never the event itself. */
+/** Tells who waits for events of a run or a workspace that there may be some. Readers then read by `seq`; what is told is never the event itself. */
 export interface EventListener {
-  /** Calls `wake` soon after events of the run were numbered, and now and then without any. Returns how to stop. */
-  watch(runId: string, wake: () => void): () => void;
+  /** Calls `wake` soon after events of the run or workspace with this id were numbered, and now and then without any. Returns how to stop. */
+  watch(id: string, wake: () => void): () => void;
   /** How many are watching. */
   watching(): number;
   close(): Promise<void>;
@@ -23,15 +23,15 @@ export async function startEventListener(options: { address: DatabaseAddress; sy
   const connection = openListeningPool(options.address, 'kos-listen');
   let lastSeq = -1;
 
-  const wakeRun = (runId: string): void => watchers.get(runId)?.forEach((wake) => wake());
+  const wakeOf = (id: string): void => watchers.get(id)?.forEach((wake) => wake());
   const wakeAll = (): void => watchers.forEach((wakes) => wakes.forEach((wake) => wake()));
 
   const hear = (text: string): void => {
     const notice = parseNotice(text);
     if (notice === null) return;
     lastSeq = Math.max(lastSeq, notice.lastSeq);
-    if (notice.runIds === null) wakeAll();
-    else notice.runIds.forEach(wakeRun);
+    if (notice.runIds === null || notice.workspaceIds === null) wakeAll();
+    else [...notice.runIds, ...notice.workspaceIds].forEach(wakeOf);
   };
 
   const poll = async (): Promise<void> => {
@@ -49,12 +49,12 @@ export async function startEventListener(options: { address: DatabaseAddress; sy
   }, pollEveryMs);
 
   return {
-    watch(runId, wake) {
-      const wakes = watchers.get(runId) ?? new Set();
-      watchers.set(runId, wakes.add(wake));
+    watch(id, wake) {
+      const wakes = watchers.get(id) ?? new Set();
+      watchers.set(id, wakes.add(wake));
       return () => {
         wakes.delete(wake);
-        if (wakes.size === 0 && watchers.get(runId) === wakes) watchers.delete(runId);
+        if (wakes.size === 0 && watchers.get(id) === wakes) watchers.delete(id);
       };
     },
     watching: () => [...watchers.values()].reduce((sum, wakes) => sum + wakes.size, 0),

@@ -47,20 +47,28 @@ export async function numberBatch(system: SystemDatabase): Promise<BatchResult> 
         update kos.sequencer set last_event_seq = ${lastSeq}, audit_size = ${frontier.size}, audit_frontier = ${Buffer.from(packFrontier(frontier))}, updated_at = now()
         where id = 1`;
     }
-    if (events.length > 0) await sql`select pg_notify(${eventChannel}, ${formatNotice(lastSeq, new Set(events.flatMap(({ runId }) => runId ?? [])))})`;
+    if (events.length > 0) {
+      const notice = formatNotice(lastSeq, new Set(events.flatMap(({ runId }) => runId ?? [])), new Set(events.map(({ workspaceId }) => workspaceId)));
+      await sql`select pg_notify(${eventChannel}, ${notice})`;
+    }
     return { events: events.length, auditEntries, full: Math.max(events.length, auditEntries) >= batchRows, taken: false };
   });
 }
 
+interface NumberedEvent {
+  runId: string | null;
+  workspaceId: string;
+}
+
 /** Numbers follow insertion among what is visible; what commits later gets a later number, whenever it was inserted. */
-const numberEvents = (sql: TransactionSql, lastSeq: number): Promise<{ runId: string | null }[]> => sql<{ runId: string | null }[]>`
+const numberEvents = (sql: TransactionSql, lastSeq: number): Promise<NumberedEvent[]> => sql<NumberedEvent[]>`
   update kos.events e set seq = ${lastSeq}::bigint + batch.place
   from (
     select id, row_number() over (order by inserted) as place
     from (select id, inserted from kos.events where seq is null order by inserted limit ${batchRows}) waiting
   ) batch
   where e.id = batch.id
-  returning e.run_id as "runId"`;
+  returning e.run_id as "runId", e.workspace_id as "workspaceId"`;
 
 interface EntryRow extends Omit<AuditEntry, 'at' | 'data'> {
   at: Date;

@@ -70,6 +70,16 @@ export async function resumeFrom(database: Database, system: SystemDatabase, sco
   return { epoch: state.epoch, afterSeq: position.seq, reset: null };
 }
 
+/** Where a reader of a workspace's events stands who wants only what comes. */
+export async function standNow(database: Database, system: SystemDatabase, workspaceId: string): Promise<ResumePoint> {
+  const { epoch } = await readSequencerState(system);
+  const [row] = await database.inWorkspace(
+    workspaceId,
+    ({ sql }) => sql<{ last: number | null }[]>`select max(seq) as last from kos.events where workspace_id = ${workspaceId}`,
+  );
+  return { epoch, afterSeq: row?.last ?? 0, reset: null };
+}
+
 /** Retention removes the oldest first, so while the event that was seen last is kept, so is all that follows it. */
 async function isKept(database: Database, scope: EventScope, seq: number): Promise<boolean> {
   const found = await database.inWorkspace(

@@ -44,6 +44,7 @@ import { createHealthProbe } from '#web/api/health.ts';
 import { createMetrics } from '#web/api/metrics.ts';
 import { createRateGuard } from '#web/api/rate-guard.ts';
 import { makeRoutes } from '#web/api/routes/index.ts';
+import { acceptSockets } from '#web/api/sockets.ts';
 import { makeSessionCookie } from '#web/api/session-cookie.ts';
 import type { Route } from '#web/api/route.ts';
 import { makeTestDatabase, type TestDatabase } from './test-database.ts';
@@ -243,9 +244,9 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
   const routes = makeRoutes(dependencies);
   let port = 0;
   const checkHost = (host: string | undefined): void => makeHostCheck({ publicUrl: dependencies.publicUrl, port })(host);
-  const server = makeServer(
-    makeApp(routes, { database, system, authenticator, presence, rates, cookie, publicUrl, trustedProxies: ['127.0.0.1'], checkHost, log }),
-  );
+  const app = makeApp(routes, { database, system, authenticator, presence, rates, cookie, publicUrl, trustedProxies: ['127.0.0.1'], checkHost, log });
+  const server = makeServer(app);
+  const sockets = acceptSockets(server, app);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   ({ port } = server.address() as AddressInfo);
@@ -300,6 +301,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     call: (method, path, options = {}) => callApi(url, ownerKey.apiKey, method, path, options),
     close: async () => {
       presence.close();
+      sockets.close();
       server.closeAllConnections();
       server.close();
       await sequencer.stop();

@@ -5,6 +5,7 @@ import helmet from 'helmet';
 import { KosError } from '#core/errors.ts';
 import { answerProblem, makeEntrance, type PipelineDependencies, serveRoute } from './pipeline.ts';
 import { assertRoutesGuarded, type Route } from './route.ts';
+import { asksForSocket } from './sockets.ts';
 
 /** Largest size of all headers of a request together, in bytes. */
 const headerBytes = 16_384;
@@ -42,7 +43,10 @@ export function makeApp(routes: readonly Route[], dependencies: AppDependencies)
 }
 
 export function makeServer(app: Express): Server {
-  const server = createServer({ maxHeaderSize: headerBytes, requestTimeout: requestTimeoutMs, keepAliveTimeout: 30_000 }, app);
+  const server = createServer(
+    { maxHeaderSize: headerBytes, requestTimeout: requestTimeoutMs, keepAliveTimeout: 30_000, shouldUpgradeCallback: (request) => asksForSocket(request) },
+    app,
+  );
   // What cannot even be parsed never reaches the app.
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return;

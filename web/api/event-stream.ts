@@ -1,70 +1,27 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Response } from 'express';
 import type { KosEvent } from '#schemas/event.ts';
-import type { Database, SystemDatabase } from '#services/database/connect.ts';
-import type { EventListener } from '#services/events/listener.ts';
-import { type EventScope, readEvents, resumeFrom } from '#services/events/reader.ts';
-import { parsePosition } from '#services/events/position.ts';
+import { type FeedDependencies, feedEvents, type FeedRequest, type StreamTiming, usualTiming } from './event-feed.ts';
 
-export interface StreamDependencies {
-  database: Database;
-  system: SystemDatabase;
-  listener: EventListener;
-}
-
-export interface StreamRequest {
-  scope: EventScope & { runId: string };
-  /** Position seen last, or null for the beginning. */
-  after: string | null;
-  signal: AbortSignal;
-}
-
-export interface StreamTiming {
-  heartbeatEveryMs: number;
-  /** A client that takes nothing for so long is dropped; it comes back with `Last-Event-ID` and misses nothing. */
-  patienceMs: number;
-}
-
-const usualTiming: StreamTiming = { heartbeatEveryMs: 15_000, patienceMs: 30_000 };
-/** Read and held at once, for one client. */
-const batch = 200;
-
-/** Server-sent events of one run, from a position on, until the client goes. Memory is bounded: the next batch is read when the last one was taken. */
+/** Events as server-sent events, from a position on, until the client goes. */
 export async function streamEvents(
   response: Response,
-  dependencies: StreamDependencies,
-  request: StreamRequest,
+  dependencies: FeedDependencies,
+  request: FeedRequest,
   timing: StreamTiming = usualTiming,
 ): Promise<void> {
-  const { scope, signal } = request;
-  const { heartbeatEveryMs } = timing;
   const send = (text: string): Promise<void> => write(response, text, timing.patienceMs);
-  let news = new AbortController();
-  const unwatch = dependencies.listener.watch(scope.runId, () => news.abort());
+  const sink = {
+    begin: async (position: string | null): Promise<void> => {
+      openStream(response);
+      if (position !== null) await send(`id: ${position}\nevent: ready\ndata: ${JSON.stringify({ position })}\n\n`);
+    },
+    reset: (reason: string) => send(`event: reset\ndata: ${JSON.stringify({ reason })}\n\n`),
+    event: (event: KosEvent) => send(`id: ${event.position}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`),
+    beat: () => send(': heartbeat\n\n'),
+  };
   try {
-    const start = await resumeFrom(dependencies.database, dependencies.system, scope, request.after);
-    openStream(response);
-    if (start.reset !== null) await send(`event: reset\ndata: ${JSON.stringify({ reason: start.reset })}\n\n`);
-    let afterSeq = start.afterSeq;
-    let lastWriteAt = performance.now();
-    while (!signal.aborted) {
-      news = new AbortController();
-      const events = await readEvents(dependencies.database, scope, start.epoch, afterSeq, batch);
-      for (const event of events) await send(formatEvent(event));
-      if (events.length > 0) {
-        afterSeq = parsePosition(events.at(-1)?.position ?? '')?.seq ?? afterSeq;
-        lastWriteAt = performance.now();
-      }
-      if (events.length === batch) continue;
-      const silentMs = performance.now() - lastWriteAt;
-      await sleep(Math.max(0, heartbeatEveryMs - silentMs), undefined, { signal: AbortSignal.any([news.signal, signal]) }).catch(() => undefined);
-      if (performance.now() - lastWriteAt >= heartbeatEveryMs && !signal.aborted) {
-        await send(': heartbeat\n\n');
-        lastWriteAt = performance.now();
-      }
-    }
+    await feedEvents(sink, dependencies, request, timing.heartbeatEveryMs);
   } finally {
-    unwatch();
     response.end();
   }
 }
@@ -76,8 +33,6 @@ function openStream(response: Response): void {
   // Tells clients how soon to come back, in milliseconds.
   response.write('retry: 1000\n\n');
 }
-
-const formatEvent = (event: KosEvent): string => `id: ${event.position}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
 
 /** Resolves when the client can take more; breaks the connection off when it takes nothing. */
 async function write(response: Response, text: string, patienceMs: number): Promise<void> {

@@ -8,7 +8,8 @@ import type { EventType } from '#schemas/event.ts';
 import { recordEvents } from '#services/records/record.ts';
 import { makeTestApi, type TestApi } from '#tests/rig/test-api.ts';
 import { insertRun } from '#tests/rig/test-runs.ts';
-import { type StreamTiming, streamEvents } from './event-stream.ts';
+import type { StreamTiming } from './event-feed.ts';
+import { streamEvents } from './event-stream.ts';
 
 let api: TestApi;
 
@@ -20,18 +21,19 @@ afterAll(() => api.close());
 
 const makeRun = () => api.rig.database.inWorkspace(api.owner.workspaceId, (transaction) => insertRun(transaction, { workspaceId: api.owner.workspaceId }));
 
-const record = (runId: string, type: EventType, data: JsonObject) =>
+const record = (runId: string | null, type: EventType, data: JsonObject) =>
   api.rig.database.inWorkspace(api.owner.workspaceId, ({ sql }) => recordEvents(sql, [{ workspaceId: api.owner.workspaceId, runId, type, data }]));
 
 /** Reads messages of a stream until `enough`, then hangs up. */
 async function readStream(
-  runId: string,
+  /** A run's id, or a path. */
+  of: string,
   enough: (messages: EventSourceMessage[]) => boolean,
   headers: Record<string, string> = {},
   query = '',
 ): Promise<EventSourceMessage[]> {
   const hangUp = new AbortController();
-  const response = await fetch(`${api.url}/v1/runs/${runId}/events${query}`, {
+  const response = await fetch(`${api.url}${of.startsWith('/') ? of : `/v1/runs/${of}/events`}${query}`, {
     headers: { authorization: `Bearer ${api.apiKey}`, accept: 'text/event-stream', ...headers },
     signal: hangUp.signal,
   });
@@ -106,6 +108,43 @@ describe('the stream of events', () => {
     await expect.poll(() => api.dependencies.listener.watching(), { timeout: 10_000 }).toBe(100);
     for (let count = 0; count < 20; count += 1) await record(runId, 'step.succeeded', { count });
     for (const messages of await Promise.all(clients)) expect(messages).toHaveLength(21);
+  });
+});
+
+describe('the stream of a workspace', () => {
+  it('says where it begins, sends what comes to all runs, and goes on after any position', async () => {
+    const first = await makeRun();
+    await expect.poll(async () => (await api.call('GET', `/v1/runs/${first}/events`)).body.items.length).toBe(1);
+    const reading = readStream('/v1/events', (messages) => messages.length >= 4);
+    await expect.poll(() => api.dependencies.listener.watching()).toBeGreaterThan(0);
+    const second = await makeRun();
+    await record(first, 'run.started', {});
+    await record(null, 'plan.saved', { name: 'p' });
+    const [ready, ...messages] = await reading;
+    expect(ready).toMatchObject({ event: 'ready', data: JSON.stringify({ position: ready?.id }) });
+    expect(messages.map(({ event }) => event)).toEqual(['run.accepted', 'run.started', 'plan.saved']);
+    expect(JSON.parse(messages[0]!.data)).toMatchObject({ runId: second });
+    const again = await readStream('/v1/events', (got) => got.length >= 1, { 'last-event-id': messages[0]?.id ?? '' }, '?topic=plan,approval');
+    expect(again[0]?.id).toBe(messages[2]?.id);
+  });
+
+  it('gives its position before anything has come', async () => {
+    const [ready] = await readStream('/v1/events', (messages) => messages.length >= 1);
+    const runId = await makeRun();
+    const [next] = await readStream('/v1/events', (messages) => messages.length >= 1, {}, `?after=${ready?.id ?? ''}`);
+    expect(JSON.parse(next!.data)).toMatchObject({ runId, type: 'run.accepted' });
+  });
+
+  it('is a page of what its reader may read for those who ask for JSON', async () => {
+    const runId = await makeRun();
+    await record(runId, 'approval.requested', { stepPath: 'a' });
+    const { apiKey } = await api.makeKey({ roles: ['owner'], scopes: ['runs:read'] });
+    const types = async (query: string): Promise<unknown[]> =>
+      (await api.call('GET', `/v1/events${query}`, { apiKey, headers: { accept: 'application/json' } })).body.items.map(({ type }) => type);
+    await expect.poll(async () => (await api.call('GET', `/v1/runs/${runId}/events`)).body.items.length).toBe(2);
+    expect(await types(`?run=${runId}`)).toEqual(['run.accepted']);
+    expect(new Set((await types('?limit=200&topic=run')).map((type) => String(type).split('.')[0]))).toEqual(new Set(['run']));
+    expect((await api.call('GET', '/v1/events?topic=approval', { apiKey })).body.code).toBe('permission_missing');
   });
 });
 

@@ -95,10 +95,16 @@ export function assertNotFromElsewhere(request: Pick<Request, 'method' | 'header
   if (isChange(request) && origin !== undefined && origin !== new URL(publicUrl).origin) throw originRefused(publicUrl);
 }
 
+/** Of WebSockets, which no browser asks about another site's pages: a cookie comes along by itself, so its page must be ours. Programs send no Origin. */
+export function assertSocketOrigin(origin: string | undefined, { via, publicUrl }: { via: Principal['via']; publicUrl: string }): void {
+  if (origin === undefined && via !== 'session') return;
+  if (origin !== new URL(publicUrl).origin) throw originRefused(publicUrl);
+}
+
 const originRefused = (publicUrl: string): KosError =>
   new KosError({
     code: 'origin_refused',
-    message: 'This change by a session does not come from a page of this server.',
+    message: 'This request by a session does not come from a page of this server.',
     fix: `Use ${publicUrl} itself; programs use an API key instead of a cookie.`,
     status: 403,
   });

@@ -43,6 +43,7 @@ import { createRateGuard } from './rate-guard.ts';
 import { makeRoutes } from './routes/index.ts';
 import { oidcCallbackPath } from './routes/oidc.ts';
 import { planSchemaPath } from './routes/plan-schema.ts';
+import { acceptSockets } from './sockets.ts';
 import { makeSessionCookie } from './session-cookie.ts';
 
 /** The API process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
@@ -128,11 +129,12 @@ const routes = makeRoutes({
   now: () => new Date(),
 });
 const checkHost = makeHostCheck({ publicUrl, port: facts.port });
-const server = makeServer(
-  makeApp(routes, { database, system, authenticator, presence, rates, cookie, publicUrl, trustedProxies: configuration.trustedProxies, checkHost, log }),
-);
+const { trustedProxies } = configuration;
+const app = makeApp(routes, { database, system, authenticator, presence, rates, cookie, publicUrl, trustedProxies, checkHost, log });
+const server = makeServer(app);
 // Before anybody is told that this server is ready: who is, looks for the key.
 await writeCliFile(home, { url: publicUrl, apiKey: await ensureOwnerKey(system, owner, home) });
+const sockets = acceptSockets(server, app);
 server.listen(facts.port, facts.host);
 await once(server, 'listening');
 log.info({ url: publicUrl }, 'api: listening');
@@ -140,6 +142,7 @@ settleHeap();
 
 endWithSupervisor(async () => {
   server.close();
+  sockets.close();
   presence.close();
   // Streams end here and come back to the next process with their position.
   server.closeAllConnections();

@@ -22,6 +22,7 @@ import { invalid, toProblem } from './problem.ts';
 import { resourceMetadataUrl } from './resource-metadata.ts';
 import type { RateGuard } from './rate-guard.ts';
 import type { Call, Reply, Route } from './route.ts';
+import { upgradeOf } from './sockets.ts';
 import { newTraceId, traceOf } from './trace.ts';
 
 export interface PipelineDependencies extends Door {
@@ -98,7 +99,11 @@ async function signIn(request: Request, dependencies: PipelineDependencies, rout
 function endWithRights(route: Route, principal: Principal | null, call: OpenCall, { presence }: PipelineDependencies): () => void {
   if (principal === null || 'public' in route.access) return () => undefined;
   const { permission } = route.access;
-  return presence.watch(principal, (now) => can(now, permission), call.end);
+  const isStillAllowed = (now: Principal): boolean => {
+    call.see(now);
+    return can(now, permission);
+  };
+  return presence.watch(principal, isStillAllowed, call.end);
 }
 
 function idempotencyScope(request: Request, principal: Principal, body: unknown): IdempotencyScope {
@@ -111,8 +116,8 @@ function idempotencyScope(request: Request, principal: Principal, body: unknown)
   };
 }
 
-/** A call whose signal can be aborted from here. */
-type OpenCall = Call<unknown, unknown, unknown> & { end: () => void };
+/** A call whose signal can be aborted from here, and whose caller is looked at again. */
+type OpenCall = Call<unknown, unknown, unknown> & { end: () => void; see: (principal: Principal) => void };
 
 function makeCall(
   request: Request,
@@ -121,8 +126,13 @@ function makeCall(
 ): OpenCall {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
+  let present = principal;
   return {
     principal,
+    present: () => present,
+    see: (now) => {
+      present = now;
+    },
     params: undefined,
     query: undefined,
     body: undefined,
@@ -180,20 +190,22 @@ async function act(route: Route, call: Call<unknown, unknown, unknown>): Promise
 async function replay(route: Route, effect: IdempotentEffect, call: Call<unknown, unknown, unknown>): Promise<Reply> {
   if (route.replay === undefined) throw new Error(`${route.path} cannot be replayed.`);
   const reply = await route.replay(effect.reference, call);
-  return reply.kind === 'stream' || reply.kind === 'redirect' ? reply : { ...reply, headers: { ...reply.headers, 'Idempotency-Replayed': 'true' } };
+  return reply.kind === 'stream' || reply.kind === 'socket' || reply.kind === 'redirect'
+    ? reply
+    : { ...reply, headers: { ...reply.headers, 'Idempotency-Replayed': 'true' } };
 }
 
-async function sendCounted(route: Route, principal: Principal | null, reply: Reply, response: Response, { rates }: PipelineDependencies): Promise<void> {
-  if (route.rate !== 'stream' || reply.kind !== 'stream' || principal === null) return send(response, reply);
+async function sendCounted(route: Route, principal: Principal | null, reply: Reply, response: Response, { rates, log }: PipelineDependencies): Promise<void> {
+  if (route.rate !== 'stream' || (reply.kind !== 'stream' && reply.kind !== 'socket') || principal === null) return send(response, reply, log);
   const close = rates.openStream(principal);
   try {
-    await send(response, reply);
+    await send(response, reply, log);
   } finally {
     close();
   }
 }
 
-async function send(response: Response, reply: Reply): Promise<void> {
+async function send(response: Response, reply: Reply, log: Logger): Promise<void> {
   switch (reply.kind) {
     case 'json':
       response
@@ -212,6 +224,30 @@ async function send(response: Response, reply: Reply): Promise<void> {
       return;
     case 'stream':
       await reply.send(response);
+      return;
+    case 'socket':
+      await serveSocket(response, reply, log);
+  }
+}
+
+async function serveSocket(response: Response, reply: Reply & { kind: 'socket' }, log: Logger): Promise<void> {
+  const upgrade = upgradeOf(response.req);
+  if (upgrade === undefined) {
+    response.set('Upgrade', 'websocket');
+    throw new KosError({
+      code: 'upgrade_required',
+      message: 'There is a WebSocket here, and this request does not ask for one.',
+      fix: 'Connect with a WebSocket client, or read GET /v1/events as server-sent events.',
+      status: 426,
+    });
+  }
+  const socket = await upgrade();
+  if (socket === null) return;
+  try {
+    await reply.serve(socket);
+  } catch (error) {
+    log.warn({ error }, 'a socket broke off');
+    socket.close(1011, 'Something failed inside kOS: come back with your position.');
   }
 }
 

@@ -20,6 +20,10 @@ Generated from the route table by \`node scripts/generate-api-reference.ts\`; \`
 - **\`Prefer: wait=N\`** (RFC 7240, at most 60) on a start answers 200 with the run when it ends in time, else 202.
 - **Events** of a run come as server-sent events when \`Accept\` names \`text/event-stream\`, as pages of JSON otherwise. The SSE id is the event's position; \`Last-Event-ID\` or \`?after=\` goes on
   after it. A \`reset\` event says that the position is not known any more (another database, or beyond retention): what follows starts over. A comment comes every 15 s while nothing happens.
+- **Events of the workspace**, of every run and of what is no run's: \`GET /v1/events\`, in the same way, and as a WebSocket \`GET /v1/ws\`. Without a position they begin with what comes; a first message, \`ready\`,
+  says where that is. \`?topic=run,approval\` (what a type begins with) and \`?run=\` choose among them; \`?run=\` begins at the run's first event. You get what you may read, as your rights are every other second, and nothing once your credential is revoked.
+- **The WebSocket** sends \`{ id, type, agent, task_id, payload, timestamp, position }\`: \`task_id\` is the run's id, \`position\` what \`?after=\` takes. It goes from server to client only: anything a client sends closes it with 1008. Sign in by header or cookie;
+  a cookie's \`Origin\` must be the public address. A ping comes every 15 s and must be answered. Who takes nothing for 30 s is closed with 1013, and goes on with their position; a lost right closes with 1008, a restart with 1001.
 - **A decision** on an approval is one transaction, and final. It is bound to the exact arguments by their digest: another digest answers 412 with the current arguments. After \`expiresAt\` by the
   database's clock it is refused.
 - **Limits.** Headers 16 kB, address 8 kB, bodies 1 MB where a route says nothing else, JSON 200 levels deep, UTF-8, no content encoding.

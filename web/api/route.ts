@@ -1,4 +1,5 @@
 import type { Response } from 'express';
+import type { WebSocket } from 'ws';
 import type { z } from 'zod';
 import type { Permission } from '#core/policy/permissions.ts';
 import type { Principal } from '#core/policy/principal.ts';
@@ -18,7 +19,9 @@ export type Reply =
   | { kind: 'json'; status: number; body: unknown; headers?: ReplyHeaders }
   | { kind: 'empty'; status: 204; headers?: ReplyHeaders }
   | { kind: 'redirect'; status: 303; headers: ReplyHeaders & { Location: string } }
-  | { kind: 'stream'; send: (response: Response) => Promise<void> };
+  | { kind: 'stream'; send: (response: Response) => Promise<void> }
+  /** Goes on as a WebSocket, until `serve` is done with it. */
+  | { kind: 'socket'; serve: (socket: WebSocket) => Promise<void> };
 
 export const json = (body: unknown, status = 200, headers: ReplyHeaders = {}): Reply => ({ kind: 'json', status, body, headers });
 export const empty = (headers: ReplyHeaders = {}): Reply => ({ kind: 'empty', status: 204, headers });
@@ -38,6 +41,8 @@ export interface Call<Params, Query, Body> {
   headers(): Record<string, string>;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
+  /** The caller as they were last looked at: of what stays open, every other second. */
+  present(): Principal | null;
   traceId: string;
   /** On routes that senders of deliveries call: counts against the trigger's rate. */
   admitDelivery(triggerId: string): Promise<void>;
@@ -48,8 +53,9 @@ export interface Call<Params, Query, Body> {
 }
 
 type Parsed<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
-type SignedCall<Params, Query, Body, A extends Access> = Omit<Call<Params, Query, Body>, 'principal'> & {
+type SignedCall<Params, Query, Body, A extends Access> = Omit<Call<Params, Query, Body>, 'principal' | 'present'> & {
   principal: A extends { public: true } ? null : Principal;
+  present(): A extends { public: true } ? null : Principal;
 };
 
 export interface RouteDefinition<

@@ -7,6 +7,7 @@ import { approvalRuleRoutes } from './approval-rules.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { authRoutes } from './auth.ts';
 import { cacheRoutes } from './cache.ts';
+import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { jobRoutes } from './jobs.ts';
 import { mcpRoutes } from './mcp.ts';
@@ -46,6 +47,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...runStepRoutes(dependencies),
     ...jobRoutes(dependencies),
     ...runRecordRoutes(dependencies),
+    ...eventRoutes(dependencies),
     ...signalRoutes(dependencies),
     ...approvalRoutes(dependencies),
     ...approvalRuleRoutes(dependencies),

@@ -5,15 +5,13 @@ import { runDebugSchema } from '#schemas/debug.ts';
 import { runHistorySchema } from '#schemas/history.ts';
 import { stepSchema, stepStatuses } from '#schemas/run.ts';
 import { showLogLine } from '#services/events/log-line.ts';
-import { readEvents, resumeFrom } from '#services/events/reader.ts';
 import { readRun } from '#services/runs/read.ts';
 import { listSteps, readStep } from '#services/runs/read-steps.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
+import { positionQuery, readPage, recordOf, wantsStream } from '../event-page.ts';
 import { streamEvents } from '../event-stream.ts';
 import { defineRoute, json, type Route } from '../route.ts';
 import { anyOf, idParams, listOf, pageQuery } from '../shapes.ts';
-
-const positionQuery = { after: z.string().max(100).optional(), limit: pageQuery.limit };
 
 const logLineSchema = z.object({
   at: z.string(),
@@ -22,9 +20,6 @@ const logLineSchema = z.object({
   stepPath: z.string().nullable(),
   position: z.string(),
 });
-
-/** A page in the sequencer's order; `reset`: the position that was asked for is not kept, and the page starts over. */
-const recordOf = <Item extends z.ZodType>(item: Item) => listOf(item).extend({ reset: z.boolean() });
 
 export const runRecordRoutes = (dependencies: ApiDependencies): Route[] => [
   defineRoute({
@@ -118,13 +113,3 @@ export const runRecordRoutes = (dependencies: ApiDependencies): Route[] => [
       json(await inWorkspaceOf(dependencies, principal, (transaction) => dependencies.explainRun(transaction, params.id))),
   }),
 ];
-
-/** JSON is for those who ask for it, or for nothing in particular; browsers' EventSource asks for the stream. */
-const wantsStream = (accept: string | undefined): boolean => (accept ?? '').includes('text/event-stream');
-
-async function readPage(dependencies: ApiDependencies, scope: { workspaceId: string; runId: string }, after: string | null, limit: number) {
-  const start = await resumeFrom(dependencies.database, dependencies.system, scope, after);
-  const events = await readEvents(dependencies.database, scope, start.epoch, start.afterSeq, limit + 1);
-  const items = events.slice(0, limit);
-  return { items, nextCursor: events.length > limit ? (items.at(-1)?.position ?? null) : null, reset: start.reset !== null };
-}
