@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { jsonObjectSchema } from './json.ts';
 
+/** Versions count up from 1: nine digits are more than there will be, and fit what keeps them. */
+export const isPlanVersion = (version: number): boolean => version >= 1 && version <= 999_999_999;
+
 export const planSummarySchema = z.object({
   name: z.string(),
   version: z.int(),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { idSchema } from './ids.ts';
 import { jsonObjectSchema, jsonSchema } from './json.ts';
+import { isPlanVersion } from './plan-version.ts';
 
 export const runStatuses = ['queued', 'running', 'waiting', 'paused', 'succeeded', 'failed', 'cancelled', 'terminated'] as const;
 export const runStatusSchema = z.enum(runStatuses);
@@ -113,7 +114,7 @@ export const forkRunSchema = replayRunSchema.extend({
   /** Id of the step from which on everything runs again. */
   from: z.string().min(1).max(200),
   /** Version of the plan to go on with; absent: the run's own. */
-  version: z.int().positive().optional(),
+  version: z.int().positive().refine(isPlanVersion, 'is no version of a plan: they have nine digits at most').optional(),
 });
 
 export const stepStatuses = ['pending', 'running', 'waiting', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled', 'uncertain', 'compensated'] as const;

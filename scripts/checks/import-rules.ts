@@ -77,6 +77,14 @@ export const rooms: Room[] = [
     why: 'a workflow is loaded for every run: of the rest it sees types only',
   },
   {
+    name: 'clients',
+    files: /^clients\//,
+    values: /^clients\//,
+    packages: nothing,
+    builtins: nothing,
+    why: 'a client is a package of its own: it knows only the API',
+  },
+  {
     name: 'workers',
     files: /^workers\//,
     values: /^(schemas|core|services|activities|workflows|workers|web\/api)\/|^temporal\.config\.ts$/,

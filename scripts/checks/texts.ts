@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { extname, join } from 'node:path';
-import { conclude, listProjectFiles, projectRoot } from './project-files.ts';
+import { conclude, isGenerated, listProjectFiles, projectRoot } from './project-files.ts';
 
 /** What must stand in no file. Patterns are written so that they do not match their own source; nobody’s home is called `me`, `you`, `user` or `kos`. */
 const faultPatterns: { pattern: RegExp; fault: string }[] = [
@@ -36,7 +36,7 @@ export function findTextFaults(path: string, text: string, patterns: { pattern: 
 }
 
 if (import.meta.main) {
-  const files = listProjectFiles().filter((path) => !binaryExtensions.has(extname(path)) && path !== 'package-lock.json');
+  const files = listProjectFiles().filter((path) => !binaryExtensions.has(extname(path)) && !isGenerated(path) && path !== 'package-lock.json');
   const patterns = [...faultPatterns, ...machinePatterns(projectRoot, homedir())];
   const faults = files.flatMap((path) => findTextFaults(path, readFileSync(join(projectRoot, path), 'utf8'), patterns));
   conclude(faults, `${files.length} texts`);

@@ -9,7 +9,7 @@ import {
 } from 'zod-openapi';
 import { problemSchema } from '#schemas/problem.ts';
 import { mediaTypes } from './body.ts';
-import type { BodyFormat, Route } from './route.ts';
+import type { BodyFormat, MediaAnswer, Route } from './route.ts';
 
 const problem = problemSchema.meta({ id: 'Problem' });
 
@@ -74,12 +74,15 @@ function bodyContent(route: Route, body: z.ZodType): ZodOpenApiContentObject {
 }
 
 function describeAnswer(route: Route, status: number, answer: Route['responses'][number]): ZodOpenApiResponseObject {
-  if (status >= 400) return problemAnswer;
+  if (status >= 400) return isInWordsOfItsOwn(answer) ? { ...problemAnswer, content: { ...problemAnswer.content, [answer.mediaType]: {} } } : problemAnswer;
   if (answer === null) return { description: status === 303 ? 'Leads on' : 'Done' };
-  if (!(answer instanceof z.ZodType)) return { description: 'Content', content: { [answer.mediaType]: {} } };
+  if (!(answer instanceof z.ZodType)) return { description: 'Content', content: { [answer.mediaType]: {}, ...(answer.orAny === true ? { '*/*': {} } : {}) } };
   const example = route.examples.answers?.[status];
   return { description: 'OK', content: { 'application/json': { schema: answer, ...(example === undefined ? {} : { example }) } } };
 }
+
+/** A protocol has its own way to say what is wrong, besides the problems that every route may answer with. */
+const isInWordsOfItsOwn = (answer: Route['responses'][number]): answer is MediaAnswer => answer !== null && !(answer instanceof z.ZodType);
 
 /** `getRunsIdSteps`: stable, and unique because method and path are. */
 const operationId = ({ method, path }: Route): string =>

@@ -29,6 +29,13 @@ export const empty = (headers: ReplyHeaders = {}): Reply => ({ kind: 'empty', st
 /** JSON and YAML bodies are documents; `form` is what OAuth clients send (RFC 6749 appendix B); `raw` is whatever came, byte by byte. */
 export type BodyFormat = 'json' | 'yaml' | 'form' | 'raw';
 
+/** Content that no schema describes. */
+export interface MediaAnswer {
+  mediaType: string;
+  /** It may be of any other type, too: whoever made the content says which. */
+  orAny?: true;
+}
+
 export interface Call<Params, Query, Body> {
   /** Null on public routes only. */
   principal: Principal | null;
@@ -82,8 +89,8 @@ export interface RouteDefinition<
   bodyFormats?: readonly BodyFormat[];
   /** Cap of the body in bytes; 1 MB when absent. */
   bodyBytes?: number;
-  /** What it answers, by status; null: no body. Streams name their media type. */
-  responses: Record<number, z.ZodType | null | { mediaType: string }>;
+  /** What it answers, by status; null: no body. */
+  responses: Record<number, z.ZodType | null | MediaAnswer>;
   /** What a request and its answers look like; held against the schemas by a test. */
   examples?: Examples;
   handler(call: SignedCall<Parsed<Params>, Parsed<Query>, Parsed<Body>, A>): Promise<Reply>;
@@ -111,7 +118,7 @@ export interface Route {
   aliases: readonly string[];
   workspace: 'needed' | 'optional';
   rate: RateClass;
-  responses: Record<number, z.ZodType | null | { mediaType: string }>;
+  responses: Record<number, z.ZodType | null | MediaAnswer>;
   examples: Examples;
   handler(call: Call<unknown, unknown, unknown>): Promise<Reply>;
   replay?(reference: Json, call: Call<unknown, unknown, unknown>): Promise<Reply>;

@@ -36,7 +36,7 @@ export const artifactRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'The content of an artifact, to be saved rather than shown',
     access: { permission: 'artifacts:read' },
     params: idParams('artifact'),
-    responses: { 200: { mediaType: 'application/octet-stream' } },
+    responses: { 200: { mediaType: 'application/octet-stream', orAny: true } },
     handler: async ({ principal, params }) => {
       const artifact = await inWorkspaceOf(dependencies, principal, (transaction) => readArtifact(transaction, params.id));
       const { stream, sizeBytes } = await dependencies.artifacts.open({ workspaceId: principal.workspaceId, sha256: artifact.sha256 });

@@ -65,7 +65,7 @@ export const jobRoutes = (dependencies: ApiDependencies): Route[] => {
       summary: 'What became of each run of a job',
       access: { permission: 'runs:read' },
       params: idParams('job'),
-      query: z.strictObject({ ...pageQuery, cursor: z.coerce.number().int().nonnegative().default(0) }),
+      query: z.strictObject({ ...pageQuery, cursor: z.coerce.number().int().min(0).max(2_147_483_647).default(0) }),
       responses: { 200: listOf(jobItemSchema) },
       handler: async ({ principal, params, query }) =>
         json(

@@ -9,6 +9,9 @@ import { startBodyBytes } from './runs.ts';
 
 export const mcpPath = '/mcp';
 
+/** One of JSON-RPC, or a stream of them. */
+const message = { mediaType: 'application/json' };
+
 export const mcpRoutes = (dependencies: ApiDependencies): Route[] => [
   defineRoute({
     method: 'post',
@@ -20,7 +23,7 @@ export const mcpRoutes = (dependencies: ApiDependencies): Route[] => [
     rate: 'read',
     body: z.unknown(),
     bodyBytes: startBodyBytes,
-    responses: { 200: { mediaType: 'application/json' } },
+    responses: { 200: message, 202: null, 400: message, 404: message, 406: message, 415: message },
     handler: async (call) => {
       assertNotFromElsewhere({ method: 'POST', headers: call.headers() }, dependencies.publicUrl);
       const { principal, signal, traceId, admitChange } = call;
