@@ -9,8 +9,8 @@ import type { Installation } from './installation.ts';
 
 /** Workers beside the installation's own, as an operator adds them: one dies, others go on, and it is started again. */
 export interface ExtraWorkers {
-  /** SIGKILL to one of them, which is started again at once. */
-  kill: (index: number) => void;
+  /** SIGKILL to one of them, which is started again at once. False: it was not there. */
+  kill: (index: number) => boolean;
   /** How often one ended that nobody had killed. */
   ownDeaths: () => number;
   /** For good. */
@@ -44,7 +44,7 @@ export async function startExtraWorkers({ home }: Installation, count: number): 
   const keepers = Array.from({ length: count }, (_, index) => keep(index));
 
   return {
-    kill: (index) => void workers.get(index)?.kill('SIGKILL'),
+    kill: (index) => workers.get(index)?.kill('SIGKILL') ?? false,
     ownDeaths: () => ownDeaths,
     stop: async () => {
       stopping = true;

@@ -9,7 +9,7 @@ import type { Credentials } from '#cli/credentials.ts';
 import { KosError } from '#core/errors.ts';
 import { openPool, type Sql } from '#services/database/connect.ts';
 import { readPartFacts } from '#services/embedded/part.ts';
-import { type ProcessIdentity, signalProcess, waitUntilGone } from '#services/embedded/process-identity.ts';
+import { isRunning, type ProcessIdentity, signalProcess, waitUntilGone } from '#services/embedded/process-identity.ts';
 import { readJsonFile } from '#services/embedded/run-records.ts';
 import { withChildren } from './process-tree.ts';
 
@@ -25,6 +25,8 @@ export interface Installation {
   stop: () => Promise<void>;
   /** SIGKILL; returns the instant, ms since 1970. */
   kill: (parts: readonly PartName[]) => Promise<number>;
+  /** Whether it runs just now. */
+  runs: (part: PartName) => Promise<boolean>;
   /** To the part and the processes that it has started; of the supervisor, to itself alone. */
   signalAll: (part: PartName, signal: NodeJS.Signals) => Promise<void>;
   /** What a patient person does: the same request again, under the same key, until somebody answers. */
@@ -103,6 +105,10 @@ export function makeInstallation(home: string, { root = projectRoot, command = n
     stop,
     kill,
     query,
+    runs: async (part) => {
+      const identity = await record(home, part);
+      return identity !== null && (await isRunning(identity));
+    },
     signalAll: async (part, signal) => {
       const identity = await record(home, part);
       if (identity === null) throw new Error(`There is no record of ${part} in ${home}/run.`);

@@ -98,10 +98,11 @@ async function strikeUntil(untilMs: number, random: Random, every: { least: numb
   }
 }
 
+/** One that runs: where the installation's own is just gone, it is one of the others. */
 async function killWorker({ installation }: Stage, random: Random, workers: ExtraWorkers, kills: Kills): Promise<void> {
-  const index = random.between(0, extraWorkers);
-  if (index === extraWorkers) await installation.kill(['worker']);
-  else workers.kill(index);
+  const index = Math.floor(random.next() * (extraWorkers + 1));
+  if (index === extraWorkers && (await installation.runs('worker'))) await installation.kill(['worker']);
+  else if (!workers.kill(index % extraWorkers)) return;
   kills.worker += 1;
 }
 
