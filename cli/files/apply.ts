@@ -142,23 +142,24 @@ function refuseUsed(wanted: Wanted, { present }: Reading, { changes }: Compariso
 }
 
 /** Names, types and tools, by the server: each plan together with those that it runs. One that is saved as it is and runs no other was checked then. */
-async function checkPlans(client: Client, { plans }: Wanted, { present }: Reading): Promise<FileFault[]> {
+async function checkPlans(client: Client, { plans, unreadable }: Wanted, { present }: Reading): Promise<FileFault[]> {
   const faults: FileFault[] = [];
   for (const plan of plans.values()) {
     if (plan.calls.length === 0 && present.plans.get(plan.name)?.digest === plan.digest) continue;
+    if (plan.calls.some((reference) => unreadable.has(nameOfReference(reference)))) continue;
     const { errors } = await client.plans.validateAmong({ source: plan.source, format: plan.format, beside: calledBy(plan, plans) });
     faults.push(...errors.map((fault) => ({ path: plan.path, fault })));
   }
   return faults;
 }
 
-/** The plans in files that a plan runs, and those that these run. */
+/** The plans in files that a plan runs, and those that these run; itself, where they lead back to it. */
 function calledBy(plan: WantedPlan, plans: Wanted['plans']): PlanText[] {
   const found = new Map<string, WantedPlan>();
   const visit = ({ calls }: WantedPlan): void => {
     for (const reference of calls) {
       const called = plans.get(nameOfReference(reference));
-      if (called === undefined || called === plan || found.has(called.name)) continue;
+      if (called === undefined || found.has(called.name)) continue;
       found.set(called.name, called);
       visit(called);
     }
@@ -208,6 +209,7 @@ function narrowed(wanted: Wanted, only: readonly FileKind[]): Wanted {
     schedules: keep('schedule', wanted.schedules, new Map()),
     triggers: keep('trigger', wanted.triggers, new Map()),
     roles: keep('roles', wanted.roles, new Map()),
+    unreadable: wanted.unreadable,
   };
 }
 

@@ -74,6 +74,7 @@ class Checker {
     const name = nameOfReference(reference);
     const wanted = this.#wanted.plans.get(reference);
     if (wanted !== undefined) return { inputSchema: wanted.document['input'] ?? null };
+    if (this.#wanted.unreadable.has(name)) return null;
     if (this.#isPruned(name) && this.#present.plans.has(name)) {
       this.#fault(written, prunedPlan('/plan', name));
       return null;

@@ -259,6 +259,12 @@ describe('checking', () => {
     expect(faults({ 'd.yaml': daily }, { documents: new Map([['a', {}]]) })).toHaveLength(1);
   });
 
+  it('says of a plan that cannot be read once what is wrong', () => {
+    const read = files({ 'd.yaml': daily, 'a.yaml': 'plan: a\nsteps: { one: { nothing: 1 } }\n' });
+    expect(read.faults.map(({ path }) => path)).toEqual(['a.yaml']);
+    expect(checkWanted(read.wanted, nothing, { prune: false, ownRoles: [], secretsFor: new Set() })).toEqual([]);
+  });
+
   it('holds an input against the plan as it will be', () => {
     const withInput = 'plan: a\ninput: { type: object, properties: { days: { type: integer } } }\nsteps: { one: { transform: 1 } }\n';
     const present = { plans: named(savedPlan('a')), documents: new Map([['a', {}]]) };

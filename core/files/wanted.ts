@@ -57,6 +57,8 @@ export interface Wanted {
   triggers: Map<string, Written & { document: TriggerFile }>;
   /** By login. */
   roles: Map<string, Written & { roles: Role[] }>;
+  /** Plans that files name and that cannot be read: that is said once, and not of all who use them. */
+  unreadable: Set<string>;
 }
 
 /** The form of every file; what they say of one another and of what is there is for `checkWanted`. */
@@ -69,20 +71,21 @@ export function readFiles(files: readonly FileText[]): { wanted: Wanted; faults:
 const formatOf = (path: string): 'yaml' | 'json' => (path.endsWith('.json') ? 'json' : 'yaml');
 
 class FilesReader {
-  readonly wanted: Wanted = { settings: null, plans: new Map(), schedules: new Map(), triggers: new Map(), roles: new Map() };
+  readonly wanted: Wanted = { settings: null, plans: new Map(), schedules: new Map(), triggers: new Map(), roles: new Map(), unreadable: new Set() };
   readonly faults: FileFault[] = [];
 
   read({ path, text }: FileText): void {
     const read = readText(text, formatOf(path));
     if (!read.ok) this.#refuse(path, read.faults);
-    else if (isPlan(read.document)) this.#readPlan(path, text);
+    else if (isPlan(read.document)) this.#readPlan(path, text, read.document['plan']);
     else this.#readNamed({ path, pointer: '', locate: read.locate }, read.document);
   }
 
-  #readPlan(path: string, source: string): void {
+  #readPlan(path: string, source: string, name: Json | undefined): void {
     const format = formatOf(path);
     const result = parsePlan(source, format);
     if (!result.ok) {
+      if (typeof name === 'string') this.wanted.unreadable.add(name);
       this.#refuse(path, result.faults);
       return;
     }
@@ -158,7 +161,7 @@ class FilesReader {
 
 const isObject = (document: Json): document is JsonObject => typeof document === 'object' && document !== null && !Array.isArray(document);
 
-const isPlan = (document: Json): boolean => isObject(document) && document['kind'] === undefined && document['plan'] !== undefined;
+const isPlan = (document: Json): document is JsonObject => isObject(document) && document['kind'] === undefined && document['plan'] !== undefined;
 
 function kindOf(document: Json): Exclude<FileKind, 'plan'> | DocumentFault {
   const known = `one of ${namedKinds.join(', ')}; a plan has no kind and begins with "plan: NAME"`;

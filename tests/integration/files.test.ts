@@ -114,6 +114,8 @@ describe('files and the real API', () => {
     await write({
       'good.plan.yaml': 'plan: good\nsteps:\n  one: { transform: 1 }\n',
       'bad.plan.yaml': 'plan: bad\nsteps:\n  one: { tool: no.such.tool }\n',
+      'ring.plan.yaml': 'plan: ring\nsteps:\n  call: { plan: round }\n',
+      'round.plan.yaml': 'plan: round\nsteps:\n  call: { plan: ring }\n',
       'form.yaml': 'kind: schedule\nname: form\nplan: tidy\nspec: { cron: ["0 9 * * *"], timezon: UTC }\n',
       'input.yaml': 'kind: schedule\nname: input\nplan: tidy\ninput:\n  path: 5\nspec: { cron: ["61 9 * * *"] }\n',
       'plan.yaml': 'kind: trigger\nname: plan\nplan: tydi\nscheme: bearer\nsecret: sixteen-characters\n',
@@ -181,5 +183,35 @@ describe('files and the real API', () => {
     expect(await runKai(['apply', '-f', '.', '--yes'], { home: reader, cwd: folder })).toMatchObject({ code: 4 });
     expect(await changesOnRecord()).toBe(before);
     expect(await kai('apply', '-f', '.')).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') as string });
+  });
+
+  it('show what a plan would do otherwise, with the plans that it is to run', async () => {
+    await write({
+      'tidy.yaml': whole['plans/tidy.plan.yaml'].replace('steps:\n', 'steps:\n  first: { plan: before }\n'),
+      'before.yaml': 'plan: before\nsteps:\n  only: { transform: 1 }\n',
+    });
+    const { code, stdout } = await kai('apply', '-f', '.', '--dry-run', '--json');
+    expect(code).toBe(9);
+    expect(JSON.parse(stdout)).toMatchObject({
+      dryRun: true,
+      changes: [
+        { kind: 'plan', name: 'before', action: 'create' },
+        { kind: 'plan', name: 'tidy', action: 'change', file: 'tidy.yaml', plan: { steps: [{ id: 'first', change: 'added' }] } },
+      ],
+    });
+  });
+
+  it('that fail half-way say what was changed, and show what was made', async () => {
+    await api.call('POST', '/v1/plans', { body: { source: 'plan: busy\nsteps:\n  only: { transform: 1 }\n' } });
+    await api.call('POST', '/v1/runs', { body: { plan: 'busy', input: {} }, headers: { 'idempotency-key': 'busy' } });
+    await write({
+      'tidy.yaml': whole['plans/tidy.plan.yaml'],
+      'other.yaml': 'kind: trigger\nname: other\nplan: tidy\nscheme: bearer\ninput: { path: "${body.path}" }\n',
+    });
+    const { code, stdout, stderr } = await kai('apply', '-f', '.', '--only', 'plans,triggers', '--prune', '--yes');
+    expect(code).toBe(6);
+    expect(stdout).toMatch(/trigger other\n {2}address {2}\S+\n {2}secret {3}\S{20,}\n/);
+    expect(stderr).toMatch(/plan busy could not be changed. Changed before it: \d+; not changed: 1/);
+    expect((await api.call('GET', '/v1/triggers?name=other')).body.items).toHaveLength(1);
   });
 });
