@@ -49,6 +49,12 @@ describe('kai and all of kOS', () => {
     expect(plans.items.map((plan) => plan.name)).toEqual(examples.toSorted());
   });
 
+  test('an export of all there is says that nothing would change', async () => {
+    const { written } = await json<{ written: string[] }>('export', 'described');
+    expect(written).toContain('described/plans/log-triage.plan.yaml');
+    expect(await json('apply', '-f', 'described', '--dry-run')).toMatchObject({ changes: [], others: [] });
+  });
+
   test('a run on real logs, waited for, leaves a report that can be fetched', async () => {
     const run = await json<Run>('run', 'start', 'log-triage', '--input', logs(), '--input', 'autoApprove=true', '--label', 'kind=report', '--wait');
     expect(run).toMatchObject({ status: 'succeeded', labels: { kind: 'report' }, origin: { kind: 'cli' } });
