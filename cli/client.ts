@@ -147,6 +147,9 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       steps: (id: string, query: Query) => get<Page<Step>>(`/v1/runs/${segment(id)}/steps`, query),
       explain: (id: string) => get<Explanation>(`/v1/runs/${segment(id)}/explain`),
       history: (id: string, query: Query) => get<RunHistory>(`/v1/runs/${segment(id)}/history`, query),
+      /** The document, as a response whose body is still to be read. */
+      export: async (id: string, query: Query): Promise<Response> =>
+        (await transport.send({ method: 'GET', path: `/v1/runs/${segment(id)}/export`, query, headers: { accept: 'application/json' } })).response,
       debug: (id: string) => get<RunDebug>(`/v1/runs/${segment(id)}/debug`),
       logs: (id: string, query: Query) => get<Page<LogLine>>(`/v1/runs/${segment(id)}/logs`, query),
     },

@@ -1,13 +1,11 @@
-import { createWriteStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { KosError } from '#core/errors.ts';
 import { usageFault } from '../faults.ts';
-import { fileFault } from '../input-files.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, type ListOptions, showPage } from '../lists.ts';
+import { saveStream } from '../save-stream.ts';
 import { resolveArtifactId, resolveRunId } from '../short-ids.ts';
 import { visibleText } from '../terminal-text.ts';
 import { describeBytes, describeInstant } from '../times.ts';
@@ -48,7 +46,7 @@ async function fetchContent({ output, client }: Invocation, given: string, optio
   const response = await client.artifacts.content(id);
   const body = response.body === null ? Readable.from([]) : Readable.fromWeb(response.body);
   if (options.output !== undefined) {
-    await writeFile(body, options.output, options.force === true);
+    await saveStream(body, options.output, options.force === true);
     if (output.json) output.document({ id, file: options.output });
     else output.say(`Written to ${options.output}.`);
     return;
@@ -67,31 +65,6 @@ async function fetchContent({ output, client }: Invocation, given: string, optio
     });
   }
   output.data(visibleText(text).trimEnd());
-}
-
-/** Complete or not there: written beside the file and moved into place. What is no regular file (a pipe, /dev/null) is written to, never replaced. */
-async function writeFile(body: Readable, path: string, overwrite: boolean): Promise<void> {
-  const kind = await kindOfFile(path);
-  if (kind === 'file' && !overwrite) {
-    throw new KosError({ code: 'file_exists', message: `${path} exists already.`, fix: 'Overwrite it with --force, or choose another name.', status: 409 });
-  }
-  const target = kind === 'special' ? path : `${path}.part-${process.pid}`;
-  try {
-    await pipeline(body, createWriteStream(target, { flags: 'w' }));
-    if (target !== path) await rename(target, path);
-  } catch (error) {
-    if (target !== path) await rm(target, { force: true });
-    throw fileFault(path, error);
-  }
-}
-
-async function kindOfFile(path: string): Promise<'absent' | 'file' | 'special'> {
-  try {
-    return (await stat(path)).isFile() ? 'file' : 'special';
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'absent';
-    throw fileFault(path, error);
-  }
 }
 
 /** Null: not UTF-8, or with NUL bytes, as text never is. */

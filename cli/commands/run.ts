@@ -13,6 +13,7 @@ import { resolveRunId, runArgument } from '../short-ids.ts';
 import { paintOfStatus } from '../status-words.ts';
 import { defineRunActions, parsePriority } from '../run/actions.ts';
 import { describeDuration, describeInstant, readInstant } from '../times.ts';
+import type { ExportOptions } from '../run/export.ts';
 import type { HistoryOptions } from '../run/history.ts';
 import type { SignalOptions } from '../run/signal.ts';
 import type { StartOptions, WaitOptions } from '../run/start.ts';
@@ -102,6 +103,18 @@ export function defineRun(run: Command, invocation: Invocation): void {
     .action(async (given: string) => {
       const { showDebug } = await import('../run/debug.ts');
       await showDebug(invocation, await resolveRunId(invocation.client, given));
+    });
+  run
+    .command('export')
+    .summary('everything about a run as one JSON document')
+    .argument(...runArgument)
+    .option('-o, --output <file>', 'write into this file')
+    .option('--force', 'overwrite the file')
+    .option('--artifacts', 'the contents of artifacts too, as base64')
+    .option('--whole-outputs', 'large outputs of steps too')
+    .action(async (given: string, options: ExportOptions) => {
+      const { exportRun } = await import('../run/export.ts');
+      await exportRun(invocation, await resolveRunId(invocation.client, given), options);
     });
   run
     .command('pin')

@@ -2431,6 +2431,34 @@ export type GetRunsIdDebugResponses = {
 
 export type GetRunsIdDebugResponse = GetRunsIdDebugResponses[keyof GetRunsIdDebugResponses];
 
+export type GetRunsIdExportData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: {
+        outputs?: 'small' | 'whole';
+        artifacts?: 'list' | 'contents';
+    };
+    url: '/v1/runs/{id}/export';
+};
+
+export type GetRunsIdExportErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type GetRunsIdExportError = GetRunsIdExportErrors[keyof GetRunsIdExportErrors];
+
+export type GetRunsIdExportResponses = {
+    /**
+     * Content
+     */
+    200: unknown;
+};
+
 export type GetRunsIdExplainData = {
     body?: never;
     path: {
@@ -2461,6 +2489,79 @@ export type GetRunsIdExplainResponses = {
 };
 
 export type GetRunsIdExplainResponse = GetRunsIdExplainResponses[keyof GetRunsIdExplainResponses];
+
+export type GetEventsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        after?: string;
+        topic?: string | Array<string>;
+        run?: string;
+        limit?: number;
+    };
+    url: '/v1/events';
+};
+
+export type GetEventsErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type GetEventsError = GetEventsErrors[keyof GetEventsErrors];
+
+export type GetEventsResponses = {
+    /**
+     * OK
+     */
+    200: {
+        items: Array<{
+            id: string;
+            position: string;
+            type: 'run.accepted' | 'run.started' | 'run.waiting' | 'run.paused' | 'run.resumed' | 'run.compensating' | 'run.succeeded' | 'run.failed' | 'run.cancelled' | 'run.terminated' | 'step.started' | 'step.retrying' | 'step.succeeded' | 'step.failed' | 'step.skipped' | 'step.uncertain' | 'step.waiting' | 'step.compensated' | 'approval.requested' | 'approval.claimed' | 'approval.released' | 'approval.commented' | 'approval.edited' | 'approval.escalated' | 'approval.decided' | 'approval.expired' | 'approval.voided' | 'signal.received' | 'starts.held' | 'starts.released' | 'schedule.missed' | 'schedule.paused' | 'trigger.delivered' | 'plan.saved';
+            workspaceId: string;
+            runId: string | null;
+            at: string;
+            data: {
+                [key: string]: Schema1;
+            };
+        }>;
+        nextCursor: string | null;
+        reset: boolean;
+    };
+};
+
+export type GetEventsResponse = GetEventsResponses[keyof GetEventsResponses];
+
+export type GetWsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        after?: string;
+        topic?: string | Array<string>;
+        run?: string;
+    };
+    url: '/v1/ws';
+};
+
+export type GetWsErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type GetWsError = GetWsErrors[keyof GetWsErrors];
+
+export type GetWsResponses = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type GetWsResponse = GetWsResponses[keyof GetWsResponses];
 
 export type GetRunsIdSignalsData = {
     body?: never;

@@ -1,3 +1,5 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { eventSchema } from '#schemas/event.ts';
 import { can } from '#core/policy/can.ts';
@@ -5,6 +7,7 @@ import { runDebugSchema } from '#schemas/debug.ts';
 import { runHistorySchema } from '#schemas/history.ts';
 import { stepSchema, stepStatuses } from '#schemas/run.ts';
 import { showLogLine } from '#services/events/log-line.ts';
+import { exportRun } from '#services/runs/export.ts';
 import { readRun } from '#services/runs/read.ts';
 import { listSteps, readStep } from '#services/runs/read-steps.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
@@ -101,6 +104,28 @@ export const runRecordRoutes = (dependencies: ApiDependencies): Route[] => [
     responses: { 200: runDebugSchema },
     handler: async ({ principal, params }) =>
       json(await dependencies.debugRun({ workspaceId: principal.workspaceId, runId: params.id, open: can(principal, 'history:read') })),
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/runs/{id}/export',
+    summary:
+      'Everything about a run that the caller may see, as one JSON document: run, plan, steps, signals, approvals, artifacts, runs that its steps started, events, audit entries; `withheld` names what is left out',
+    access: { permission: 'runs:read' },
+    params: idParams('run'),
+    query: z.strictObject({ outputs: z.enum(['small', 'whole']).default('small'), artifacts: z.enum(['list', 'contents']).default('list') }),
+    responses: { 200: { mediaType: 'application/json' } },
+    handler: async ({ principal, params, query, signal }) => {
+      const run = await inWorkspaceOf(dependencies, principal, (transaction) => readRun(transaction, params.id));
+      const choice = { contents: query.artifacts === 'contents', wholeOutputs: query.outputs === 'whole' };
+      const document = exportRun(dependencies, { reader: principal, run, ...choice, now: dependencies.now() });
+      return {
+        kind: 'stream',
+        send: async (response) => {
+          response.status(200).set({ 'Content-Type': 'application/json; charset=utf-8', 'Content-Disposition': `attachment; filename="${run.id}.json"` });
+          await pipeline(Readable.from(document), response, { signal });
+        },
+      };
+    },
   }),
   defineRoute({
     method: 'get',
