@@ -13,6 +13,7 @@ import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
 import type { BackfillPreview, Schedule, SchedulePreview, ScheduleOrder, ScheduleStart, SetSchedule } from '#schemas/schedule.ts';
 import type { Delivery, DeliveryContent, MadeTrigger, SetTrigger, Trigger, TriggerTrial } from '#schemas/trigger.ts';
 import type { OutgoingContent, OutgoingDelivery, TestResult } from '#schemas/outgoing.ts';
+import type { Channel, CreateChannel, SetChannel } from '#schemas/channel.ts';
 import type { MadeWebhook, SetWebhook, Webhook } from '#schemas/webhook.ts';
 import type { SecretDescription } from '#schemas/secret.ts';
 import type { SendSignal, Signal } from '#schemas/signal.ts';
@@ -109,7 +110,15 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
   const post = <T>(path: string, json: unknown): Promise<T> => readJson<T>(transport, { method: 'POST', path, json });
   const patch = <T>(path: string, json: unknown): Promise<T> => readJson<T>(transport, { method: 'PATCH', path, json });
   const remove = async (path: string): Promise<void> => void (await transport.send({ method: 'DELETE', path }));
-  const outgoingOf = (path: string) => ({
+  const receiversAt = <Shown, Definition>(path: string) => ({
+    list: (query: Query) => get<Page<Shown>>(path, query),
+    get: (id: string): Promise<Tagged<Shown>> => tagged<Shown>(transport, { method: 'GET', path: `${path}/${segment(id)}` }),
+    set: (id: string, body: Definition, etag: string) =>
+      readJson<Shown>(transport, { method: 'PUT', path: `${path}/${segment(id)}`, json: body, headers: { 'if-match': etag } }),
+    remove: async (id: string, etag: string): Promise<void> =>
+      void (await transport.send({ method: 'DELETE', path: `${path}/${segment(id)}`, headers: { 'if-match': etag } })),
+    enable: (id: string, verb: 'enable' | 'disable', body: object) => post<Shown>(`${path}/${segment(id)}/${verb}`, body),
+    test: (id: string) => post<TestResult>(`${path}/${segment(id)}/test`, undefined),
     deliveries: (id: string, query: Query) => get<Page<OutgoingDelivery>>(`${path}/${segment(id)}/deliveries`, query),
     delivery: (id: string, delivery: string) => get<OutgoingContent>(`${path}/${segment(id)}/deliveries/${segment(delivery)}`),
     redeliver: (id: string, delivery: string) => act<OutgoingContent>(`${path}/${segment(id)}/deliveries/${segment(delivery)}/redeliver`, undefined),
@@ -244,18 +253,14 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       redeliver: (id: string, delivery: string) => act<Delivery>(`/v1/triggers/${segment(id)}/deliveries/${segment(delivery)}/redeliver`, undefined),
     },
     webhooks: {
-      list: (query: Query) => get<Page<Webhook>>('/v1/webhooks', query),
-      get: (id: string): Promise<Tagged<Webhook>> => tagged<Webhook>(transport, { method: 'GET', path: `/v1/webhooks/${segment(id)}` }),
       /** Not repeated: an answer that is lost has made a webhook whose secret nobody knows; rotate it. */
       create: (body: object) => post<MadeWebhook>('/v1/webhooks', body),
-      set: (id: string, body: SetWebhook, etag: string) =>
-        readJson<Webhook>(transport, { method: 'PUT', path: `/v1/webhooks/${segment(id)}`, json: body, headers: { 'if-match': etag } }),
-      remove: async (id: string, etag: string): Promise<void> =>
-        void (await transport.send({ method: 'DELETE', path: `/v1/webhooks/${segment(id)}`, headers: { 'if-match': etag } })),
-      enable: (id: string, verb: 'enable' | 'disable', body: object) => post<Webhook>(`/v1/webhooks/${segment(id)}/${verb}`, body),
       rotate: (id: string, body: object) => post<MadeWebhook>(`/v1/webhooks/${segment(id)}/rotate`, body),
-      test: (id: string) => post<TestResult>(`/v1/webhooks/${segment(id)}/test`, undefined),
-      ...outgoingOf('/v1/webhooks'),
+      ...receiversAt<Webhook, SetWebhook>('/v1/webhooks'),
+    },
+    channels: {
+      create: (body: CreateChannel) => post<Channel>('/v1/channels', body),
+      ...receiversAt<Channel, SetChannel>('/v1/channels'),
     },
     secrets: {
       list: (query: Query) => get<Page<SecretDescription>>('/v1/secrets', query),

@@ -44,6 +44,12 @@ const groups: readonly Group[] = [
     load: async () => (await import('./commands/webhook.ts')).defineWebhook,
   },
   {
+    name: 'channel',
+    heading: work,
+    summary: 'tell people of failures and of what waits for them, in Slack, Discord, Teams or elsewhere',
+    load: async () => (await import('./commands/channel.ts')).defineChannel,
+  },
+  {
     name: 'apply',
     heading: work,
     summary: 'make plans, schedules, triggers, settings and roles what files say',

@@ -31,9 +31,11 @@ export const resolveTriggerId = (client: Client, given: string): Promise<string>
 
 export const resolveWebhookId = (client: Client, given: string): Promise<string> => resolveName('webhook', given, client.webhooks.list);
 
+export const resolveChannelId = (client: Client, given: string): Promise<string> => resolveName('channel', given, client.channels.list);
+
 /** What has a name: an id as it is, anything else as a name. */
 async function resolveName(
-  kind: 'schedule' | 'trigger' | 'webhook',
+  kind: 'schedule' | 'trigger' | 'webhook' | 'channel',
   given: string,
   list: (query: { name: string; limit: number }) => Promise<Page<{ id: string }>>,
 ): Promise<string> {

@@ -18,6 +18,7 @@ export const idPrefixes = {
   trigger: 'trg',
   webhook: 'whk',
   outgoing: 'odl',
+  channel: 'chn',
   delivery: 'dlv',
   artifact: 'art',
   output: 'out',

@@ -60,4 +60,4 @@ export const rotateWebhookSchema = z.strictObject({
   keepPreviousMs: z.int().min(0).max(2_592_000_000).default(86_400_000),
 });
 
-export const enableWebhookSchema = z.strictObject({ note: z.string().max(2_000).optional() });
+export const enableReceiverSchema = z.strictObject({ note: z.string().max(2_000).optional() });

@@ -1,16 +1,13 @@
 import type { Command } from 'commander';
 import type { EventSelector, MadeWebhook, SetWebhook, Webhook } from '#schemas/webhook.ts';
-import { exitCodes } from '../exit-codes.ts';
 import { usageFault } from '../faults.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, collect, type ListOptions, showPage } from '../lists.ts';
-import { defineOutgoingDeliveries } from '../outgoing-deliveries.ts';
+import { describeWebhook } from '../receiver-view.ts';
+import { defineReceiverVerbs, receiverArgument, type ReceiverKind, showReceiver } from '../receiver-verbs.ts';
 import { resolveWebhookId } from '../short-ids.ts';
 import { visibleLine } from '../terminal-text.ts';
 import { durationArgument } from '../times.ts';
-import { describeTest, describeWebhook } from '../webhook-view.ts';
-
-const webhookArgument = ['<webhook>', 'its name, or its id'] as const;
 
 interface WebhookOptions {
   url?: string;
@@ -26,17 +23,12 @@ const addOptions = (command: Command): Command =>
 
 export function defineWebhook(webhook: Command, invocation: Invocation): void {
   const { client } = invocation;
-  defineReading(webhook, invocation);
-  defineChanging(webhook, invocation);
-  defineOutgoingDeliveries(webhook, invocation, {
-    argument: webhookArgument,
+  const kind: ReceiverKind<Webhook> = {
+    word: 'webhook',
     client: client.webhooks,
     resolve: (given) => resolveWebhookId(client, given),
-  });
-}
-
-function defineReading(webhook: Command, invocation: Invocation): void {
-  const { client, output } = invocation;
+    describe: describeWebhook,
+  };
   addListOptions(webhook.command('list').summary('webhooks, by name')).action(async (options: ListOptions) => {
     showPage(invocation, await client.webhooks.list({ ...options }), {
       headings: ['WEBHOOK', 'STATE', 'EVENTS', 'PLAN', 'WAITING', 'DEAD', 'ADDRESS'],
@@ -52,25 +44,12 @@ function defineReading(webhook: Command, invocation: Invocation): void {
       empty: 'There is no webhook. Make one: kai webhook create NAME --url URL --event run.failed',
     });
   });
-  webhook
-    .command('get')
-    .summary('a webhook: where it sends and what, what waits, why it is disabled')
-    .argument(...webhookArgument)
-    .action(async (given: string) => show(invocation, (await client.webhooks.get(await resolveWebhookId(client, given))).value));
-  webhook
-    .command('test')
-    .summary('send a message now, and see what came of it')
-    .argument(...webhookArgument)
-    .action(async (given: string) => {
-      const result = await client.webhooks.test(await resolveWebhookId(client, given));
-      if (output.json) output.document(result);
-      else output.data(describeTest(result));
-      if (!result.delivered) invocation.exitCode = exitCodes.error;
-    });
+  defineChanging(webhook, invocation, kind);
+  defineReceiverVerbs(webhook, invocation, kind);
 }
 
-function defineChanging(webhook: Command, invocation: Invocation): void {
-  const { client, output } = invocation;
+function defineChanging(webhook: Command, invocation: Invocation, kind: ReceiverKind<Webhook>): void {
+  const { client } = invocation;
   addOptions(
     webhook
       .command('create')
@@ -88,40 +67,20 @@ function defineChanging(webhook: Command, invocation: Invocation): void {
     webhook
       .command('update')
       .summary('change what is named; from then on it is told with your rights')
-      .argument(...webhookArgument),
+      .argument(...receiverArgument('webhook')),
   )
     .option('--no-plan', 'of runs of every plan')
     .action(async (given: string, options: WebhookOptions) => {
-      const { value, etag } = await client.webhooks.get(await resolveWebhookId(client, given));
-      show(invocation, await client.webhooks.set(value.id, changed(value, options), etag));
+      const { value, etag } = await client.webhooks.get(await kind.resolve(given));
+      showReceiver(invocation, kind, await client.webhooks.set(value.id, changed(value, options), etag));
     });
-  for (const verb of ['enable', 'disable'] as const) {
-    webhook
-      .command(verb)
-      .summary(verb === 'enable' ? 'send again, from now on' : 'send nothing until it is enabled')
-      .argument(...webhookArgument)
-      .option('--note <text>', 'why')
-      .action(async (given: string, options: { note?: string }) => {
-        show(invocation, await client.webhooks.enable(await resolveWebhookId(client, given), verb, { ...options }));
-      });
-  }
   webhook
     .command('rotate')
     .summary('another secret, printed this once; the one before signs, too, for a while')
-    .argument(...webhookArgument)
+    .argument(...receiverArgument('webhook'))
     .option('--keep <duration>', 'how long the old one signs, too: 0s, 12h, 1d', durationArgument)
     .action(async (given: string, { keep }: { keep?: number }) => {
-      showMade(invocation, await client.webhooks.rotate(await resolveWebhookId(client, given), keep === undefined ? {} : { keepPreviousMs: keep }));
-    });
-  webhook
-    .command('delete')
-    .summary('remove a webhook and its deliveries; what is on its way is not sent')
-    .argument(...webhookArgument)
-    .action(async (given: string) => {
-      const { value, etag } = await client.webhooks.get(await resolveWebhookId(client, given));
-      await client.webhooks.remove(value.id, etag);
-      if (output.json) output.document({ id: value.id, name: value.name, removed: true });
-      else output.say(`Removed ${value.name}.`);
+      showMade(invocation, await client.webhooks.rotate(await kind.resolve(given), keep === undefined ? {} : { keepPreviousMs: keep }));
     });
 }
 
@@ -130,11 +89,6 @@ const changed = ({ url, events, plan }: Webhook, options: WebhookOptions): SetWe
   events: options.event ?? events,
   plan: options.plan === false ? null : (options.plan ?? plan),
 });
-
-function show({ output }: Invocation, webhook: Webhook): void {
-  if (output.json) output.document(webhook);
-  else output.data(describeWebhook(webhook));
-}
 
 /** The secret alone is data, so that it goes where it is to go without being seen. */
 function showMade({ output }: Invocation, made: MadeWebhook): void {

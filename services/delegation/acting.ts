@@ -4,7 +4,7 @@ import type { Permission } from '#core/policy/permissions.ts';
 import type { Principal } from '#core/policy/principal.ts';
 
 /** What starts runs, or tells of them, for a person without them. */
-export type Acting = 'schedule' | 'trigger' | 'webhook';
+export type Acting = 'schedule' | 'trigger' | 'webhook' | 'channel';
 
 /** What starts runs may do, of what that person may. */
 export const actingGrant = ['runs:start'] as const;
@@ -16,6 +16,7 @@ const kinds: Record<Acting, { permission: Permission; does: string; change: stri
   schedule: { permission: actingGrant[0], does: 'starts runs', change: 'kai schedule set' },
   trigger: { permission: actingGrant[0], does: 'starts runs', change: 'kai trigger set' },
   webhook: { permission: tellingGrant[0], does: 'is told of runs', change: 'kai webhook update' },
+  channel: { permission: tellingGrant[0], does: 'tells of runs', change: 'kai channel update' },
 };
 
 /** Nobody hands on a right that they do not have. Throws KosError `permission_missing` (403). */

@@ -1,11 +1,11 @@
-import { fanOut } from '#services/outgoing/fan-out.ts';
+import { fanOut, type FanOutMeans } from '#services/outgoing/fan-out.ts';
 import { startDeliveries, type StartOptions } from '#services/outgoing/start.ts';
 import { type Duty, repeat } from './repeat.ts';
 
 const idlePauseMs = 500;
 
 /** Tells programs outside of what happens. A nudge makes it look at once. */
-export const startOutgoing = (options: StartOptions & { publicUrl: string }): Duty =>
+export const startOutgoing = (options: StartOptions & FanOutMeans): Duty =>
   repeat('outgoing', options.log, async () => {
     const [more, moreToStart] = [await fanOut(options), await startDeliveries(options)];
     return more || moreToStart ? 0 : idlePauseMs;

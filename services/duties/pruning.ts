@@ -77,13 +77,14 @@ export async function pruneRuns(options: PruningOptions, { workspaceId, retentio
   return runIds.length === runsPerBatch;
 }
 
-/** Events go earlier than their runs; those of open and pinned runs stay, and those that a webhook is still to be told of. */
+/** Events go earlier than their runs; those of open and pinned runs stay, and those that a webhook or a channel is still to be told of. */
 export async function pruneEvents({ sql }: SystemDatabase, { workspaceId, retention }: WorkspaceRetention): Promise<boolean> {
   const removed = await sql`
     delete from kos.events where id in (
       select e.id from kos.events e left join kos.runs r on r.id = e.run_id
       where e.workspace_id = ${workspaceId} and e.seq is not null and e.at < clock_timestamp() - make_interval(days => ${retention.eventsDays})
         and not exists (select from kos.webhooks w where w.workspace_id = ${workspaceId} and w.enabled and w.seen_seq < e.seq)
+        and not exists (select from kos.channels c where c.workspace_id = ${workspaceId} and c.enabled and c.seen_seq < e.seq)
         and (r.id is null or (r.status in ('succeeded', 'failed', 'cancelled', 'terminated') and not r.pinned))
       limit ${eventsPerBatch})`;
   return removed.count === eventsPerBatch;

@@ -42,7 +42,7 @@ export function startDuties(dependencies: DutyDependencies): Duties {
   const { system, log, workflows, publicUrl } = dependencies;
   const schedules = startScheduleSync({ system, log, door: workflows.schedules });
   const watch = startScheduleWatch({ system, log, door: workflows.schedules });
-  const outgoing = startOutgoing({ system, log, publicUrl, door: workflows.outgoing });
+  const outgoing = startOutgoing({ system, log, publicUrl, door: workflows.outgoing, now: dependencies.now });
   const duties = [queueOrder, outbox, jobs, schedules, watch, outgoing, startReconciler(dependencies), startPruning(dependencies)];
   return {
     queueOrder,

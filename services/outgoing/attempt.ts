@@ -2,12 +2,11 @@ import { afterAttempt, type Verdict } from '#core/outgoing/next-attempt.ts';
 import { asJsonObject } from '#schemas/json.ts';
 import type { Attempt } from '#schemas/outgoing.ts';
 import type { Database, TransactionSql } from '#services/database/connect.ts';
-import { enableWebhook } from '#services/webhooks/change.ts';
-import { signedPost } from '#services/webhooks/request.ts';
-import { webhookColumns, type WebhookRow } from '#services/webhooks/row.ts';
 import type { Gate } from './gate.ts';
 import { policyFor, type SendMeans } from './means.ts';
 import { post, type Posted } from './post.ts';
+import { enableReceiver } from './receivers.ts';
+import { findTarget, type Target } from './target.ts';
 
 export interface AttemptMeans extends SendMeans {
   database: Database;
@@ -49,18 +48,18 @@ export async function attempt(means: AttemptMeans, place: DeliveryPlace, refusal
     lasting(() => means.database.inWorkspace(place.workspaceId, ({ sql }) => work(sql)));
   const found = await inWorkspace((sql) => findPending(sql, place.deliveryId));
   if (found === null) return { is: 'over' };
-  const { delivery, webhook } = found;
-  if (!webhook.enabled) {
-    await inWorkspace((sql) => giveUp(sql, place.deliveryId, `The webhook is disabled${because(webhook.note)}.`));
+  const { delivery, target } = found;
+  if (!target.enabled) {
+    await inWorkspace((sql) => giveUp(sql, place.deliveryId, `The ${target.kind} is disabled${because(target.note)}.`));
     return { is: 'over' };
   }
-  const leave = means.gate.enter(webhook.id);
+  const leave = means.gate.enter(target.id);
   if (leave === null) return { is: 'noRoom', inMs: Math.round(Math.min(noRoom.mostMs, noRoom.leastMs * 1.5 ** refusals) * (0.5 + means.random())) };
   let posted: Posted;
   try {
     const policy = await policyFor(means, place.workspaceId);
     const message = { id: delivery.eventId, body: delivery.body };
-    posted = await post(signedPost(means.sealing, webhook, message, new Date(means.now())), policy, signal);
+    posted = await post(target.post(means.sealing, message, new Date(means.now())), policy, signal);
   } finally {
     leave();
   }
@@ -68,25 +67,25 @@ export async function attempt(means: AttemptMeans, place: DeliveryPlace, refusal
     { status: posted.attempt.status, retryAfterMs: posted.retryAfterMs },
     { attempts: delivery.attempts + 1, startedMs: delivery.createdAt.getTime(), nowMs: means.now(), random: means.random() },
   );
-  await inWorkspace((sql) => record(sql, place, webhook, posted.attempt, verdict));
+  await inWorkspace((sql) => record(sql, place, target, posted.attempt, verdict));
   return verdict.is === 'again' ? verdict : { is: 'over' };
 }
 
 const because = (note: string | null): string => (note === null ? '' : `: ${note.replace(/\.$/, '')}`);
 
-async function findPending(sql: TransactionSql, deliveryId: string): Promise<{ delivery: PendingRow; webhook: WebhookRow } | null> {
+async function findPending(sql: TransactionSql, deliveryId: string): Promise<{ delivery: PendingRow; target: Target } | null> {
   const [delivery] = await sql<PendingRow[]>`
     select target_id as "targetId", event_id as "eventId", body, jsonb_array_length(tries) as attempts, created_at as "createdAt"
     from kos.outgoing_deliveries where id = ${deliveryId} and status = 'pending'`;
   if (delivery === undefined) return null;
-  const [webhook] = await sql<WebhookRow[]>`select ${webhookColumns(sql)} from kos.webhooks w where w.id = ${delivery.targetId}`;
-  return webhook === undefined ? null : { delivery, webhook };
+  const target = await findTarget(sql, delivery.targetId);
+  return target === null ? null : { delivery, target };
 }
 
 const giveUp = (sql: TransactionSql, deliveryId: string, reason: string) => sql`
   update kos.outgoing_deliveries set status = 'failed', reason = ${reason}, next_attempt_at = null, finished_at = clock_timestamp() where id = ${deliveryId} and status = 'pending'`;
 
-async function record(sql: TransactionSql, { workspaceId, deliveryId }: DeliveryPlace, webhook: WebhookRow, tried: Attempt, verdict: Verdict): Promise<void> {
+async function record(sql: TransactionSql, { workspaceId, deliveryId }: DeliveryPlace, target: Target, tried: Attempt, verdict: Verdict): Promise<void> {
   const tries = sql`tries || ${sql.json([asJsonObject(tried)])}`;
   if (verdict.is === 'again') {
     const inSeconds = verdict.inMs / 1_000;
@@ -99,6 +98,7 @@ async function record(sql: TransactionSql, { workspaceId, deliveryId }: Delivery
   const status = verdict.is === 'delivered' ? 'delivered' : 'failed';
   await sql`
     update kos.outgoing_deliveries set tries = ${tries}, status = ${status}, next_attempt_at = null, finished_at = clock_timestamp() where id = ${deliveryId} and status = 'pending'`;
-  if (verdict.is !== 'gone' || !webhook.enabled) return;
-  await enableWebhook({ sql }, { workspaceId, actor: 'kos', id: webhook.id, enabled: false, note: 'The receiver answered 410: it wants no more.' });
+  if (verdict.is !== 'gone' || !target.enabled) return;
+  const note = 'The receiver answered 410: it wants no more.';
+  await enableReceiver({ sql }, { kind: target.kind, workspaceId, actor: 'kos', id: target.id, enabled: false, note });
 }

@@ -47,7 +47,7 @@ export async function post({ url, headers, body }: Post, policy: EgressPolicy, s
       const { response } = await guardedRequest(new URL(url), request, policy, dispatcher);
       const answer = (await readBody(response, answerBytes)).body.toString('utf8');
       const location = response.headers.get('location');
-      const led = location === null ? '' : `, which leads to ${location.slice(0, 200)}: redirects are not followed`;
+      const led = location === null ? '' : ` and leads to ${URL.parse(location, url)?.origin ?? 'nowhere'}: redirects are not followed`;
       const error = response.ok ? null : `It answered ${response.status}${led}.`;
       return done({ status: response.status, error, answer, retryAfterMs: retryAfterMs(response.headers.get('retry-after'), Date.now()) });
     } catch (error) {

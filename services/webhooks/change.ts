@@ -2,19 +2,15 @@ import { randomBytes } from 'node:crypto';
 import type { Principal } from '#core/policy/principal.ts';
 import { asJsonObject } from '#schemas/json.ts';
 import type { CreateWebhook, SetWebhook } from '#schemas/webhook.ts';
-import type { Transaction, TransactionSql } from '#services/database/connect.ts';
+import type { Transaction } from '#services/database/connect.ts';
 import { assertMayHandOn, assertUnchanged, nameTaken, tellingGrant } from '#services/delegation/acting.ts';
 import { newId } from '#services/ids.ts';
+import { fromNow, lockReceiver, type ReceiverVersion } from '#services/outgoing/receivers.ts';
 import { sealFor } from '#services/outgoing/seal.ts';
 import { recordAudit } from '#services/records/record.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
-import { lockWebhook } from './row.ts';
 
 const makeSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`;
-
-/** What has its number by now is not sent. */
-const fromNow = (sql: TransactionSql, workspaceId: string) =>
-  sql`coalesce((select seq from kos.events where workspace_id = ${workspaceId} and seq is not null order by seq desc limit 1), 0)`;
 
 /** Where it sends, as the record of changes may hold it: queries may carry secrets. */
 const placeOf = (url: string): string => {
@@ -43,43 +39,16 @@ export async function createWebhook(
   return { id, secret };
 }
 
-export interface WebhookVersion {
-  id: string;
-  version: number;
-}
-
 /** The definition anew; its secret stays, and what is on its way goes to the new address. From now on it acts for whoever set it. Throws KosError `webhook_not_found`, `webhook_changed` (412). */
-export async function setWebhook({ sql }: Transaction, principal: Principal, { id, version }: WebhookVersion, definition: SetWebhook): Promise<void> {
+export async function setWebhook({ sql }: Transaction, principal: Principal, { id, version }: ReceiverVersion, definition: SetWebhook): Promise<void> {
   assertMayHandOn(principal, 'webhook');
-  const before = await lockWebhook(sql, id);
+  const before = await lockReceiver(sql, 'webhook', id);
   assertUnchanged('webhook', before, version);
   const { workspaceId, principalId: actor } = principal;
   await sql`
     update kos.webhooks set definition = ${sql.json(asJsonObject(definition))}, created_by = ${actor}, version = version + 1, updated_at = clock_timestamp() where id = ${id}`;
   const data = { name: before.name, to: placeOf(definition.url), events: definition.events, plan: definition.plan };
   await recordAudit(sql, [{ workspaceId, actor, action: 'webhook.set', subject: id, data }]);
-}
-
-/** With its deliveries; what is on its way is not sent. Throws KosError `webhook_not_found`, `webhook_changed` (412). */
-export async function removeWebhook({ sql }: Transaction, { workspaceId, principalId: actor }: Principal, { id, version }: WebhookVersion): Promise<void> {
-  const before = await lockWebhook(sql, id);
-  assertUnchanged('webhook', before, version);
-  await sql`delete from kos.outgoing_deliveries where target_id = ${id}`;
-  await sql`delete from kos.webhooks where id = ${id}`;
-  await recordAudit(sql, [{ workspaceId, actor, action: 'webhook.remove', subject: id, data: { name: before.name } }]);
-}
-
-/** `actor`: `kos` where it disables itself. What happens while it is disabled is not sent later. Throws KosError `webhook_not_found`. */
-export async function enableWebhook(
-  { sql }: Pick<Transaction, 'sql'>,
-  { workspaceId, actor, id, enabled, note }: { workspaceId: string; actor: string; id: string; enabled: boolean; note: string | null },
-): Promise<void> {
-  const before = await lockWebhook(sql, id);
-  const resumes = enabled && !before.enabled;
-  await sql`
-    update kos.webhooks set enabled = ${enabled}, note = ${note}, version = version + 1, updated_at = clock_timestamp(), seen_seq = ${resumes ? fromNow(sql, workspaceId) : sql`seen_seq`}
-    where id = ${id}`;
-  await recordAudit(sql, [{ workspaceId, actor, action: enabled ? 'webhook.enable' : 'webhook.disable', subject: id, data: { name: before.name, note } }]);
 }
 
 /** Another secret, to be shown once; the one before signs, too, for a while, so that the receiver can be told in between. Throws KosError `webhook_not_found`. */
@@ -89,7 +58,7 @@ export async function rotateWebhook(
   { workspaceId, principalId: actor }: Principal,
   { id, keepPreviousMs }: { id: string; keepPreviousMs: number },
 ): Promise<string> {
-  const { name } = await lockWebhook(sql, id);
+  const { name } = await lockReceiver(sql, 'webhook', id);
   const secret = makeSecret();
   await sql`
     update kos.webhooks set previous_secret = secret, previous_until = clock_timestamp() + make_interval(secs => ${keepPreviousMs / 1_000}),

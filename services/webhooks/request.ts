@@ -1,10 +1,11 @@
 import { Webhook } from 'standardwebhooks';
 import type { Post } from '#services/outgoing/post.ts';
+import type { OutgoingMessage } from '#services/outgoing/target.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
 import { signingSecrets, type WebhookRow } from './row.ts';
 
 /** A delivery as Standard Webhooks has it, signed with every secret that is live at `at`. */
-export function signedPost(sealing: Sealing, webhook: WebhookRow, message: { id: string; body: string }, at: Date): Post {
+export function signedPost(sealing: Sealing, webhook: WebhookRow, message: OutgoingMessage, at: Date): Post {
   const { id, body } = message;
   return {
     url: webhook.definition.url,

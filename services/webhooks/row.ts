@@ -1,4 +1,3 @@
-import { KosError } from '#core/errors.ts';
 import type { SetWebhook, Webhook } from '#schemas/webhook.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { openFor } from '#services/outgoing/seal.ts';
@@ -23,26 +22,9 @@ export interface WebhookRow {
 }
 
 export const webhookColumns = (sql: TransactionSql) => sql`
-  w.id, w.workspace_id as "workspaceId", w.name, w.definition, w.enabled, w.note, w.secret, w.previous_secret as "previousSecret",
-  case when w.previous_until > clock_timestamp() then w.previous_until end as "previousUntil", w.created_by as "createdBy", w.granted, w.version,
-  w.created_at as "createdAt", w.updated_at as "updatedAt"`;
-
-/** Throws KosError `webhook_not_found`. */
-export async function readWebhook(sql: TransactionSql, id: string): Promise<WebhookRow> {
-  const [row] = await sql<WebhookRow[]>`select ${webhookColumns(sql)} from kos.webhooks w where w.id = ${id}`;
-  if (row === undefined) throw webhookNotFound(id);
-  return row;
-}
-
-/** The webhook's row until the end of the transaction. Throws KosError `webhook_not_found`. */
-export async function lockWebhook(sql: TransactionSql, id: string): Promise<WebhookRow> {
-  const [row] = await sql<WebhookRow[]>`select ${webhookColumns(sql)} from kos.webhooks w where w.id = ${id} for update`;
-  if (row === undefined) throw webhookNotFound(id);
-  return row;
-}
-
-export const webhookNotFound = (id: string): KosError =>
-  new KosError({ code: 'webhook_not_found', message: `There is no webhook ${id} in this workspace.`, fix: 'kai webhook list', status: 404 });
+  r.id, r.workspace_id as "workspaceId", r.name, r.definition, r.enabled, r.note, r.secret, r.previous_secret as "previousSecret",
+  case when r.previous_until > clock_timestamp() then r.previous_until end as "previousUntil", r.created_by as "createdBy", r.granted, r.version,
+  r.created_at as "createdAt", r.updated_at as "updatedAt"`;
 
 /** Those that sign now, the newest first. */
 export const signingSecrets = (sealing: Sealing, { id, secret, previousSecret, previousUntil }: WebhookRow): string[] =>

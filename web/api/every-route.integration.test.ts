@@ -29,8 +29,10 @@ beforeAll(async () => {
   const trigger = await api.call('POST', '/v1/triggers', { body: { name: 'hook', plan: 'idle', scheme: 'bearer' } });
   const delivered = await api.call('POST', `/hooks/${trigger.body.id}`, { apiKey: String(trigger.body['secret']), text: '{}' });
   const webhook = await api.call('POST', '/v1/webhooks', { body: { name: 'hook', url: 'http://nowhere.kos.example/hook', events: ['run.failed'] } });
+  const channel = await api.call('POST', '/v1/channels', { body: { name: 'on-call', kind: 'slack', url: 'http://nowhere.kos.example/hook' } });
   things = new Map([
     ['whk', webhook.body.id],
+    ['chn', channel.body.id],
     ['sch', schedule.body.id],
     ['trg', trigger.body.id],
     ['dlv', String(delivered.body['deliveryId'])],

@@ -58,7 +58,7 @@ const numbered = async (): Promise<void> => {
   }
 };
 const fan = async (): Promise<void> => {
-  while (await fanOut({ system: api.rig.system, publicUrl: 'https://kos.example' }));
+  while (await fanOut({ system: api.rig.system, publicUrl: 'https://kos.example', now: Date.now }));
 };
 const deliveries = async (id: string, query = '') => (await api.call('GET', `/v1/webhooks/${id}/deliveries?limit=200${query}`)).body.items;
 

@@ -1,5 +1,7 @@
 import { sql } from 'drizzle-orm';
-import { bigint, boolean, index, integer, jsonb, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import { bigint, boolean, index, integer, jsonb, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import type { PlanFailures } from '#core/channel/failures.ts';
+import type { ChannelDefinition } from '#schemas/channel.ts';
 import type { Attempt, OutgoingStatus } from '#schemas/outgoing.ts';
 import type { SetWebhook } from '#schemas/webhook.ts';
 import { bytea, instant, kos, workspaceId } from './columns.ts';
@@ -37,7 +39,7 @@ export const outgoingDeliveries = kos.table(
   {
     id: text('id').primaryKey(),
     workspaceId: workspaceId(),
-    /** The webhook that it goes to. */
+    /** The webhook or the channel that it goes to. */
     targetId: text('target_id').notNull(),
     eventId: text('event_id').notNull(),
     type: text('type').notNull(),
@@ -63,4 +65,41 @@ export const outgoingDeliveries = kos.table(
     index('outgoing_deliveries_by_run').on(table.runId),
     index('outgoing_deliveries_finished').on(table.finishedAt).where(sql`finished_at is not null`),
   ],
+);
+
+/** Where people are told of what they should see. */
+export const channels = kos.table(
+  'channels',
+  {
+    id: text('id').primaryKey(),
+    workspaceId: workspaceId(),
+    name: text('name').notNull(),
+    definition: jsonb('definition').$type<ChannelDefinition>().notNull(),
+    /** Sealed: whoever knows it may write there. */
+    url: bytea('url').notNull(),
+    host: text('host').notNull(),
+    enabled: boolean('enabled').notNull().default(true),
+    note: text('note'),
+    createdBy: text('created_by').notNull(),
+    granted: jsonb('granted').$type<string[]>().notNull(),
+    seenSeq: bigint('seen_seq', { mode: 'number' }).notNull(),
+    version: integer('version').notNull().default(1),
+    createdAt: instant('created_at').notNull().default(sql`now()`),
+    updatedAt: instant('updated_at').notNull().default(sql`now()`),
+  },
+  (table) => [uniqueIndex('channels_name').on(table.workspaceId, table.name), index('channels_behind').on(table.seenSeq).where(sql`enabled`)],
+);
+
+/** What a channel remembers of a plan's failures: which people were told of, and which are kept for a digest. */
+export const channelFailures = kos.table(
+  'channel_failures',
+  {
+    workspaceId: workspaceId(),
+    channelId: text('channel_id').notNull(),
+    planName: text('plan_name').notNull(),
+    state: jsonb('state').$type<PlanFailures>().notNull(),
+    /** When its digest is due; null: there is nothing to tell. */
+    digestAt: instant('digest_at'),
+  },
+  (table) => [primaryKey({ columns: [table.channelId, table.planName] }), index('channel_failures_due').on(table.digestAt).where(sql`digest_at is not null`)],
 );

@@ -7,6 +7,7 @@ import { approvalRuleRoutes } from './approval-rules.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { authRoutes } from './auth.ts';
 import { cacheRoutes } from './cache.ts';
+import { channelRoutes } from './channels.ts';
 import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { jobRoutes } from './jobs.ts';
@@ -56,6 +57,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...scheduleRoutes(dependencies),
     ...triggerRoutes(dependencies),
     ...webhookRoutes(dependencies),
+    ...channelRoutes(dependencies),
     ...secretRoutes(dependencies),
     ...settingsRoutes(dependencies),
     ...meRoutes(dependencies),

@@ -3,7 +3,9 @@ import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Principal } from '#core/policy/principal.ts';
 import type { OutgoingContent } from '#schemas/outgoing.ts';
+import { createChannelSchema } from '#schemas/channel.ts';
 import { createWebhookSchema } from '#schemas/webhook.ts';
+import { createChannel } from '#services/channels/change.ts';
 import type { Transaction } from '#services/database/connect.ts';
 import { startOutgoing } from '#services/duties/outgoing.ts';
 import type { Duty } from '#services/duties/repeat.ts';
@@ -12,7 +14,7 @@ import { listOutgoing, readOutgoing } from '#services/outgoing/read.ts';
 import { redeliver } from '#services/outgoing/redeliver.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
 import { createWebhook, rotateWebhook } from '#services/webhooks/change.ts';
-import { readShownWebhook } from '#services/webhooks/read.ts';
+import { readWebhook } from '#services/webhooks/read.ts';
 import { type ReceivedPost, type Receiver, startReceiver } from '#tests/rig/receiver.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 import { makeTestSchedules } from '#tests/rig/test-schedules.ts';
@@ -27,7 +29,7 @@ beforeAll(async () => {
   receiver = await startReceiver();
   engine = await makeTestEngine({ egress: [receiver.host] });
   ({ principal } = await makeTestSchedules(engine));
-  duty = startOutgoing({ system: engine.rig.system, door: engine.workflows.outgoing, log: engine.log, publicUrl: 'https://kos.example' });
+  duty = startOutgoing({ system: engine.rig.system, door: engine.workflows.outgoing, log: engine.log, publicUrl: 'https://kos.example', now: Date.now });
   await engine.save('plan: quick\nsteps:\n  only: { transform: 1 }\n');
 });
 afterAll(async () => {
@@ -63,7 +65,7 @@ async function quickRun(): Promise<string> {
 
 const deliveriesOf = (id: string) =>
   inWorkspace(async (transaction) => (await listOutgoing(transaction, id, { cursor: null, limit: 200, status: null })).items);
-const hook = (id: string) => inWorkspace(async (transaction) => (await readShownWebhook(transaction, id)).webhook);
+const hook = (id: string) => inWorkspace(async (transaction) => (await readWebhook(transaction, id)).shown);
 
 async function untilDelivery(id: string, reached: (delivery: OutgoingContent) => boolean): Promise<OutgoingContent> {
   for (let left = 3_000; left > 0; left -= 1) {
@@ -76,6 +78,22 @@ async function untilDelivery(id: string, reached: (delivery: OutgoingContent) =>
 }
 
 const verified = (secret: string, { headers, body }: ReceivedPost): unknown => new Webhook(secret).verify(body, headers as Record<string, string>);
+
+describe('a channel', () => {
+  it('is told of a run that failed, in the form of its service', async () => {
+    const wanted = createChannelSchema.parse({ name: 'on-call', kind: 'slack', url: receiver.url('/services/secret') });
+    await tell();
+    const id = await inWorkspace((transaction) => createChannel(transaction, sealing, principal, wanted));
+    const run = await engine.run('plan: broken\nsteps:\n  send: { tool: test.fail, with: { times: 9 }, retry: { maxAttempts: 1 } }\n');
+    await tell();
+    const [post] = await receiver.until('/services/secret', 1);
+    expect(JSON.parse(post?.body ?? '')).toMatchObject({
+      text: expect.stringMatching(/^A run of broken failed: /),
+      blocks: [{ type: 'header' }, { type: 'section' }, { elements: [{ url: `https://kos.example/v1/runs/${run.id}` }] }],
+    });
+    expect(await untilDelivery(id, ({ status }) => status === 'delivered')).toMatchObject({ type: 'run.failed', runId: run.id });
+  });
+});
 
 describe('a webhook', () => {
   it('is told of what it asks for, once each, signed, and of nothing else', async () => {
