@@ -1,6 +1,5 @@
-import type { Post } from '#services/outgoing/post.ts';
+import type { OutgoingMessage, Post } from '#services/outgoing/post.ts';
 import { openFor } from '#services/outgoing/seal.ts';
-import type { OutgoingMessage } from '#services/outgoing/target.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
 import type { ChannelRow } from './row.ts';
 

@@ -4,6 +4,12 @@ import { guardedRequest, refusalInside } from '#services/egress/fetch.ts';
 import { createGuardedDispatcher, type EgressPolicy } from '#services/egress/guard.ts';
 import { withinTime } from '#services/time-limit.ts';
 
+/** What is sent: `id` is the event's, by which equal ones are known. */
+export interface OutgoingMessage {
+  id: string;
+  body: string;
+}
+
 export interface Post {
   url: string;
   headers: Record<string, string>;

@@ -4,14 +4,8 @@ import type { TransactionSql } from '#services/database/connect.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
 import { signedPost } from '#services/webhooks/request.ts';
 import { webhookColumns, type WebhookRow } from '#services/webhooks/row.ts';
-import type { Post } from './post.ts';
+import type { OutgoingMessage, Post } from './post.ts';
 import { type ReceiverKind, receiverKindOf } from './receivers.ts';
-
-/** What is sent: `id` is the event's, by which equal ones are known. */
-export interface OutgoingMessage {
-  id: string;
-  body: string;
-}
 
 /** Where a delivery goes. */
 export interface Target {

@@ -1,6 +1,5 @@
 import { Webhook } from 'standardwebhooks';
-import type { Post } from '#services/outgoing/post.ts';
-import type { OutgoingMessage } from '#services/outgoing/target.ts';
+import type { OutgoingMessage, Post } from '#services/outgoing/post.ts';
 import type { Sealing } from '#services/sealing/sealing.ts';
 import { signingSecrets, type WebhookRow } from './row.ts';
 

@@ -6,6 +6,18 @@ import type { Attempt, OutgoingStatus } from '#schemas/outgoing.ts';
 import type { SetWebhook } from '#schemas/webhook.ts';
 import { bytea, instant, kos, workspaceId } from './columns.ts';
 
+/** Of whoever is told of what happens. */
+const told = {
+  /** Under whose present rights it is told, and what of them. */
+  createdBy: text('created_by').notNull(),
+  granted: jsonb('granted').$type<string[]>().notNull(),
+  /** The sequencer's number of the last event that was looked at for it. */
+  seenSeq: bigint('seen_seq', { mode: 'number' }).notNull(),
+  version: integer('version').notNull().default(1),
+  createdAt: instant('created_at').notNull().default(sql`now()`),
+  updatedAt: instant('updated_at').notNull().default(sql`now()`),
+};
+
 /** Programs outside that are told of events. */
 export const webhooks = kos.table(
   'webhooks',
@@ -21,14 +33,7 @@ export const webhooks = kos.table(
     /** Signs, too, until `previous_until`. */
     previousSecret: bytea('previous_secret'),
     previousUntil: instant('previous_until'),
-    /** Under whose present rights it is told, and what of them. */
-    createdBy: text('created_by').notNull(),
-    granted: jsonb('granted').$type<string[]>().notNull(),
-    /** The sequencer's number of the last event that was looked at for it. */
-    seenSeq: bigint('seen_seq', { mode: 'number' }).notNull(),
-    version: integer('version').notNull().default(1),
-    createdAt: instant('created_at').notNull().default(sql`now()`),
-    updatedAt: instant('updated_at').notNull().default(sql`now()`),
+    ...told,
   },
   (table) => [uniqueIndex('webhooks_name').on(table.workspaceId, table.name), index('webhooks_behind').on(table.seenSeq).where(sql`enabled`)],
 );
@@ -80,12 +85,7 @@ export const channels = kos.table(
     host: text('host').notNull(),
     enabled: boolean('enabled').notNull().default(true),
     note: text('note'),
-    createdBy: text('created_by').notNull(),
-    granted: jsonb('granted').$type<string[]>().notNull(),
-    seenSeq: bigint('seen_seq', { mode: 'number' }).notNull(),
-    version: integer('version').notNull().default(1),
-    createdAt: instant('created_at').notNull().default(sql`now()`),
-    updatedAt: instant('updated_at').notNull().default(sql`now()`),
+    ...told,
   },
   (table) => [uniqueIndex('channels_name').on(table.workspaceId, table.name), index('channels_behind').on(table.seenSeq).where(sql`enabled`)],
 );
