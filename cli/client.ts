@@ -2,6 +2,7 @@ import type { Explanation } from '#core/engine/explain.ts';
 import type { RunDebug } from '#schemas/debug.ts';
 import type { RunHistory } from '#schemas/history.ts';
 import { type FaultDetail, KosError } from '#core/errors.ts';
+import type { RunOffers } from '#schemas/again.ts';
 import type { Approval, DecideApproval } from '#schemas/approval.ts';
 import type { ApprovalRule, RuleDraft, RuleTrial, SetRule } from '#schemas/approval-rule.ts';
 import type { Artifact } from '#schemas/artifact.ts';
@@ -143,6 +144,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       start: (body: StartRun, idempotencyKey: string) => act<Started>('/v1/runs', body, idempotencyKey),
       list: (query: Query) => get<Page<Run>>('/v1/runs', query),
       get: (id: string) => get<Run>(`/v1/runs/${segment(id)}`),
+      again: (id: string) => get<RunOffers>(`/v1/runs/${segment(id)}/again`),
       /** `verb`: cancel, terminate, pause, resume, priority, … */
       act: (id: string, verb: string, body: object) => act<Run>(`/v1/runs/${segment(id)}/${verb}`, body),
       /** `verb`: override, skip, resolve. */

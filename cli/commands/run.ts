@@ -5,6 +5,7 @@ import { confirmed } from '../confirm.ts';
 import { exitCodes } from '../exit-codes.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, collect, type ListOptions, readPairs, showPage } from '../lists.ts';
+import { defineAgain } from '../run/again.ts';
 import { defineReruns } from '../run/reruns.ts';
 import { defineBulk } from '../run/bulk.ts';
 import { exitCodeOfRun, tellError } from '../run/outcome.ts';
@@ -133,6 +134,7 @@ export function defineRun(run: Command, invocation: Invocation): void {
       await remove(invocation, given, options.yes === true);
     });
   defineRunActions(run, invocation);
+  defineAgain(run, invocation);
   defineReruns(run, invocation);
   defineStepsByHand(run, invocation);
   defineBulk(run, invocation);

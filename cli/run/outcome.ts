@@ -7,6 +7,7 @@ import { showValue } from '../show-value.ts';
 import { describeCost } from '../status-words.ts';
 import { visibleLine } from '../terminal-text.ts';
 import { describeBytes, describeDuration } from '../times.ts';
+import { describeAgain } from './again.ts';
 import type { FollowOutcome } from './follow.ts';
 
 export interface OutcomeOptions {
@@ -83,6 +84,8 @@ async function tellEnd(invocation: Invocation, run: Run, options: OutcomeOptions
     if (output.json) output.document(run);
     else if (run.status === 'succeeded' && run.output !== null) showValue(output, run.output);
   }
+  // Where nobody sits there is nobody to offer it to.
+  if (output.terminal.talk) output.say(output.talkColours.dim(describeAgain(run.id)));
   return exitCodeOfRun(run);
 }
 

@@ -1,10 +1,11 @@
 import type { Explanation } from '#core/engine/explain.ts';
-import type { Run, WaitingFor } from '#schemas/run.ts';
+import { isFinalRunStatus, type Run, type WaitingFor } from '#schemas/run.ts';
 import type { Invocation } from '../invocation.ts';
 import { describeFields, showValue } from '../show-value.ts';
 import { describeCost, paintOfStatus } from '../status-words.ts';
 import { visibleLine, visibleText } from '../terminal-text.ts';
 import { describeDuration, describeInstant } from '../times.ts';
+import { describeAgain } from './again.ts';
 import { readTree } from './follow.ts';
 import { sourceOfReuse } from './reuse.ts';
 import { renderSteps } from './tree-view.ts';
@@ -24,6 +25,7 @@ export async function showRun(invocation: Invocation, run: Run): Promise<void> {
   output.data(renderSteps(tree, { colours, columns: output.terminal.data ? process.stdout.columns : 200, rows: null, now }));
   if (tree.hasSubRuns) await showSubRuns(invocation, run);
   if (run.output !== null) output.say(colours.dim(`\nIts result: kai run result ${run.id}`));
+  if (isFinalRunStatus(run.status)) output.say(colours.dim(describeAgain(run.id)));
 }
 
 const subRunsShown = 20;

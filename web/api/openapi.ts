@@ -85,5 +85,5 @@ function describeAnswer(route: Route, status: number, answer: Route['responses']
 const isInWordsOfItsOwn = (answer: Route['responses'][number]): answer is MediaAnswer => answer !== null && !(answer instanceof z.ZodType);
 
 /** `getRunsIdSteps`: stable, and unique because method and path are. */
-const operationId = ({ method, path }: Route): string =>
+export const operationId = ({ method, path }: Pick<Route, 'method' | 'path'>): string =>
   method + path.replace('/v1', '').replaceAll(/[/{}.]+([a-z]?)/gi, (_match, letter: string) => letter.toUpperCase());

@@ -3,7 +3,7 @@
 
 import { client } from './client.gen.ts';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.ts';
-import type { DeleteApprovalRulesNameData, DeleteApprovalRulesNameErrors, DeleteApprovalRulesNameResponses, DeleteCacheData, DeleteCacheErrors, DeleteCacheResponses, DeleteInvitationsIdData, DeleteInvitationsIdErrors, DeleteInvitationsIdResponses, DeleteKeysIdData, DeleteKeysIdErrors, DeleteKeysIdResponses, DeleteMembersIdData, DeleteMembersIdErrors, DeleteMembersIdResponses, DeleteMeSessionsIdData, DeleteMeSessionsIdErrors, DeleteMeSessionsIdResponses, DeletePlansNameData, DeletePlansNameErrors, DeletePlansNameResponses, DeleteRunsIdData, DeleteRunsIdErrors, DeleteRunsIdResponses, DeleteSchedulesIdData, DeleteSchedulesIdErrors, DeleteSchedulesIdResponses, DeleteSecretsNameData, DeleteSecretsNameErrors, DeleteSecretsNameResponses, DeleteStartsHoldData, DeleteStartsHoldErrors, DeleteStartsHoldResponses, DeleteTriggersIdData, DeleteTriggersIdErrors, DeleteTriggersIdResponses, DeleteWebhooksIdData, DeleteWebhooksIdErrors, DeleteWebhooksIdResponses, GetApprovalRulesData, GetApprovalRulesErrors, GetApprovalRulesNameData, GetApprovalRulesNameErrors, GetApprovalRulesNameResponses, GetApprovalRulesResponses, GetApprovalsData, GetApprovalsErrors, GetApprovalsIdData, GetApprovalsIdErrors, GetApprovalsIdResponses, GetApprovalsResponses, GetArtifactsData, GetArtifactsErrors, GetArtifactsIdContentData, GetArtifactsIdContentErrors, GetArtifactsIdContentResponses, GetArtifactsIdData, GetArtifactsIdErrors, GetArtifactsIdResponses, GetArtifactsResponses, GetAuthOidcCallbackData, GetAuthOidcCallbackErrors, GetAuthOidcCallbackResponses, GetEventsData, GetEventsErrors, GetEventsResponses, GetInvitationsData, GetInvitationsErrors, GetInvitationsResponses, GetJobsIdData, GetJobsIdErrors, GetJobsIdItemsData, GetJobsIdItemsErrors, GetJobsIdItemsResponses, GetJobsIdResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMeData, GetMeErrors, GetMeMayData, GetMeMayErrors, GetMeMayResponses, GetMembersData, GetMembersErrors, GetMembersIdData, GetMembersIdErrors, GetMembersIdResponses, GetMembersResponses, GetMePermissionsData, GetMePermissionsErrors, GetMePermissionsResponses, GetMePreferencesData, GetMePreferencesErrors, GetMePreferencesResponses, GetMeResponses, GetMeSessionsData, GetMeSessionsErrors, GetMeSessionsResponses, GetModelsData, GetModelsErrors, GetModelsResponses, GetOpenapiJsonData, GetOpenapiJsonErrors, GetOpenapiJsonResponses, GetOverviewData, GetOverviewErrors, GetOverviewResponses, GetPeopleData, GetPeopleErrors, GetPeopleResponses, GetPlansData, GetPlansErrors, GetPlansNameData, GetPlansNameErrors, GetPlansNameResponses, GetPlansNameVersionsData, GetPlansNameVersionsErrors, GetPlansNameVersionsResponses, GetPlansNameVersionsVersionData, GetPlansNameVersionsVersionErrors, GetPlansNameVersionsVersionResponses, GetPlansResponses, GetRunsData, GetRunsErrors, GetRunsIdData, GetRunsIdDebugData, GetRunsIdDebugErrors, GetRunsIdDebugResponses, GetRunsIdErrors, GetRunsIdEventsData, GetRunsIdEventsErrors, GetRunsIdEventsResponses, GetRunsIdExplainData, GetRunsIdExplainErrors, GetRunsIdExplainResponses, GetRunsIdExportData, GetRunsIdExportErrors, GetRunsIdExportResponses, GetRunsIdHistoryData, GetRunsIdHistoryErrors, GetRunsIdHistoryResponses, GetRunsIdLogsData, GetRunsIdLogsErrors, GetRunsIdLogsResponses, GetRunsIdResponses, GetRunsIdSignalsData, GetRunsIdSignalsErrors, GetRunsIdSignalsResponses, GetRunsIdStepsData, GetRunsIdStepsErrors, GetRunsIdStepsResponses, GetRunsResponses, GetSchedulesData, GetSchedulesErrors, GetSchedulesIdData, GetSchedulesIdErrors, GetSchedulesIdResponses, GetSchedulesIdStartsData, GetSchedulesIdStartsErrors, GetSchedulesIdStartsResponses, GetSchedulesResponses, GetSecretsData, GetSecretsErrors, GetSecretsNameData, GetSecretsNameErrors, GetSecretsNameResponses, GetSecretsResponses, GetSettingsData, GetSettingsErrors, GetSettingsResponses, GetStartsData, GetStartsErrors, GetStartsResponses, GetToolsData, GetToolsErrors, GetToolsResponses, GetTriggersData, GetTriggersErrors, GetTriggersIdData, GetTriggersIdDeliveriesData, GetTriggersIdDeliveriesDeliveryData, GetTriggersIdDeliveriesDeliveryErrors, GetTriggersIdDeliveriesDeliveryResponses, GetTriggersIdDeliveriesErrors, GetTriggersIdDeliveriesResponses, GetTriggersIdErrors, GetTriggersIdResponses, GetTriggersResponses, GetWebhooksData, GetWebhooksErrors, GetWebhooksIdData, GetWebhooksIdDeliveriesData, GetWebhooksIdDeliveriesDeliveryData, GetWebhooksIdDeliveriesDeliveryErrors, GetWebhooksIdDeliveriesDeliveryResponses, GetWebhooksIdDeliveriesErrors, GetWebhooksIdDeliveriesResponses, GetWebhooksIdErrors, GetWebhooksIdResponses, GetWebhooksResponses, GetWorkspacesData, GetWorkspacesErrors, GetWorkspacesResponses, GetWsData, GetWsErrors, GetWsResponses, PatchMeData, PatchMeErrors, PatchMembersIdData, PatchMembersIdErrors, PatchMembersIdResponses, PatchMeResponses, PatchPeopleIdData, PatchPeopleIdErrors, PatchPeopleIdResponses, PatchSettingsData, PatchSettingsErrors, PatchSettingsResponses, PatchWorkspacesIdData, PatchWorkspacesIdErrors, PatchWorkspacesIdResponses, PostApprovalRulesTestData, PostApprovalRulesTestErrors, PostApprovalRulesTestResponses, PostApprovalsIdClaimData, PostApprovalsIdClaimErrors, PostApprovalsIdClaimResponses, PostApprovalsIdCommentsData, PostApprovalsIdCommentsErrors, PostApprovalsIdCommentsResponses, PostApprovalsIdDecisionsData, PostApprovalsIdDecisionsErrors, PostApprovalsIdDecisionsResponses, PostApprovalsIdReleaseData, PostApprovalsIdReleaseErrors, PostApprovalsIdReleaseResponses, PostAuthInvitationsData, PostAuthInvitationsErrors, PostAuthInvitationsResponses, PostAuthLinksData, PostAuthLinksErrors, PostAuthLinksResponses, PostAuthLoginData, PostAuthLoginErrors, PostAuthLoginResponses, PostAuthLogoutData, PostAuthLogoutErrors, PostAuthLogoutResponses, PostAuthOidcStartData, PostAuthOidcStartErrors, PostAuthOidcStartResponses, PostAuthRefreshData, PostAuthRefreshErrors, PostAuthRefreshResponses, PostAuthResetsData, PostAuthResetsErrors, PostAuthResetsResponses, PostAuthValidateData, PostAuthValidateErrors, PostAuthValidateResponses, PostInvitationsData, PostInvitationsErrors, PostInvitationsResponses, PostJobsIdAbortData, PostJobsIdAbortErrors, PostJobsIdAbortResponses, PostJobsIdStartData, PostJobsIdStartErrors, PostJobsIdStartResponses, PostKeysData, PostKeysErrors, PostKeysResponses, PostMeIdentitiesData, PostMeIdentitiesErrors, PostMeIdentitiesResponses, PostMeLinksData, PostMeLinksErrors, PostMeLinksResponses, PostOauthTokenData, PostOauthTokenErrors, PostOauthTokenResponses, PostPeopleIdResetData, PostPeopleIdResetErrors, PostPeopleIdResetResponses, PostPlansData, PostPlansDiffData, PostPlansDiffErrors, PostPlansDiffResponses, PostPlansErrors, PostPlansResponses, PostPlansValidateData, PostPlansValidateErrors, PostPlansValidateResponses, PostRunsBulkData, PostRunsBulkErrors, PostRunsBulkResponses, PostRunsData, PostRunsErrors, PostRunsIdCancelData, PostRunsIdCancelErrors, PostRunsIdCancelResponses, PostRunsIdForkData, PostRunsIdForkErrors, PostRunsIdForkResponses, PostRunsIdPauseData, PostRunsIdPauseErrors, PostRunsIdPauseResponses, PostRunsIdPinData, PostRunsIdPinErrors, PostRunsIdPinResponses, PostRunsIdPriorityData, PostRunsIdPriorityErrors, PostRunsIdPriorityResponses, PostRunsIdReplayData, PostRunsIdReplayErrors, PostRunsIdReplayResponses, PostRunsIdResumeData, PostRunsIdResumeErrors, PostRunsIdResumeResponses, PostRunsIdRetryData, PostRunsIdRetryErrors, PostRunsIdRetryResponses, PostRunsIdSignalsData, PostRunsIdSignalsErrors, PostRunsIdSignalsResponses, PostRunsIdStepsOverrideData, PostRunsIdStepsOverrideErrors, PostRunsIdStepsOverrideResponses, PostRunsIdStepsResolveData, PostRunsIdStepsResolveErrors, PostRunsIdStepsResolveResponses, PostRunsIdStepsSkipData, PostRunsIdStepsSkipErrors, PostRunsIdStepsSkipResponses, PostRunsIdTerminateData, PostRunsIdTerminateErrors, PostRunsIdTerminateResponses, PostRunsIdUnpinData, PostRunsIdUnpinErrors, PostRunsIdUnpinResponses, PostRunsResponses, PostSchedulesData, PostSchedulesErrors, PostSchedulesIdBackfillData, PostSchedulesIdBackfillErrors, PostSchedulesIdBackfillResponses, PostSchedulesIdPauseData, PostSchedulesIdPauseErrors, PostSchedulesIdPauseResponses, PostSchedulesIdPreviewData, PostSchedulesIdPreviewErrors, PostSchedulesIdPreviewResponses, PostSchedulesIdResumeData, PostSchedulesIdResumeErrors, PostSchedulesIdResumeResponses, PostSchedulesIdRunData, PostSchedulesIdRunErrors, PostSchedulesIdRunResponses, PostSchedulesPreviewData, PostSchedulesPreviewErrors, PostSchedulesPreviewResponses, PostSchedulesResponses, PostTriggersData, PostTriggersErrors, PostTriggersIdDeliveriesDeliveryRedeliverData, PostTriggersIdDeliveriesDeliveryRedeliverErrors, PostTriggersIdDeliveriesDeliveryRedeliverResponses, PostTriggersIdDisableData, PostTriggersIdDisableErrors, PostTriggersIdDisableResponses, PostTriggersIdEnableData, PostTriggersIdEnableErrors, PostTriggersIdEnableResponses, PostTriggersIdRotateData, PostTriggersIdRotateErrors, PostTriggersIdRotateResponses, PostTriggersIdTestData, PostTriggersIdTestErrors, PostTriggersIdTestResponses, PostTriggersResponses, PostTriggersTestData, PostTriggersTestErrors, PostTriggersTestResponses, PostWebhooksData, PostWebhooksErrors, PostWebhooksIdDeliveriesDeliveryRedeliverData, PostWebhooksIdDeliveriesDeliveryRedeliverErrors, PostWebhooksIdDeliveriesDeliveryRedeliverResponses, PostWebhooksIdDisableData, PostWebhooksIdDisableErrors, PostWebhooksIdDisableResponses, PostWebhooksIdEnableData, PostWebhooksIdEnableErrors, PostWebhooksIdEnableResponses, PostWebhooksIdRotateData, PostWebhooksIdRotateErrors, PostWebhooksIdRotateResponses, PostWebhooksIdTestData, PostWebhooksIdTestErrors, PostWebhooksIdTestResponses, PostWebhooksResponses, PostWorkspacesData, PostWorkspacesErrors, PostWorkspacesResponses, PutApprovalRulesNameData, PutApprovalRulesNameErrors, PutApprovalRulesNameResponses, PutMePasswordData, PutMePasswordErrors, PutMePasswordResponses, PutMePreferencesData, PutMePreferencesErrors, PutMePreferencesResponses, PutSchedulesIdData, PutSchedulesIdErrors, PutSchedulesIdResponses, PutSecretsNameData, PutSecretsNameErrors, PutSecretsNameResponses, PutStartsHoldData, PutStartsHoldErrors, PutStartsHoldResponses, PutTriggersIdData, PutTriggersIdErrors, PutTriggersIdResponses, PutWebhooksIdData, PutWebhooksIdErrors, PutWebhooksIdResponses } from './types.gen.ts';
+import type { DeleteApprovalRulesNameData, DeleteApprovalRulesNameErrors, DeleteApprovalRulesNameResponses, DeleteCacheData, DeleteCacheErrors, DeleteCacheResponses, DeleteChannelsIdData, DeleteChannelsIdErrors, DeleteChannelsIdResponses, DeleteInvitationsIdData, DeleteInvitationsIdErrors, DeleteInvitationsIdResponses, DeleteKeysIdData, DeleteKeysIdErrors, DeleteKeysIdResponses, DeleteMembersIdData, DeleteMembersIdErrors, DeleteMembersIdResponses, DeleteMeSessionsIdData, DeleteMeSessionsIdErrors, DeleteMeSessionsIdResponses, DeletePlansNameData, DeletePlansNameErrors, DeletePlansNameResponses, DeleteRunsIdData, DeleteRunsIdErrors, DeleteRunsIdResponses, DeleteSchedulesIdData, DeleteSchedulesIdErrors, DeleteSchedulesIdResponses, DeleteSecretsNameData, DeleteSecretsNameErrors, DeleteSecretsNameResponses, DeleteStartsHoldData, DeleteStartsHoldErrors, DeleteStartsHoldResponses, DeleteTriggersIdData, DeleteTriggersIdErrors, DeleteTriggersIdResponses, DeleteWebhooksIdData, DeleteWebhooksIdErrors, DeleteWebhooksIdResponses, GetApprovalRulesData, GetApprovalRulesErrors, GetApprovalRulesNameData, GetApprovalRulesNameErrors, GetApprovalRulesNameResponses, GetApprovalRulesResponses, GetApprovalsData, GetApprovalsErrors, GetApprovalsIdData, GetApprovalsIdErrors, GetApprovalsIdResponses, GetApprovalsResponses, GetArtifactsData, GetArtifactsErrors, GetArtifactsIdContentData, GetArtifactsIdContentErrors, GetArtifactsIdContentResponses, GetArtifactsIdData, GetArtifactsIdErrors, GetArtifactsIdResponses, GetArtifactsResponses, GetAuthOidcCallbackData, GetAuthOidcCallbackErrors, GetAuthOidcCallbackResponses, GetChannelsData, GetChannelsErrors, GetChannelsIdData, GetChannelsIdDeliveriesData, GetChannelsIdDeliveriesDeliveryData, GetChannelsIdDeliveriesDeliveryErrors, GetChannelsIdDeliveriesDeliveryResponses, GetChannelsIdDeliveriesErrors, GetChannelsIdDeliveriesResponses, GetChannelsIdErrors, GetChannelsIdResponses, GetChannelsResponses, GetEventsData, GetEventsErrors, GetEventsResponses, GetInvitationsData, GetInvitationsErrors, GetInvitationsResponses, GetJobsIdData, GetJobsIdErrors, GetJobsIdItemsData, GetJobsIdItemsErrors, GetJobsIdItemsResponses, GetJobsIdResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMeData, GetMeErrors, GetMeMayData, GetMeMayErrors, GetMeMayResponses, GetMembersData, GetMembersErrors, GetMembersIdData, GetMembersIdErrors, GetMembersIdResponses, GetMembersResponses, GetMePermissionsData, GetMePermissionsErrors, GetMePermissionsResponses, GetMePreferencesData, GetMePreferencesErrors, GetMePreferencesResponses, GetMeResponses, GetMeSessionsData, GetMeSessionsErrors, GetMeSessionsResponses, GetModelsData, GetModelsErrors, GetModelsResponses, GetOpenapiJsonData, GetOpenapiJsonErrors, GetOpenapiJsonResponses, GetOverviewData, GetOverviewErrors, GetOverviewResponses, GetPeopleData, GetPeopleErrors, GetPeopleResponses, GetPlansData, GetPlansErrors, GetPlansNameData, GetPlansNameErrors, GetPlansNameResponses, GetPlansNameVersionsData, GetPlansNameVersionsErrors, GetPlansNameVersionsResponses, GetPlansNameVersionsVersionData, GetPlansNameVersionsVersionErrors, GetPlansNameVersionsVersionResponses, GetPlansResponses, GetRunsData, GetRunsErrors, GetRunsIdAgainData, GetRunsIdAgainErrors, GetRunsIdAgainResponses, GetRunsIdData, GetRunsIdDebugData, GetRunsIdDebugErrors, GetRunsIdDebugResponses, GetRunsIdErrors, GetRunsIdEventsData, GetRunsIdEventsErrors, GetRunsIdEventsResponses, GetRunsIdExplainData, GetRunsIdExplainErrors, GetRunsIdExplainResponses, GetRunsIdExportData, GetRunsIdExportErrors, GetRunsIdExportResponses, GetRunsIdHistoryData, GetRunsIdHistoryErrors, GetRunsIdHistoryResponses, GetRunsIdLogsData, GetRunsIdLogsErrors, GetRunsIdLogsResponses, GetRunsIdResponses, GetRunsIdSignalsData, GetRunsIdSignalsErrors, GetRunsIdSignalsResponses, GetRunsIdStepsData, GetRunsIdStepsErrors, GetRunsIdStepsResponses, GetRunsResponses, GetSchedulesData, GetSchedulesErrors, GetSchedulesIdData, GetSchedulesIdErrors, GetSchedulesIdResponses, GetSchedulesIdStartsData, GetSchedulesIdStartsErrors, GetSchedulesIdStartsResponses, GetSchedulesResponses, GetSecretsData, GetSecretsErrors, GetSecretsNameData, GetSecretsNameErrors, GetSecretsNameResponses, GetSecretsResponses, GetSettingsData, GetSettingsErrors, GetSettingsResponses, GetStartsData, GetStartsErrors, GetStartsResponses, GetToolsData, GetToolsErrors, GetToolsResponses, GetTriggersData, GetTriggersErrors, GetTriggersIdData, GetTriggersIdDeliveriesData, GetTriggersIdDeliveriesDeliveryData, GetTriggersIdDeliveriesDeliveryErrors, GetTriggersIdDeliveriesDeliveryResponses, GetTriggersIdDeliveriesErrors, GetTriggersIdDeliveriesResponses, GetTriggersIdErrors, GetTriggersIdResponses, GetTriggersResponses, GetWebhooksData, GetWebhooksErrors, GetWebhooksIdData, GetWebhooksIdDeliveriesData, GetWebhooksIdDeliveriesDeliveryData, GetWebhooksIdDeliveriesDeliveryErrors, GetWebhooksIdDeliveriesDeliveryResponses, GetWebhooksIdDeliveriesErrors, GetWebhooksIdDeliveriesResponses, GetWebhooksIdErrors, GetWebhooksIdResponses, GetWebhooksResponses, GetWorkspacesData, GetWorkspacesErrors, GetWorkspacesResponses, GetWsData, GetWsErrors, GetWsResponses, PatchMeData, PatchMeErrors, PatchMembersIdData, PatchMembersIdErrors, PatchMembersIdResponses, PatchMeResponses, PatchPeopleIdData, PatchPeopleIdErrors, PatchPeopleIdResponses, PatchSettingsData, PatchSettingsErrors, PatchSettingsResponses, PatchWorkspacesIdData, PatchWorkspacesIdErrors, PatchWorkspacesIdResponses, PostApprovalRulesTestData, PostApprovalRulesTestErrors, PostApprovalRulesTestResponses, PostApprovalsIdClaimData, PostApprovalsIdClaimErrors, PostApprovalsIdClaimResponses, PostApprovalsIdCommentsData, PostApprovalsIdCommentsErrors, PostApprovalsIdCommentsResponses, PostApprovalsIdDecisionsData, PostApprovalsIdDecisionsErrors, PostApprovalsIdDecisionsResponses, PostApprovalsIdReleaseData, PostApprovalsIdReleaseErrors, PostApprovalsIdReleaseResponses, PostAuthInvitationsData, PostAuthInvitationsErrors, PostAuthInvitationsResponses, PostAuthLinksData, PostAuthLinksErrors, PostAuthLinksResponses, PostAuthLoginData, PostAuthLoginErrors, PostAuthLoginResponses, PostAuthLogoutData, PostAuthLogoutErrors, PostAuthLogoutResponses, PostAuthOidcStartData, PostAuthOidcStartErrors, PostAuthOidcStartResponses, PostAuthRefreshData, PostAuthRefreshErrors, PostAuthRefreshResponses, PostAuthResetsData, PostAuthResetsErrors, PostAuthResetsResponses, PostAuthValidateData, PostAuthValidateErrors, PostAuthValidateResponses, PostChannelsData, PostChannelsErrors, PostChannelsIdDeliveriesDeliveryRedeliverData, PostChannelsIdDeliveriesDeliveryRedeliverErrors, PostChannelsIdDeliveriesDeliveryRedeliverResponses, PostChannelsIdDisableData, PostChannelsIdDisableErrors, PostChannelsIdDisableResponses, PostChannelsIdEnableData, PostChannelsIdEnableErrors, PostChannelsIdEnableResponses, PostChannelsIdTestData, PostChannelsIdTestErrors, PostChannelsIdTestResponses, PostChannelsResponses, PostInvitationsData, PostInvitationsErrors, PostInvitationsResponses, PostJobsIdAbortData, PostJobsIdAbortErrors, PostJobsIdAbortResponses, PostJobsIdStartData, PostJobsIdStartErrors, PostJobsIdStartResponses, PostKeysData, PostKeysErrors, PostKeysResponses, PostMeIdentitiesData, PostMeIdentitiesErrors, PostMeIdentitiesResponses, PostMeLinksData, PostMeLinksErrors, PostMeLinksResponses, PostOauthTokenData, PostOauthTokenErrors, PostOauthTokenResponses, PostPeopleIdResetData, PostPeopleIdResetErrors, PostPeopleIdResetResponses, PostPlansData, PostPlansDiffData, PostPlansDiffErrors, PostPlansDiffResponses, PostPlansErrors, PostPlansResponses, PostPlansValidateData, PostPlansValidateErrors, PostPlansValidateResponses, PostRunsBulkData, PostRunsBulkErrors, PostRunsBulkResponses, PostRunsData, PostRunsErrors, PostRunsIdCancelData, PostRunsIdCancelErrors, PostRunsIdCancelResponses, PostRunsIdForkData, PostRunsIdForkErrors, PostRunsIdForkResponses, PostRunsIdPauseData, PostRunsIdPauseErrors, PostRunsIdPauseResponses, PostRunsIdPinData, PostRunsIdPinErrors, PostRunsIdPinResponses, PostRunsIdPriorityData, PostRunsIdPriorityErrors, PostRunsIdPriorityResponses, PostRunsIdReplayData, PostRunsIdReplayErrors, PostRunsIdReplayResponses, PostRunsIdResumeData, PostRunsIdResumeErrors, PostRunsIdResumeResponses, PostRunsIdRetryData, PostRunsIdRetryErrors, PostRunsIdRetryResponses, PostRunsIdSignalsData, PostRunsIdSignalsErrors, PostRunsIdSignalsResponses, PostRunsIdStepsOverrideData, PostRunsIdStepsOverrideErrors, PostRunsIdStepsOverrideResponses, PostRunsIdStepsResolveData, PostRunsIdStepsResolveErrors, PostRunsIdStepsResolveResponses, PostRunsIdStepsSkipData, PostRunsIdStepsSkipErrors, PostRunsIdStepsSkipResponses, PostRunsIdTerminateData, PostRunsIdTerminateErrors, PostRunsIdTerminateResponses, PostRunsIdUnpinData, PostRunsIdUnpinErrors, PostRunsIdUnpinResponses, PostRunsResponses, PostSchedulesData, PostSchedulesErrors, PostSchedulesIdBackfillData, PostSchedulesIdBackfillErrors, PostSchedulesIdBackfillResponses, PostSchedulesIdPauseData, PostSchedulesIdPauseErrors, PostSchedulesIdPauseResponses, PostSchedulesIdPreviewData, PostSchedulesIdPreviewErrors, PostSchedulesIdPreviewResponses, PostSchedulesIdResumeData, PostSchedulesIdResumeErrors, PostSchedulesIdResumeResponses, PostSchedulesIdRunData, PostSchedulesIdRunErrors, PostSchedulesIdRunResponses, PostSchedulesPreviewData, PostSchedulesPreviewErrors, PostSchedulesPreviewResponses, PostSchedulesResponses, PostTriggersData, PostTriggersErrors, PostTriggersIdDeliveriesDeliveryRedeliverData, PostTriggersIdDeliveriesDeliveryRedeliverErrors, PostTriggersIdDeliveriesDeliveryRedeliverResponses, PostTriggersIdDisableData, PostTriggersIdDisableErrors, PostTriggersIdDisableResponses, PostTriggersIdEnableData, PostTriggersIdEnableErrors, PostTriggersIdEnableResponses, PostTriggersIdRotateData, PostTriggersIdRotateErrors, PostTriggersIdRotateResponses, PostTriggersIdTestData, PostTriggersIdTestErrors, PostTriggersIdTestResponses, PostTriggersResponses, PostTriggersTestData, PostTriggersTestErrors, PostTriggersTestResponses, PostWebhooksData, PostWebhooksErrors, PostWebhooksIdDeliveriesDeliveryRedeliverData, PostWebhooksIdDeliveriesDeliveryRedeliverErrors, PostWebhooksIdDeliveriesDeliveryRedeliverResponses, PostWebhooksIdDisableData, PostWebhooksIdDisableErrors, PostWebhooksIdDisableResponses, PostWebhooksIdEnableData, PostWebhooksIdEnableErrors, PostWebhooksIdEnableResponses, PostWebhooksIdRotateData, PostWebhooksIdRotateErrors, PostWebhooksIdRotateResponses, PostWebhooksIdTestData, PostWebhooksIdTestErrors, PostWebhooksIdTestResponses, PostWebhooksResponses, PostWorkspacesData, PostWorkspacesErrors, PostWorkspacesResponses, PutApprovalRulesNameData, PutApprovalRulesNameErrors, PutApprovalRulesNameResponses, PutChannelsIdData, PutChannelsIdErrors, PutChannelsIdResponses, PutMePasswordData, PutMePasswordErrors, PutMePasswordResponses, PutMePreferencesData, PutMePreferencesErrors, PutMePreferencesResponses, PutSchedulesIdData, PutSchedulesIdErrors, PutSchedulesIdResponses, PutSecretsNameData, PutSecretsNameErrors, PutSecretsNameResponses, PutStartsHoldData, PutStartsHoldErrors, PutStartsHoldResponses, PutTriggersIdData, PutTriggersIdErrors, PutTriggersIdResponses, PutWebhooksIdData, PutWebhooksIdErrors, PutWebhooksIdResponses } from './types.gen.ts';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -321,6 +321,15 @@ export const postRunsIdFork = <ThrowOnError extends boolean = false>(options: Op
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * What can be made of a run: the same once more, one like it, a schedule, a trigger; each as a request and to copy as kai, curl and TypeScript
+ */
+export const getRunsIdAgain = <ThrowOnError extends boolean = false>(options: Options<GetRunsIdAgainData, ThrowOnError>): RequestResult<GetRunsIdAgainResponses, GetRunsIdAgainErrors, ThrowOnError> => (options.client ?? client).get<GetRunsIdAgainResponses, GetRunsIdAgainErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/runs/{id}/again',
+    ...options
 });
 
 /**
@@ -1034,19 +1043,6 @@ export const postWebhooksIdDisable = <ThrowOnError extends boolean = false>(opti
 });
 
 /**
- * Another secret, shown this once; the one before signs, too, for a day, or as long as you say
- */
-export const postWebhooksIdRotate = <ThrowOnError extends boolean = false>(options: Options<PostWebhooksIdRotateData, ThrowOnError>): RequestResult<PostWebhooksIdRotateResponses, PostWebhooksIdRotateErrors, ThrowOnError> => (options.client ?? client).post<PostWebhooksIdRotateResponses, PostWebhooksIdRotateErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }],
-    url: '/v1/webhooks/{id}/rotate',
-    ...options,
-    headers: {
-        'Content-Type': 'application/json',
-        ...options.headers
-    }
-});
-
-/**
  * Send a message of the type `webhook.test` now, and see what came of it
  */
 export const postWebhooksIdTest = <ThrowOnError extends boolean = false>(options: Options<PostWebhooksIdTestData, ThrowOnError>): RequestResult<PostWebhooksIdTestResponses, PostWebhooksIdTestErrors, ThrowOnError> => (options.client ?? client).post<PostWebhooksIdTestResponses, PostWebhooksIdTestErrors, ThrowOnError>({
@@ -1079,6 +1075,134 @@ export const getWebhooksIdDeliveriesDelivery = <ThrowOnError extends boolean = f
 export const postWebhooksIdDeliveriesDeliveryRedeliver = <ThrowOnError extends boolean = false>(options: Options<PostWebhooksIdDeliveriesDeliveryRedeliverData, ThrowOnError>): RequestResult<PostWebhooksIdDeliveriesDeliveryRedeliverResponses, PostWebhooksIdDeliveriesDeliveryRedeliverErrors, ThrowOnError> => (options.client ?? client).post<PostWebhooksIdDeliveriesDeliveryRedeliverResponses, PostWebhooksIdDeliveriesDeliveryRedeliverErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/webhooks/{id}/deliveries/{delivery}/redeliver',
+    ...options
+});
+
+/**
+ * Another secret, shown this once; the one before signs, too, for a day, or as long as you say
+ */
+export const postWebhooksIdRotate = <ThrowOnError extends boolean = false>(options: Options<PostWebhooksIdRotateData, ThrowOnError>): RequestResult<PostWebhooksIdRotateResponses, PostWebhooksIdRotateErrors, ThrowOnError> => (options.client ?? client).post<PostWebhooksIdRotateResponses, PostWebhooksIdRotateErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/webhooks/{id}/rotate',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Channels, by name
+ */
+export const getChannels = <ThrowOnError extends boolean = false>(options?: Options<GetChannelsData, ThrowOnError>): RequestResult<GetChannelsResponses, GetChannelsErrors, ThrowOnError> => (options?.client ?? client).get<GetChannelsResponses, GetChannelsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels',
+    ...options
+});
+
+/**
+ * Tell people in Slack, Discord, Teams or elsewhere of failures and of what waits for them. The address is kept as a secret and is never shown
+ */
+export const postChannels = <ThrowOnError extends boolean = false>(options: Options<PostChannelsData, ThrowOnError>): RequestResult<PostChannelsResponses, PostChannelsErrors, ThrowOnError> => (options.client ?? client).post<PostChannelsResponses, PostChannelsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Remove a channel and its deliveries; what is on its way is not sent. Needs `If-Match`
+ */
+export const deleteChannelsId = <ThrowOnError extends boolean = false>(options: Options<DeleteChannelsIdData, ThrowOnError>): RequestResult<DeleteChannelsIdResponses, DeleteChannelsIdErrors, ThrowOnError> => (options.client ?? client).delete<DeleteChannelsIdResponses, DeleteChannelsIdErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{id}',
+    ...options
+});
+
+/**
+ * A channel: where it sends and what, how many deliveries wait and how many are dead letters
+ */
+export const getChannelsId = <ThrowOnError extends boolean = false>(options: Options<GetChannelsIdData, ThrowOnError>): RequestResult<GetChannelsIdResponses, GetChannelsIdErrors, ThrowOnError> => (options.client ?? client).get<GetChannelsIdResponses, GetChannelsIdErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{id}',
+    ...options
+});
+
+/**
+ * Define a channel anew; its address stays unless you give another, and from then on it tells with your rights. Needs `If-Match`
+ */
+export const putChannelsId = <ThrowOnError extends boolean = false>(options: Options<PutChannelsIdData, ThrowOnError>): RequestResult<PutChannelsIdResponses, PutChannelsIdErrors, ThrowOnError> => (options.client ?? client).put<PutChannelsIdResponses, PutChannelsIdErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Send again, from now on
+ */
+export const postChannelsIdEnable = <ThrowOnError extends boolean = false>(options: Options<PostChannelsIdEnableData, ThrowOnError>): RequestResult<PostChannelsIdEnableResponses, PostChannelsIdEnableErrors, ThrowOnError> => (options.client ?? client).post<PostChannelsIdEnableResponses, PostChannelsIdEnableErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{id}/enable',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Send nothing until it is enabled; what happens meanwhile is not sent later
+ */
+export const postChannelsIdDisable = <ThrowOnError extends boolean = false>(options: Options<PostChannelsIdDisableData, ThrowOnError>): RequestResult<PostChannelsIdDisableResponses, PostChannelsIdDisableErrors, ThrowOnError> => (options.client ?? client).post<PostChannelsIdDisableResponses, PostChannelsIdDisableErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{id}/disable',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Send a message of the type `channel.test` now, and see what came of it
+ */
+export const postChannelsIdTest = <ThrowOnError extends boolean = false>(options: Options<PostChannelsIdTestData, ThrowOnError>): RequestResult<PostChannelsIdTestResponses, PostChannelsIdTestErrors, ThrowOnError> => (options.client ?? client).post<PostChannelsIdTestResponses, PostChannelsIdTestErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{id}/test',
+    ...options
+});
+
+/**
+ * What was sent or is to be, newest first; `status=failed`: dead letters
+ */
+export const getChannelsIdDeliveries = <ThrowOnError extends boolean = false>(options: Options<GetChannelsIdDeliveriesData, ThrowOnError>): RequestResult<GetChannelsIdDeliveriesResponses, GetChannelsIdDeliveriesErrors, ThrowOnError> => (options.client ?? client).get<GetChannelsIdDeliveriesResponses, GetChannelsIdDeliveriesErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{id}/deliveries',
+    ...options
+});
+
+/**
+ * A delivery with its body and every try
+ */
+export const getChannelsIdDeliveriesDelivery = <ThrowOnError extends boolean = false>(options: Options<GetChannelsIdDeliveriesDeliveryData, ThrowOnError>): RequestResult<GetChannelsIdDeliveriesDeliveryResponses, GetChannelsIdDeliveriesDeliveryErrors, ThrowOnError> => (options.client ?? client).get<GetChannelsIdDeliveriesDeliveryResponses, GetChannelsIdDeliveriesDeliveryErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{id}/deliveries/{delivery}',
+    ...options
+});
+
+/**
+ * Send a delivery that is over again, under the webhook-id that it had
+ */
+export const postChannelsIdDeliveriesDeliveryRedeliver = <ThrowOnError extends boolean = false>(options: Options<PostChannelsIdDeliveriesDeliveryRedeliverData, ThrowOnError>): RequestResult<PostChannelsIdDeliveriesDeliveryRedeliverResponses, PostChannelsIdDeliveriesDeliveryRedeliverErrors, ThrowOnError> => (options.client ?? client).post<PostChannelsIdDeliveriesDeliveryRedeliverResponses, PostChannelsIdDeliveriesDeliveryRedeliverErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{id}/deliveries/{delivery}/redeliver',
     ...options
 });
 

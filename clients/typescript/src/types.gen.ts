@@ -1708,6 +1708,52 @@ export type PostRunsIdForkResponses = {
 
 export type PostRunsIdForkResponse = PostRunsIdForkResponses[keyof PostRunsIdForkResponses];
 
+export type GetRunsIdAgainData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/runs/{id}/again';
+};
+
+export type GetRunsIdAgainErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type GetRunsIdAgainError = GetRunsIdAgainErrors[keyof GetRunsIdAgainErrors];
+
+export type GetRunsIdAgainResponses = {
+    /**
+     * OK
+     */
+    200: {
+        runId: string;
+        offers: Array<{
+            action: 'again' | 'start' | 'schedule' | 'trigger';
+            text: string;
+            allowed: boolean;
+            request: {
+                method: 'POST';
+                path: string;
+                body: {
+                    [key: string]: Schema1;
+                };
+                needsIdempotencyKey: boolean;
+            };
+            kai: string;
+            curl: string;
+            typescript: string;
+        }>;
+        note: string | null;
+    };
+};
+
+export type GetRunsIdAgainResponse = GetRunsIdAgainResponses[keyof GetRunsIdAgainResponses];
+
 export type PostRunsIdStepsOverrideData = {
     body: {
         path: string;
@@ -5843,51 +5889,6 @@ export type PostWebhooksIdDisableResponses = {
 
 export type PostWebhooksIdDisableResponse = PostWebhooksIdDisableResponses[keyof PostWebhooksIdDisableResponses];
 
-export type PostWebhooksIdRotateData = {
-    body: {
-        keepPreviousMs?: number;
-    };
-    path: {
-        id: string;
-    };
-    query?: never;
-    url: '/v1/webhooks/{id}/rotate';
-};
-
-export type PostWebhooksIdRotateErrors = {
-    /**
-     * A problem (RFC 9457)
-     */
-    default: Problem;
-};
-
-export type PostWebhooksIdRotateError = PostWebhooksIdRotateErrors[keyof PostWebhooksIdRotateErrors];
-
-export type PostWebhooksIdRotateResponses = {
-    /**
-     * OK
-     */
-    200: {
-        id: string;
-        name: string;
-        url: string;
-        events: Array<'run.accepted' | 'run.started' | 'run.waiting' | 'run.paused' | 'run.resumed' | 'run.compensating' | 'run.succeeded' | 'run.failed' | 'run.cancelled' | 'run.terminated' | 'step.started' | 'step.retrying' | 'step.succeeded' | 'step.failed' | 'step.skipped' | 'step.uncertain' | 'step.waiting' | 'step.compensated' | 'approval.requested' | 'approval.claimed' | 'approval.released' | 'approval.commented' | 'approval.edited' | 'approval.escalated' | 'approval.decided' | 'approval.expired' | 'approval.voided' | 'signal.received' | 'starts.held' | 'starts.released' | 'schedule.missed' | 'schedule.paused' | 'trigger.delivered' | 'plan.saved' | '*' | 'run.*' | 'step.*' | 'approval.*' | 'schedule.*' | 'trigger.*'>;
-        plan: string | null;
-        pending: number;
-        failed: number;
-        previousSecretUntil: string | null;
-        enabled: boolean;
-        note: string | null;
-        createdBy: string;
-        grant: Array<string>;
-        createdAt: string;
-        updatedAt: string;
-        secret: string;
-    };
-};
-
-export type PostWebhooksIdRotateResponse = PostWebhooksIdRotateResponses[keyof PostWebhooksIdRotateResponses];
-
 export type PostWebhooksIdTestData = {
     body?: never;
     path: {
@@ -6072,6 +6073,534 @@ export type PostWebhooksIdDeliveriesDeliveryRedeliverResponses = {
 };
 
 export type PostWebhooksIdDeliveriesDeliveryRedeliverResponse = PostWebhooksIdDeliveriesDeliveryRedeliverResponses[keyof PostWebhooksIdDeliveriesDeliveryRedeliverResponses];
+
+export type PostWebhooksIdRotateData = {
+    body: {
+        keepPreviousMs?: number;
+    };
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/webhooks/{id}/rotate';
+};
+
+export type PostWebhooksIdRotateErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PostWebhooksIdRotateError = PostWebhooksIdRotateErrors[keyof PostWebhooksIdRotateErrors];
+
+export type PostWebhooksIdRotateResponses = {
+    /**
+     * OK
+     */
+    200: {
+        id: string;
+        name: string;
+        url: string;
+        events: Array<'run.accepted' | 'run.started' | 'run.waiting' | 'run.paused' | 'run.resumed' | 'run.compensating' | 'run.succeeded' | 'run.failed' | 'run.cancelled' | 'run.terminated' | 'step.started' | 'step.retrying' | 'step.succeeded' | 'step.failed' | 'step.skipped' | 'step.uncertain' | 'step.waiting' | 'step.compensated' | 'approval.requested' | 'approval.claimed' | 'approval.released' | 'approval.commented' | 'approval.edited' | 'approval.escalated' | 'approval.decided' | 'approval.expired' | 'approval.voided' | 'signal.received' | 'starts.held' | 'starts.released' | 'schedule.missed' | 'schedule.paused' | 'trigger.delivered' | 'plan.saved' | '*' | 'run.*' | 'step.*' | 'approval.*' | 'schedule.*' | 'trigger.*'>;
+        plan: string | null;
+        pending: number;
+        failed: number;
+        previousSecretUntil: string | null;
+        enabled: boolean;
+        note: string | null;
+        createdBy: string;
+        grant: Array<string>;
+        createdAt: string;
+        updatedAt: string;
+        secret: string;
+    };
+};
+
+export type PostWebhooksIdRotateResponse = PostWebhooksIdRotateResponses[keyof PostWebhooksIdRotateResponses];
+
+export type GetChannelsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        cursor?: string;
+        limit?: number;
+        name?: string;
+    };
+    url: '/v1/channels';
+};
+
+export type GetChannelsErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type GetChannelsError = GetChannelsErrors[keyof GetChannelsErrors];
+
+export type GetChannelsResponses = {
+    /**
+     * OK
+     */
+    200: {
+        items: Array<{
+            id: string;
+            name: string;
+            kind: 'slack' | 'discord' | 'teams' | 'url';
+            topics: Array<'run.failed' | 'approval.requested' | 'step.uncertain' | 'schedule.missed'>;
+            plan: string | null;
+            host: string;
+            enabled: boolean;
+            note: string | null;
+            pending: number;
+            failed: number;
+            createdBy: string;
+            grant: Array<string>;
+            updatedAt: string;
+            createdAt: string;
+        }>;
+        nextCursor: string | null;
+    };
+};
+
+export type GetChannelsResponse = GetChannelsResponses[keyof GetChannelsResponses];
+
+export type PostChannelsData = {
+    body: {
+        name: string;
+        kind: 'slack' | 'discord' | 'teams' | 'url';
+        topics?: Array<'run.failed' | 'approval.requested' | 'step.uncertain' | 'schedule.missed'>;
+        plan?: string | null;
+        url: string;
+        enabled?: boolean;
+    };
+    path?: never;
+    query?: never;
+    url: '/v1/channels';
+};
+
+export type PostChannelsErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PostChannelsError = PostChannelsErrors[keyof PostChannelsErrors];
+
+export type PostChannelsResponses = {
+    /**
+     * OK
+     */
+    201: {
+        id: string;
+        name: string;
+        kind: 'slack' | 'discord' | 'teams' | 'url';
+        topics: Array<'run.failed' | 'approval.requested' | 'step.uncertain' | 'schedule.missed'>;
+        plan: string | null;
+        host: string;
+        enabled: boolean;
+        note: string | null;
+        pending: number;
+        failed: number;
+        createdBy: string;
+        grant: Array<string>;
+        updatedAt: string;
+        createdAt: string;
+    };
+};
+
+export type PostChannelsResponse = PostChannelsResponses[keyof PostChannelsResponses];
+
+export type DeleteChannelsIdData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/channels/{id}';
+};
+
+export type DeleteChannelsIdErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type DeleteChannelsIdError = DeleteChannelsIdErrors[keyof DeleteChannelsIdErrors];
+
+export type DeleteChannelsIdResponses = {
+    /**
+     * Done
+     */
+    204: void;
+};
+
+export type DeleteChannelsIdResponse = DeleteChannelsIdResponses[keyof DeleteChannelsIdResponses];
+
+export type GetChannelsIdData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/channels/{id}';
+};
+
+export type GetChannelsIdErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type GetChannelsIdError = GetChannelsIdErrors[keyof GetChannelsIdErrors];
+
+export type GetChannelsIdResponses = {
+    /**
+     * OK
+     */
+    200: {
+        id: string;
+        name: string;
+        kind: 'slack' | 'discord' | 'teams' | 'url';
+        topics: Array<'run.failed' | 'approval.requested' | 'step.uncertain' | 'schedule.missed'>;
+        plan: string | null;
+        host: string;
+        enabled: boolean;
+        note: string | null;
+        pending: number;
+        failed: number;
+        createdBy: string;
+        grant: Array<string>;
+        updatedAt: string;
+        createdAt: string;
+    };
+};
+
+export type GetChannelsIdResponse = GetChannelsIdResponses[keyof GetChannelsIdResponses];
+
+export type PutChannelsIdData = {
+    body: {
+        kind: 'slack' | 'discord' | 'teams' | 'url';
+        topics?: Array<'run.failed' | 'approval.requested' | 'step.uncertain' | 'schedule.missed'>;
+        plan?: string | null;
+        url?: string;
+    };
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/channels/{id}';
+};
+
+export type PutChannelsIdErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PutChannelsIdError = PutChannelsIdErrors[keyof PutChannelsIdErrors];
+
+export type PutChannelsIdResponses = {
+    /**
+     * OK
+     */
+    200: {
+        id: string;
+        name: string;
+        kind: 'slack' | 'discord' | 'teams' | 'url';
+        topics: Array<'run.failed' | 'approval.requested' | 'step.uncertain' | 'schedule.missed'>;
+        plan: string | null;
+        host: string;
+        enabled: boolean;
+        note: string | null;
+        pending: number;
+        failed: number;
+        createdBy: string;
+        grant: Array<string>;
+        updatedAt: string;
+        createdAt: string;
+    };
+};
+
+export type PutChannelsIdResponse = PutChannelsIdResponses[keyof PutChannelsIdResponses];
+
+export type PostChannelsIdEnableData = {
+    body: {
+        note?: string;
+    };
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/channels/{id}/enable';
+};
+
+export type PostChannelsIdEnableErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PostChannelsIdEnableError = PostChannelsIdEnableErrors[keyof PostChannelsIdEnableErrors];
+
+export type PostChannelsIdEnableResponses = {
+    /**
+     * OK
+     */
+    200: {
+        id: string;
+        name: string;
+        kind: 'slack' | 'discord' | 'teams' | 'url';
+        topics: Array<'run.failed' | 'approval.requested' | 'step.uncertain' | 'schedule.missed'>;
+        plan: string | null;
+        host: string;
+        enabled: boolean;
+        note: string | null;
+        pending: number;
+        failed: number;
+        createdBy: string;
+        grant: Array<string>;
+        updatedAt: string;
+        createdAt: string;
+    };
+};
+
+export type PostChannelsIdEnableResponse = PostChannelsIdEnableResponses[keyof PostChannelsIdEnableResponses];
+
+export type PostChannelsIdDisableData = {
+    body: {
+        note?: string;
+    };
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/channels/{id}/disable';
+};
+
+export type PostChannelsIdDisableErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PostChannelsIdDisableError = PostChannelsIdDisableErrors[keyof PostChannelsIdDisableErrors];
+
+export type PostChannelsIdDisableResponses = {
+    /**
+     * OK
+     */
+    200: {
+        id: string;
+        name: string;
+        kind: 'slack' | 'discord' | 'teams' | 'url';
+        topics: Array<'run.failed' | 'approval.requested' | 'step.uncertain' | 'schedule.missed'>;
+        plan: string | null;
+        host: string;
+        enabled: boolean;
+        note: string | null;
+        pending: number;
+        failed: number;
+        createdBy: string;
+        grant: Array<string>;
+        updatedAt: string;
+        createdAt: string;
+    };
+};
+
+export type PostChannelsIdDisableResponse = PostChannelsIdDisableResponses[keyof PostChannelsIdDisableResponses];
+
+export type PostChannelsIdTestData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/channels/{id}/test';
+};
+
+export type PostChannelsIdTestErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PostChannelsIdTestError = PostChannelsIdTestErrors[keyof PostChannelsIdTestErrors];
+
+export type PostChannelsIdTestResponses = {
+    /**
+     * OK
+     */
+    200: {
+        at: string;
+        status: number | null;
+        error: string | null;
+        fix: string | null;
+        durationMs: number;
+        answer: string;
+        delivered: boolean;
+    };
+};
+
+export type PostChannelsIdTestResponse = PostChannelsIdTestResponses[keyof PostChannelsIdTestResponses];
+
+export type GetChannelsIdDeliveriesData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: {
+        cursor?: string;
+        limit?: number;
+        status?: 'pending' | 'delivered' | 'failed';
+    };
+    url: '/v1/channels/{id}/deliveries';
+};
+
+export type GetChannelsIdDeliveriesErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type GetChannelsIdDeliveriesError = GetChannelsIdDeliveriesErrors[keyof GetChannelsIdDeliveriesErrors];
+
+export type GetChannelsIdDeliveriesResponses = {
+    /**
+     * OK
+     */
+    200: {
+        items: Array<{
+            id: string;
+            status: 'pending' | 'delivered' | 'failed';
+            type: string;
+            eventId: string;
+            runId: string | null;
+            attempts: number;
+            nextAttemptAt: string | null;
+            error: string | null;
+            fix: string | null;
+            redeliveredBy: string | null;
+            createdAt: string;
+            finishedAt: string | null;
+        }>;
+        nextCursor: string | null;
+    };
+};
+
+export type GetChannelsIdDeliveriesResponse = GetChannelsIdDeliveriesResponses[keyof GetChannelsIdDeliveriesResponses];
+
+export type GetChannelsIdDeliveriesDeliveryData = {
+    body?: never;
+    path: {
+        id: string;
+        delivery: string;
+    };
+    query?: never;
+    url: '/v1/channels/{id}/deliveries/{delivery}';
+};
+
+export type GetChannelsIdDeliveriesDeliveryErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type GetChannelsIdDeliveriesDeliveryError = GetChannelsIdDeliveriesDeliveryErrors[keyof GetChannelsIdDeliveriesDeliveryErrors];
+
+export type GetChannelsIdDeliveriesDeliveryResponses = {
+    /**
+     * OK
+     */
+    200: {
+        id: string;
+        status: 'pending' | 'delivered' | 'failed';
+        type: string;
+        eventId: string;
+        runId: string | null;
+        attempts: number;
+        nextAttemptAt: string | null;
+        error: string | null;
+        fix: string | null;
+        redeliveredBy: string | null;
+        createdAt: string;
+        finishedAt: string | null;
+        body: string;
+        tries: Array<{
+            at: string;
+            status: number | null;
+            error: string | null;
+            fix: string | null;
+            durationMs: number;
+            answer: string;
+        }>;
+    };
+};
+
+export type GetChannelsIdDeliveriesDeliveryResponse = GetChannelsIdDeliveriesDeliveryResponses[keyof GetChannelsIdDeliveriesDeliveryResponses];
+
+export type PostChannelsIdDeliveriesDeliveryRedeliverData = {
+    body?: never;
+    headers: {
+        'Idempotency-Key': string;
+    };
+    path: {
+        id: string;
+        delivery: string;
+    };
+    query?: never;
+    url: '/v1/channels/{id}/deliveries/{delivery}/redeliver';
+};
+
+export type PostChannelsIdDeliveriesDeliveryRedeliverErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PostChannelsIdDeliveriesDeliveryRedeliverError = PostChannelsIdDeliveriesDeliveryRedeliverErrors[keyof PostChannelsIdDeliveriesDeliveryRedeliverErrors];
+
+export type PostChannelsIdDeliveriesDeliveryRedeliverResponses = {
+    /**
+     * OK
+     */
+    202: {
+        id: string;
+        status: 'pending' | 'delivered' | 'failed';
+        type: string;
+        eventId: string;
+        runId: string | null;
+        attempts: number;
+        nextAttemptAt: string | null;
+        error: string | null;
+        fix: string | null;
+        redeliveredBy: string | null;
+        createdAt: string;
+        finishedAt: string | null;
+        body: string;
+        tries: Array<{
+            at: string;
+            status: number | null;
+            error: string | null;
+            fix: string | null;
+            durationMs: number;
+            answer: string;
+        }>;
+    };
+};
+
+export type PostChannelsIdDeliveriesDeliveryRedeliverResponse = PostChannelsIdDeliveriesDeliveryRedeliverResponses[keyof PostChannelsIdDeliveriesDeliveryRedeliverResponses];
 
 export type GetSecretsData = {
     body?: never;
@@ -6330,7 +6859,7 @@ export type GetMeResponses = {
             name: string;
         } | null;
         roles: Array<'viewer' | 'operator' | 'approver' | 'admin' | 'owner'>;
-        permissions: Array<'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write'>;
+        permissions: Array<'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'channels:read' | 'channels:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write'>;
         via: 'owner_key' | 'session' | 'api_key' | 'token';
         scopes: Array<string> | null;
         installationRole: 'owner' | null;
@@ -6394,7 +6923,7 @@ export type GetMePermissionsResponses = {
      * OK
      */
     200: {
-        permissions: Array<'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write'>;
+        permissions: Array<'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'channels:read' | 'channels:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write'>;
         roles: Array<'viewer' | 'operator' | 'approver' | 'admin' | 'owner'>;
         scopes: Array<string> | null;
     };
@@ -6406,7 +6935,7 @@ export type GetMeMayData = {
     body?: never;
     path?: never;
     query: {
-        action: 'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write';
+        action: 'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'channels:read' | 'channels:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write';
     };
     url: '/v1/me/may';
 };
@@ -6425,7 +6954,7 @@ export type GetMeMayResponses = {
      * OK
      */
     200: {
-        action: 'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write';
+        action: 'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'channels:read' | 'channels:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write';
         allowed: boolean;
         obstacle: string | null;
         message: string;
@@ -6665,7 +7194,7 @@ export type GetKeysResponse = GetKeysResponses[keyof GetKeysResponses];
 export type PostKeysData = {
     body: {
         name: string;
-        scopes: Array<'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write'>;
+        scopes: Array<'self:read' | 'self:write' | 'self:secure' | 'plans:read' | 'plans:write' | 'runs:read' | 'runs:start' | 'runs:cancel' | 'runs:terminate' | 'runs:pause' | 'runs:retry' | 'runs:override' | 'runs:prioritize' | 'runs:bulk' | 'runs:signal' | 'runs:pin' | 'runs:delete' | 'history:read' | 'cache:clear' | 'schedules:read' | 'schedules:write' | 'schedules:run' | 'triggers:read' | 'triggers:write' | 'triggers:run' | 'triggers:read-body' | 'webhooks:read' | 'webhooks:write' | 'channels:read' | 'channels:write' | 'approvals:read' | 'approvals:decide' | 'approvals:comment' | 'rules:read' | 'rules:write' | 'artifacts:read' | 'secrets:read' | 'secrets:write' | 'settings:read' | 'settings:write' | 'metrics:read' | 'audit:read' | 'keys:read' | 'keys:write' | 'members:read' | 'members:write' | 'self:open' | 'people:read' | 'people:write' | 'workspaces:write'>;
         expiresInDays?: number;
     };
     path?: never;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { ApiDependencies } from '../dependencies.ts';
 import { describeApi } from '../openapi.ts';
 import { defineRoute, json, type Reply, type Route } from '../route.ts';
+import { againRoutes } from './again.ts';
 import { approvalRoutes } from './approvals.ts';
 import { approvalRuleRoutes } from './approval-rules.ts';
 import { artifactRoutes } from './artifacts.ts';
@@ -45,6 +46,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...runActionRoutes(dependencies),
     ...startsRoutes(dependencies),
     ...rerunRoutes(dependencies),
+    ...againRoutes(dependencies),
     ...runStepRoutes(dependencies),
     ...jobRoutes(dependencies),
     ...runRecordRoutes(dependencies),
