@@ -1,6 +1,7 @@
 import { Client, ClientCredentialsProvider, StreamableHTTPClientTransport, type VersionNegotiationMode } from '@modelcontextprotocol/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { makeTestApi, type TestApi } from '#tests/rig/test-api.ts';
+import { usualRates } from '#core/policy/rates.ts';
+import { type Answer, makeTestApi, type TestApi } from '#tests/rig/test-api.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 /** The protocol's own client, over HTTP, against the API with an engine that does the work. */
@@ -182,5 +183,24 @@ describe('the MCP server', () => {
     expect((await api.call('GET', '/mcp', { headers: { accept: 'text/event-stream' } })).status).toBe(405);
     expect((await api.call('POST', '/mcp', { text: 'x'.repeat(8_000_001), headers: { 'content-type': 'application/json' } })).status).toBe(413);
     expect((await api.call('POST', '/mcp', { body, headers: { 'content-type': 'text/plain' } })).status).toBe(415);
+  });
+
+  it('counts what starts something as a change, and what reads as a read', async () => {
+    const few = await makeTestApi({ engine, rates: { ...usualRates, change: [{ name: 'change', limit: 1, windowSeconds: 3_600 }] } });
+    try {
+      const { apiKey } = await few.makeKey({ roles: ['operator'] });
+      const ask = (name: string, given: object): Promise<Answer> =>
+        few.call('POST', '/mcp', {
+          apiKey,
+          body: { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: given } },
+          headers: { accept: 'application/json, text/event-stream' },
+        });
+      const start = { plan: 'hidden' };
+      expect((await ask('run_start', start)).text).toContain('queued');
+      expect((await ask('run_start', start)).text).toContain('rate_limited');
+      expect((await ask('run_get', { runId: 'run_1' })).text).toContain('request_invalid');
+    } finally {
+      await few.close();
+    }
   });
 });

@@ -85,6 +85,8 @@ export function addressOf(request: Pick<Request, 'ip'>): string {
 
 /** draft-ietf-httpapi-ratelimit-headers: every policy, and how the nearest one stands. */
 function tell(response: Response, limits: readonly RateLimit[], verdict: RateVerdict): void {
+  // A call within a stream is counted when the stream has begun.
+  if (response.headersSent) return;
   response.set('RateLimit-Policy', limits.map(({ name, limit, windowSeconds }) => `"${name}";q=${limit};w=${windowSeconds}`).join(', '));
   if (verdict.standing !== null) response.set('RateLimit', `"${verdict.standing.name}";r=${verdict.standing.remaining};t=${verdict.standing.resetSeconds}`);
 }
