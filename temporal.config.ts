@@ -24,6 +24,7 @@ const environmentSchema = z.object({
   KOS_HOST: z.string().default('127.0.0.1'),
   KOS_PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')).optional(),
   KOS_TRUSTED_PROXIES: z.string().default(''),
+  KOS_CODEC_ORIGINS: z.string().default(''),
   KOS_INSECURE: z.enum(['0', '1']).default('0'),
   TEMPORAL_ADDRESS: z.string().optional(),
   TEMPORAL_NAMESPACE: z.string().default('default'),
@@ -79,6 +80,8 @@ export interface Configuration {
   openai: { apiKey: string | undefined; baseUrl: string | undefined };
   /** Addresses or subnets of proxies in front of the API, whose word on a client's address is taken. */
   trustedProxies: string[];
+  /** Origins of Temporal's own UI, whose pages may have payloads opened. */
+  codecOrigins: string[];
   /** The OpenID provider that people may sign in at; undefined: none. Without a secret it is a public client, which PKCE alone protects. */
   oidc: { issuer: string; clientId: string; clientSecret: string | undefined } | undefined;
   /** Which server `kai` talks to, and as whom; undefined means what `$KOS_HOME/cli.json` says. */
@@ -114,6 +117,7 @@ export function readConfiguration(environment: Record<string, string | undefined
     temporal: { address: env.TEMPORAL_ADDRESS, namespace: env.TEMPORAL_NAMESPACE, security: readTemporalSecurity(env) },
     database: { url: env.DATABASE_URL, directUrl: env.DATABASE_URL_DIRECT },
     trustedProxies: readProxies(env.KOS_TRUSTED_PROXIES),
+    codecOrigins: readOrigins(env.KOS_CODEC_ORIGINS),
     oidc: readOidc(env),
     openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
     cli: { url: env.KOS_URL, apiKey: env.KOS_API_KEY, local: env.KOS_LOCAL === '1' },
@@ -122,11 +126,23 @@ export function readConfiguration(environment: Record<string, string | undefined
   };
 }
 
-function readProxies(text: string): string[] {
-  const places = text
+const listed = (text: string): string[] =>
+  text
     .split(',')
-    .map((place) => place.trim())
-    .filter((place) => place !== '');
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+/** Exactly as browsers send them: no path, no wildcard. */
+function readOrigins(text: string): string[] {
+  const origins = listed(text);
+  const wrong = origins.find((origin) => !/^https?:\/\//.test(origin) || !URL.canParse(origin) || new URL(origin).origin !== origin);
+  if (wrong !== undefined)
+    throw new EnvironmentError(`KOS_CODEC_ORIGINS: ${wrong} is no origin, such as http://127.0.0.1:8233 (scheme, host and port, nothing after them).`);
+  return origins;
+}
+
+function readProxies(text: string): string[] {
+  const places = listed(text);
   const wrong = places.find((place) => isIP(place.split('/')[0] ?? '') === 0 || !/^[^/]+(\/[0-9]{1,3})?$/.test(place));
   if (wrong !== undefined) throw new EnvironmentError(`KOS_TRUSTED_PROXIES: ${wrong} is no address or subnet, such as 10.0.0.5 or 10.0.0.0/24.`);
   return places;

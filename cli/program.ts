@@ -92,6 +92,12 @@ const groups: readonly Group[] = [
     summary: 'start kOS here (the same as npm start)',
     load: async () => (await import('./commands/installation.ts')).defineUp,
   },
+  {
+    name: 'codec',
+    heading: installation,
+    summary: "what Temporal's own UI and CLI need to read payloads",
+    load: async () => (await import('./commands/codec.ts')).defineCodec,
+  },
   { name: 'status', heading: installation, summary: 'what runs, what waits', load: async () => (await import('./commands/installation.ts')).defineStatus },
   {
     name: 'doctor',

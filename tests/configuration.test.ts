@@ -29,3 +29,12 @@ test('every wrong value is named in one error, and none is repeated', () => {
 test('addresses are made by joining paths to the public URL, so it ends without a slash', () => {
   expect(readConfiguration({ KOS_PUBLIC_URL: 'https://kos.example.com/' }).publicUrl).toBe('https://kos.example.com');
 });
+
+test('origins are taken as browsers send them, and nothing else', () => {
+  expect(readConfiguration({ KOS_CODEC_ORIGINS: 'http://127.0.0.1:8233, https://temporal.example.com' }).codecOrigins).toEqual([
+    'http://127.0.0.1:8233',
+    'https://temporal.example.com',
+  ]);
+  for (const wrong of ['*', 'temporal.example.com', 'https://temporal.example.com/', 'https://*.example.com/x', 'null', 'file:///x'])
+    expect(() => readConfiguration({ KOS_CODEC_ORIGINS: wrong }), wrong).toThrow(/KOS_CODEC_ORIGINS: .* is no origin/);
+});

@@ -2,7 +2,7 @@ import type { Payload, SerializationContext } from '@temporalio/common';
 import { expect, test } from 'vitest';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
 import { createTestPayloadSealing } from '#tests/rig/test-payload-key.ts';
-import { createPayloadCodec } from './codec.ts';
+import { createPayloadCodec, openAsNamed, workflowNamedBy } from './codec.ts';
 
 const context: SerializationContext = { type: 'workflow', namespace: 'default', workflowId: 'run_1' };
 const sealing = createTestPayloadSealing();
@@ -11,12 +11,13 @@ const payload: Payload = { metadata: { encoding: Buffer.from('json/plain') }, da
 
 const sealedPayload = async (): Promise<Payload> => (await codec.encode([payload], context))[0]!;
 
-test('a sealed payload names encoding, key id and a 96-bit nonce, and nothing else in clear', async () => {
+test('a sealed payload names encoding, key id a 96-bit nonce and its workflow, and nothing else in clear', async () => {
   const { metadata, data } = await sealedPayload();
-  expect(Object.keys(metadata ?? {}).sort()).toEqual(['encoding', 'kos-key-id', 'kos-nonce']);
+  expect(Object.keys(metadata ?? {}).sort()).toEqual(['encoding', 'kos-key-id', 'kos-nonce', 'kos-workflow']);
   expect(Buffer.from(metadata!.encoding!).toString()).toBe('binary/kos-v1');
   expect(Buffer.from(metadata!['kos-key-id']!).toString()).toBe(sealing.keyIds()[0]);
   expect(metadata!['kos-nonce']).toHaveLength(12);
+  expect(Buffer.from(metadata!['kos-workflow']!).toString()).toBe('run_1');
   expect(Buffer.from(data!).includes('secret')).toBe(false);
 });
 
@@ -41,6 +42,15 @@ test('refused payloads among good ones become markers one by one', async () => {
   const values = decoded.map(({ data }): unknown => JSON.parse(Buffer.from(data!).toString()));
   expect(values[0]).toBe('secret');
   expect(values.slice(1).every(isPayloadRefused)).toBe(true);
+});
+
+test('opens by the workflow that it names, and only if it is sealed for that one', async () => {
+  const sealed = await sealedPayload();
+  expect([workflowNamedBy(sealed), workflowNamedBy(payload), workflowNamedBy((await codec.encode([payload]))[0]!)]).toEqual(['run_1', null, null]);
+  const options = { sealing, namespace: 'default' };
+  expect(openAsNamed(options, sealed)).toMatchObject({ data: Buffer.from('"secret"') });
+  const forged = { ...sealed, metadata: { ...sealed.metadata, 'kos-workflow': Buffer.from('run_2') } };
+  expect([openAsNamed(options, forged), openAsNamed({ ...options, namespace: 'other' }, sealed), openAsNamed(options, payload)]).toEqual([null, null, null]);
 });
 
 test('no payloads give no payloads', async () => {

@@ -10,6 +10,8 @@ export const sealedEncoding = 'binary/kos-v1';
 const sealedEncodingBytes = Buffer.from(sealedEncoding);
 const keyIdField = 'kos-key-id';
 const nonceField = 'kos-nonce';
+/** The workflow that a payload is sealed for, for readers that Temporal does not tell it. The seal proves it or refuses. */
+const workflowField = 'kos-workflow';
 
 export interface PayloadCodecOptions {
   sealing: Sealing;
@@ -25,10 +27,10 @@ const PayloadMessage = proto.temporal.api.common.v1.Payload;
 export function createPayloadCodec(options: PayloadCodecOptions): PayloadCodec {
   const { sealing, namespace, refuse } = options;
   return {
-    encode: async (payloads, context) => payloads.map((payload) => seal(sealing, payload, associatedData(namespace, context))),
+    encode: async (payloads, context) => payloads.map((payload) => seal(sealing, payload, namespace, context)),
     decode: async (payloads, context) =>
       payloads.map((payload) => {
-        const opened = open(sealing, payload, associatedData(namespace, context));
+        const opened = open(sealing, payload, associatedData(namespace, context?.workflowId));
         return typeof opened === 'string' ? refusal(opened, refuse) : opened;
       }),
   };
@@ -38,14 +40,20 @@ export function createPayloadCodec(options: PayloadCodecOptions): PayloadCodec {
  * What a payload is bound to besides its key. Both sides of every conversation agree on the workflow id (the target's, for Signals and children); activity ids
  * are left out. Without context the SDK only encodes the cause of a failed workflow task, which is only ever shown.
  */
-function associatedData(namespace: string, context: SerializationContext | undefined): string {
-  return JSON.stringify([sealedEncoding, namespace, context?.workflowId ?? null]);
+function associatedData(namespace: string, workflowId: string | undefined): string {
+  return JSON.stringify([sealedEncoding, namespace, workflowId ?? null]);
 }
 
-function seal(sealing: Sealing, payload: Payload, bound: string): Payload {
-  const { keyId, nonce, ciphertext } = sealing.sealParts(PayloadMessage.encode(payload).finish(), bound);
+function seal(sealing: Sealing, payload: Payload, namespace: string, context: SerializationContext | undefined): Payload {
+  const workflowId = context?.workflowId;
+  const { keyId, nonce, ciphertext } = sealing.sealParts(PayloadMessage.encode(payload).finish(), associatedData(namespace, workflowId));
   return {
-    metadata: { encoding: sealedEncodingBytes, [keyIdField]: Buffer.from(keyId), [nonceField]: nonce },
+    metadata: {
+      encoding: sealedEncodingBytes,
+      [keyIdField]: Buffer.from(keyId),
+      [nonceField]: nonce,
+      ...(workflowId === undefined ? {} : { [workflowField]: Buffer.from(workflowId) }),
+    },
     data: ciphertext,
   };
 }
@@ -61,6 +69,18 @@ function open(sealing: Sealing, payload: Payload, bound: string): Payload | Payl
     if (error instanceof KosError && error.code === 'sealed_data_refused') return 'not_authentic';
     throw error;
   }
+}
+
+/** The workflow that a payload says it is sealed for; null: it names none, or is not sealed. */
+export function workflowNamedBy(payload: Payload): string | null {
+  const named = payload.metadata?.[workflowField];
+  return named === undefined || sealedParts(payload) === null ? null : textOf(named);
+}
+
+/** The payload inside, if it is sealed for the workflow that it names; null: it is not. */
+export function openAsNamed({ sealing, namespace }: Pick<PayloadCodecOptions, 'sealing' | 'namespace'>, payload: Payload): Payload | null {
+  const opened = open(sealing, payload, associatedData(namespace, workflowNamedBy(payload) ?? undefined));
+  return typeof opened === 'string' ? null : opened;
 }
 
 function sealedParts(payload: Payload): SealedParts | null {

@@ -30,6 +30,7 @@ import { acceptRun } from '#services/runs/accept.ts';
 import { debugRun } from '#services/runs/debug.ts';
 import { readHistory } from '#services/runs/history.ts';
 import { readRun } from '#services/runs/read.ts';
+import { decodeForReader } from '#services/temporal/remote-codec.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { builtinTools, describeTool } from '#services/tools/registry.ts';
 import { createFixedSealing } from '#services/sealing/sealing.ts';
@@ -47,6 +48,7 @@ import { makeRoutes } from '#web/api/routes/index.ts';
 import { acceptSockets } from '#web/api/sockets.ts';
 import { makeSessionCookie } from '#web/api/session-cookie.ts';
 import type { Route } from '#web/api/route.ts';
+import { createTestPayloadSealing } from './test-payload-key.ts';
 import { makeTestDatabase, type TestDatabase } from './test-database.ts';
 import type { TestEngine } from './test-engine.ts';
 import { insertRun } from './test-runs.ts';
@@ -88,6 +90,8 @@ export interface TestApiOptions {
   engine?: TestEngine;
   /** Runs are accepted as in the product, of plans that were saved. */
   realRuns?: boolean;
+  /** Absent: no other page may have payloads opened. */
+  codecOrigins?: string[];
   /** Absent: Temporal knows of no run. */
   temporal?: Pick<RunWorkflows, 'debug' | 'history'>;
   /** The OpenID provider, told where this API lives. */
@@ -220,6 +224,8 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     sendSignal: (request) => sendSignal({ database, validateJson: async (schema, value) => validateJson(schema, value) }, request),
     explainRun: async (transaction, runId) => ({ runId, status: (await readRun(transaction, runId)).status, reasons: [] }),
     readHistory: (request) => readHistory(database, temporal.history, request),
+    decodePayloads: (workspaceId, payloads) => decodeForReader({ database, sealing: createTestPayloadSealing(), namespace: 'default' }, workspaceId, payloads),
+    codecOrigins: options.codecOrigins ?? [],
     debugRun: (request) => debugRun(database, temporal, request),
     evaluator,
     planSchemaUrl: 'https://kos.example/plan.schema.json',

@@ -1,5 +1,6 @@
 import { createServer, type Server, STATUS_CODES } from 'node:http';
 import compression from 'compression';
+import cors from 'cors';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import { KosError } from '#core/errors.ts';
@@ -32,6 +33,7 @@ export function makeApp(routes: readonly Route[], dependencies: AppDependencies)
   app.use(compression({ filter: (_request, response) => isCompressible(response) }));
   for (const route of routes) {
     const serve = serveRoute(route, dependencies);
+    if (route.crossOrigin.length > 0) app.use(expressPath(route.path), allowOrigins(route));
     for (const path of [route.path, ...route.aliases]) app[route.method](expressPath(path), serve);
   }
   refuseOtherMethods(app, routes);
@@ -55,6 +57,13 @@ export function makeServer(app: Express): Server {
   });
   return server;
 }
+
+/** Headers that Temporal's UI sends, and those that choose a workspace. */
+const crossOriginHeaders = ['authorization', 'content-type', 'x-namespace', 'kos-workspace'];
+
+/** CORS is off but for routes that name whose pages may call them. */
+const allowOrigins = ({ crossOrigin, method }: Route) =>
+  cors({ origin: [...crossOrigin], methods: [method.toUpperCase()], allowedHeaders: crossOriginHeaders, credentials: true, maxAge: 600 });
 
 /** `/v1/runs/{id}` as Express spells it. */
 const expressPath = (path: string): string => path.replaceAll(/\{([a-zA-Z]+)\}/g, ':$1');

@@ -12,6 +12,7 @@ import type { ModelService } from '#services/models/model.ts';
 import type { SendRequest } from '#services/signals/send.ts';
 import type { DebugRequest } from '#services/runs/debug.ts';
 import type { HistoryRequest } from '#services/runs/history.ts';
+import type { WirePayload } from '#schemas/codec.ts';
 import type { RunDebug } from '#schemas/debug.ts';
 import type { RunHistory } from '#schemas/history.ts';
 import type { Signal } from '#schemas/signal.ts';
@@ -42,6 +43,10 @@ export interface ApiDependencies {
   explainRun: (transaction: Transaction, runId: string) => Promise<Explanation>;
   /** What Temporal keeps of a run. */
   readHistory: (request: HistoryRequest) => Promise<RunHistory>;
+  /** Opens payloads for a reader of that workspace. */
+  decodePayloads: (workspaceId: string, payloads: readonly WirePayload[]) => Promise<WirePayload[]>;
+  /** Origins of other pages (Temporal's UI) that may have payloads opened. */
+  codecOrigins: readonly string[];
   /** What Temporal holds of a run at this moment. */
   debugRun: (request: DebugRequest) => Promise<RunDebug>;
   /** Expressions that users wrote, within their budget of time and memory. */

@@ -42,13 +42,13 @@ export interface Door {
  * Who asks: by `Authorization` where there is one, else by the session's cookie. Throws KosError `credential_missing`, `credential_refused` (401),
  * `workspace_required` (400), `workspace_refused`, `origin_refused` (403), `media_type_unsupported` (415).
  */
-export async function authenticate(request: Request, door: Door, route: Pick<Route, 'method' | 'workspace'>): Promise<SignedIn> {
+export async function authenticate(request: Request, door: Door, route: Pick<Route, 'method' | 'workspace' | 'crossOrigin'>): Promise<SignedIn> {
   const wanted = wantedWorkspace(request, route);
   const header = request.headers.authorization;
   if (header !== undefined) return { principal: await authenticateBearer(header, wanted, door), newToken: null };
   const cookie = door.cookie.read(request.headers.cookie);
   if (cookie === undefined) throw unauthenticated('credential_missing', 'This request carries no credential.');
-  if (isChange(request)) assertFromOurPages(request, door.publicUrl);
+  if (isChange(request)) assertFromOurPages(request, door.publicUrl, route.crossOrigin);
   const signedIn = await door.authenticator.authenticateSession(cookie, { wanted, optional: route.workspace === 'optional' });
   if (signedIn === null) throw unauthenticated('credential_refused', 'Your session has ended.');
   return signedIn;
@@ -75,9 +75,9 @@ const isChange = (request: Pick<Request, 'method'>): boolean => !['GET', 'HEAD']
  * Cookies come along by themselves, whoever wrote the page that asks. So a change must say that it comes from our own pages, and be JSON, which no
  * form of another site can send. Throws KosError `origin_refused` (403), `media_type_unsupported` (415).
  */
-function assertFromOurPages(request: Request, publicUrl: string): void {
+function assertFromOurPages(request: Request, publicUrl: string, others: readonly string[]): void {
   const { origin } = request.headers;
-  if (origin === undefined || origin !== new URL(publicUrl).origin) throw originRefused(publicUrl);
+  if (origin === undefined || (origin !== new URL(publicUrl).origin && !others.includes(origin))) throw originRefused(publicUrl);
   const type = contentTypeOf(request);
   const hasNoBody = request.method === 'DELETE' && type === '';
   if (!hasNoBody && !isJsonType(type))

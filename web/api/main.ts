@@ -30,6 +30,7 @@ import { createSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
 import { readAllowedHosts } from '#services/settings/settings.ts';
 import { sendSignal } from '#services/signals/send.ts';
+import { decodeForReader } from '#services/temporal/remote-codec.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
 import { configuredSecurity } from '#services/temporal/security.ts';
 import { countWorkers } from '#services/workers/presence.ts';
@@ -101,6 +102,8 @@ const routes = makeRoutes({
   sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
   readHistory: (request) => readHistory(database, workflows.history, request),
+  decodePayloads: (workspaceId, payloads) => decodeForReader({ database, sealing: payloadSealing, namespace: facts.temporal.namespace }, workspaceId, payloads),
+  codecOrigins: configuration.codecOrigins,
   debugRun: (request) => debugRun(database, workflows, request),
   evaluator,
   health: createHealthProbe(

@@ -80,6 +80,8 @@ export interface RouteDefinition<
   aliases?: readonly string[];
   /** `optional`: it is about the person, so a session need not say which workspace it means; needed when absent. */
   workspace?: 'needed' | 'optional';
+  /** Origins of other sites whose pages may call it, cookie included; absent: none. */
+  crossOrigin?: readonly string[];
   /** How it counts against the rate limits; absent: reads as `read`, changes as `change`, public routes as `public`. */
   rate?: RateClass;
   params?: Params;
@@ -117,6 +119,7 @@ export interface Route {
   bodyBytes: number;
   aliases: readonly string[];
   workspace: 'needed' | 'optional';
+  crossOrigin: readonly string[];
   rate: RateClass;
   responses: Record<number, z.ZodType | null | MediaAnswer>;
   examples: Examples;
@@ -133,7 +136,16 @@ export function defineRoute<
   Body extends z.ZodType | undefined = undefined,
 >(definition: RouteDefinition<A, Params, Query, Body>): Route {
   const rate = 'public' in definition.access ? 'public' : definition.method === 'get' ? 'read' : 'change';
-  return { bodyFormats: ['json'], bodyBytes: defaultBodyBytes, aliases: [], workspace: 'needed', rate, examples: {}, ...definition } as unknown as Route;
+  return {
+    bodyFormats: ['json'],
+    bodyBytes: defaultBodyBytes,
+    aliases: [],
+    workspace: 'needed',
+    crossOrigin: [],
+    rate,
+    examples: {},
+    ...definition,
+  } as unknown as Route;
 }
 
 /** The only routes that answer without a credential. */

@@ -2609,6 +2609,47 @@ export type GetWsResponses = {
 
 export type GetWsResponse = GetWsResponses[keyof GetWsResponses];
 
+export type PostCodecDecodeData = {
+    body: {
+        payloads: Array<{
+            metadata?: {
+                [key: string]: string;
+            };
+            data?: string;
+            [key: string]: unknown;
+        }>;
+    };
+    path?: never;
+    query?: never;
+    url: '/v1/codec/decode';
+};
+
+export type PostCodecDecodeErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PostCodecDecodeError = PostCodecDecodeErrors[keyof PostCodecDecodeErrors];
+
+export type PostCodecDecodeResponses = {
+    /**
+     * OK
+     */
+    200: {
+        payloads: Array<{
+            metadata?: {
+                [key: string]: string;
+            };
+            data?: string;
+            [key: string]: unknown;
+        }>;
+    };
+};
+
+export type PostCodecDecodeResponse = PostCodecDecodeResponses[keyof PostCodecDecodeResponses];
+
 export type GetRunsIdSignalsData = {
     body?: never;
     path: {

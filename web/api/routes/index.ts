@@ -9,6 +9,7 @@ import { artifactRoutes } from './artifacts.ts';
 import { authRoutes } from './auth.ts';
 import { cacheRoutes } from './cache.ts';
 import { channelRoutes } from './channels.ts';
+import { codecRoutes } from './codec.ts';
 import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { jobRoutes } from './jobs.ts';
@@ -51,6 +52,7 @@ export function makeRoutes(dependencies: ApiDependencies): Route[] {
     ...jobRoutes(dependencies),
     ...runRecordRoutes(dependencies),
     ...eventRoutes(dependencies),
+    ...codecRoutes(dependencies),
     ...signalRoutes(dependencies),
     ...approvalRoutes(dependencies),
     ...approvalRuleRoutes(dependencies),
