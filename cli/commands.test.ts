@@ -356,6 +356,7 @@ describe('settings', () => {
   const settings = {
     roots: [{ path: '/srv', write: false }],
     egress: ['a.example:443'],
+    runsAtOnce: null,
     retention: { runsDays: 90, eventsDays: 30 },
     builtInRoots: [{ path: '/var/log', write: false }],
     version: 4,
@@ -434,6 +435,13 @@ describe('api', () => {
 });
 
 describe('status and doctor', () => {
+  const starts = {
+    hold: null,
+    waiting: 0,
+    next: [],
+    admission: { runsAtOnce: null, because: null, atWork: 1, waiting: 0 },
+    queueOrder: { fair: true, byPriority: true },
+  };
   const routes: Record<string, Handler> = {
     'GET /readyz': () => ({ json: { status: 'ready', parts: { database: 'ok', temporal: 'ok', workers: 'ok' } } }),
     'GET /v1/me': () => ({
@@ -446,7 +454,7 @@ describe('status and doctor', () => {
       },
     }),
     'GET /v1/overview': () => ({ json: { runs: { running: 1, succeeded: 12 }, openApprovals: 2, parts: {} } }),
-    'GET /v1/starts': () => ({ json: { hold: null, waiting: 0, next: [] } }),
+    'GET /v1/starts': () => ({ json: starts }),
   };
 
   test('status says what runs and waits', async () => {
@@ -456,7 +464,7 @@ describe('status and doctor', () => {
   });
 
   test('status says that new runs are held back', async () => {
-    const held = { hold: { since: '2026-01-01T12:00:00.000Z', by: 'prn_a', reason: 'maintenance' }, waiting: 3, next: [] };
+    const held = { ...starts, hold: { since: '2026-01-01T12:00:00.000Z', by: 'prn_a', reason: 'maintenance' }, waiting: 3 };
     const { stdout } = await kai(['status'], { ...routes, 'GET /v1/starts': () => ({ json: held }) });
     for (const text of ['No new run starts', 'maintenance', '3 wait: kai resume --all']) expect(stdout).toContain(text);
   });
