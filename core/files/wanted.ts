@@ -128,6 +128,9 @@ class FilesReader {
       }
       case 'roles': {
         const roles = this.#parse(rolesFileSchema, written, document);
+        const named = isObject(document) && isObject(document['members'] ?? null) ? Object.keys(document['members'] as JsonObject) : [];
+        if (roles !== null && named.length > Object.keys(roles.members).length)
+          this.#refuseAt(written, [keyFault('/members', 'two logins are the same but for upper and lower case')]);
         for (const [login, held] of Object.entries(roles?.members ?? {}))
           this.#add(this.wanted.roles, 'login', login, { ...written, pointer: `/members/${escapePointer(login)}`, roles: held });
       }

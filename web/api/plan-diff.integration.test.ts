@@ -34,4 +34,22 @@ describe('two plans', () => {
     expect((await diff('nothing', 'compared')).body).toMatchObject({ status: 404, code: 'plan_not_found' });
     expect((await diff('compared', { source: 'plan: x' })).body).toMatchObject({ status: 422, code: 'plan_invalid' });
   });
+
+  it('are checked beside others that are not saved yet, as these will be', async () => {
+    const source = 'plan: caller\nsteps:\n  call: { plan: called, with: { days: 3 } }\n';
+    const called = (days: string): object => ({
+      source: `plan: called\ninput: { type: object, properties: { days: { type: ${days} } } }\nsteps: { one: { transform: 1 } }\n`,
+    });
+    const validate = (beside?: object[]) => api.call('POST', '/v1/plans/validate', { body: { source, ...(beside === undefined ? {} : { beside }) } });
+    expect((await validate()).body).toMatchObject({ valid: false });
+    expect((await validate([called('integer')])).body).toMatchObject({ valid: true, name: 'caller' });
+    expect((await validate([called('string')])).body).toMatchObject({ valid: false });
+    expect((await validate([called('integer'), { source: '#'.repeat(1_000_000) }])).status).toBe(400);
+    expect(
+      (await diff({ source: source.replace('days: 3', 'days: 4'), beside: [called('integer')] }, { source, beside: [called('integer')] })).body,
+    ).toMatchObject({
+      steps: [{ id: 'call', change: 'changed' }],
+    });
+    expect((await api.call('GET', '/v1/plans/called')).status).toBe(404);
+  });
 });
