@@ -9,7 +9,8 @@ const heartbeatEveryMs = 600;
 export async function alive<Result>(work: (vitality: Vitality) => Promise<Result>): Promise<Result> {
   const context = Context.current();
   const controller = new AbortController();
-  const beat = setInterval(() => context.heartbeat(), heartbeatEveryMs);
+  // A local activity has none: the workflow task that waits for it is its sign of life.
+  const beat = context.info.isLocal ? undefined : setInterval(() => context.heartbeat(), heartbeatEveryMs);
   const stopped = (): void => controller.abort(reasonOf(context.cancellationSignal.reason));
   if (context.cancellationSignal.aborted) stopped();
   else context.cancellationSignal.addEventListener('abort', stopped, { once: true });

@@ -47,6 +47,11 @@ export const planShapeSchema = z.object({
    * pure steps in which every later step's needs are members of the chain.
    */
   units: z.array(z.array(z.int().nonnegative()).min(1)),
+  /**
+   * Units, by number, whose work mostly takes milliseconds: it is waited for within the workflow's own task, which spares Temporal an activity. Absent in
+   * shapes of plans that were saved before there were such.
+   */
+  quick: z.array(z.int().nonnegative()).optional(),
   /** Units in flight at once, 1–500. */
   maxInFlight: z.int().min(1).max(500),
   /** Bound of the whole run; null: none. */

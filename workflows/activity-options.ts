@@ -1,4 +1,4 @@
-import { ActivityCancellationType, type ActivityOptions } from '@temporalio/workflow';
+import { ActivityCancellationType, type ActivityOptions, type LocalActivityOptions } from '@temporalio/workflow';
 
 /**
  * Unlimited tries: a lost worker, database or key never costs a step an attempt of its own; only outcomes of the step do, and those are
@@ -16,6 +16,17 @@ const overheadMs = 30_000;
 export const unitOptions = (timeoutMs: number): ActivityOptions => ({
   startToCloseTimeout: timeoutMs + overheadMs,
   heartbeatTimeout,
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  retry,
+});
+
+/**
+ * A unit's work within the workflow's task, which the SDK keeps alive meanwhile. The activity itself says when it takes too long. What cannot be recorded just now
+ * is tried again at once for a while, then by timers, which let the task end.
+ */
+export const quickOptions = (timeoutMs: number): LocalActivityOptions => ({
+  startToCloseTimeout: timeoutMs + overheadMs,
+  localRetryThreshold: '1 s',
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
   retry,
 });

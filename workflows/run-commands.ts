@@ -6,6 +6,7 @@ import {
   isCancellation,
   ParentClosePolicy,
   proxyActivities,
+  proxyLocalActivities,
   startChild,
 } from '@temporalio/workflow';
 import type { createRunActivities, LoadedRun } from '#activities/run/run-activities.ts';
@@ -13,14 +14,16 @@ import type { RunEvent } from '#core/engine/apply-event.ts';
 import type { Claim } from '#core/engine/claim.ts';
 import type { Control } from '#core/engine/control.ts';
 import type { Command } from '#core/engine/decide.ts';
+import type { UnitResult } from '#core/engine/outcome.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
 import type { RunState } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
-import { bookkeepingOptions, unitOptions } from './activity-options.ts';
+import { bookkeepingOptions, quickOptions, unitOptions } from './activity-options.ts';
 import { makeWindowWorkflowId, workflowTypes } from './ids.ts';
 import { type StopWindowSignal, stopWindowSignalName, type WindowControlSignal, windowControlSignalName } from './messages.ts';
 
 type RunActivities = ReturnType<typeof createRunActivities>;
+type UnitTask = Parameters<RunActivities['executeUnit']>[0];
 
 const bookkeeping = proxyActivities<RunActivities>(bookkeepingOptions);
 
@@ -70,13 +73,12 @@ export class RunCommands {
         const { unit, alone, closes } = command;
         const members = shape.units[unit] ?? [];
         const timeoutMs = members.reduce((sum, member) => sum + (shape.steps[member]?.timeoutMs ?? 0), 0);
-        const answer = () =>
-          proxyActivities<RunActivities>(unitOptions(timeoutMs)).executeUnit({
-            claim,
-            steps: members.filter((member) => state.steps[member]?.status !== 'ended'),
-            alone,
-            closes,
-          });
+        const steps = members.filter((member) => state.steps[member]?.status !== 'ended');
+        const task = { claim, steps, alone, closes };
+        const elsewhere = () => proxyActivities<RunActivities>(unitOptions(timeoutMs)).executeUnit(task);
+        // Behind its first stretch a chain is known to be long.
+        const quickly = shape.quick?.includes(unit) === true && steps.length === members.length;
+        const answer = quickly ? () => this.executeQuickly(task, timeoutMs, elsewhere) : elsewhere;
         this.start('executeUnit', answer, (result) => ({ what: 'unit', unit, result }), { what: 'unit', unit, result: { outcomes: 'c' } });
         return;
       }
@@ -209,6 +211,11 @@ export class RunCommands {
         else this.fail(error);
       },
     );
+  }
+
+  /** In this very workflow task; what takes longer than that should is left to an activity. */
+  private async executeQuickly(task: UnitTask, timeoutMs: number, elsewhere: () => Promise<UnitResult>): Promise<UnitResult> {
+    return (await proxyLocalActivities<RunActivities>(quickOptions(timeoutMs)).tryUnit(task)) ?? (await elsewhere());
   }
 
   private bookkeep<Result>(name: string, answer: () => Promise<Result>, tell: (result: Result) => RunEvent): void {

@@ -10,9 +10,6 @@ import { executeRepeat } from './repeat.ts';
 import type { StepWork } from './step-work.ts';
 import type { WorkUnderWay } from './work-under-way.ts';
 
-/** A chain gives its worker back after this long; the next activity goes on behind the last checkpoint. */
-const chainBudgetMs = 5_000;
-
 /** The steps of one unit that have not ended, in order; a step of its own is a chain of one. */
 export interface Chain {
   steps: readonly number[];
@@ -21,11 +18,13 @@ export interface Chain {
   closes: boolean;
   signal: AbortSignal;
   underWay: WorkUnderWay;
+  /** It gives back after so long, between two steps. */
+  forMs: number;
 }
 
 /** Until all are done, one ends otherwise than well, or the time is up. */
 export async function executeChain(dependencies: RunActivityDependencies, base: RunWork, chain: Chain): Promise<UnitResult> {
-  const until = performance.now() + chainBudgetMs;
+  const until = performance.now() + chain.forMs;
   let closed: boolean = false;
   const works = worksOf(
     base,

@@ -14,6 +14,7 @@ import { describeOpenWaits, takeOverWaits } from '#services/runs/ledger/waits.ts
 import { recordAudit } from '#services/records/record.ts';
 import { closeRun } from './close-run.ts';
 import type { RunActivityDependencies, Vitality } from './dependencies.ts';
+import { AttemptLost } from './failure.ts';
 import { unlessHeld } from './held-by-pause.ts';
 import { execute, executeChain } from './execute-chain.ts';
 import { joinItems, openItems, stepOf } from './items.ts';
@@ -33,6 +34,27 @@ export interface LoadedRun {
 interface Place {
   step: number;
   item?: number;
+}
+
+/** A chain gives its worker back after this long; the next activity goes on behind the last checkpoint. */
+const chainBudgetMs = 5_000;
+/** So long one may keep the workflow's task waiting: then the rest is an activity. What is in the midst of a step by twice that time is left to it, too. */
+const quickBudgetMs = 500;
+
+/** Null: it was not done when its time was up. */
+async function unlessLong<Result>(stop: AbortSignal, work: (signal: AbortSignal) => Promise<Result>): Promise<Result | null> {
+  const long = new AbortController();
+  const timer = setTimeout(() => long.abort(new AttemptLost('it takes longer than a workflow task should', true)), 2 * quickBudgetMs);
+  const signal = AbortSignal.any([stop, long.signal]);
+  try {
+    return await persistently(signal, () => work(signal));
+  } catch (error) {
+    // Whatever it was, the activity finds it, too.
+    if (long.signal.aborted) return null;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Everything a run's workflow asks for. Arguments and results are numbers and ids: data stays in Postgres. */
@@ -87,8 +109,20 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
 
     async executeUnit({ claim, steps, alone, closes }: { claim: Claim; steps: number[]; alone: boolean; closes: boolean }): Promise<UnitResult> {
       return await claimed<UnitResult>({ outcomes: '', superseded: true }, async ({ signal }) => {
-        return await executeChain(dependencies, await workOn(claim), { steps, alone, closes, signal, underWay });
+        return await executeChain(dependencies, await workOn(claim), { steps, alone, closes, signal, underWay, forMs: chainBudgetMs });
       });
+    },
+
+    /**
+     * The same where the workflow's own task waits for it (a local activity). Null: it takes too long for that, or the database is away; the next attempt, an
+     * activity, goes on with it and joins what is under way in this worker.
+     */
+    async tryUnit({ claim, steps, alone, closes }: { claim: Claim; steps: number[]; alone: boolean; closes: boolean }): Promise<UnitResult | null> {
+      return await claimed<UnitResult | null>({ outcomes: '', superseded: true }, (vitality) =>
+        unlessLong(vitality.signal, async (signal) =>
+          executeChain(dependencies, await workOn(claim), { steps, alone, closes, signal, underWay, forMs: quickBudgetMs }),
+        ),
+      );
     },
 
     async executeItem({ claim, step, item, alone }: { claim: Claim; step: number; item: number; alone: boolean }): Promise<UnitResult> {

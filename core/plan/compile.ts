@@ -11,7 +11,7 @@ import { checkConcurrency } from './concurrency.ts';
 import { checkReferences } from './references.ts';
 import { read, type StepTemplates, toolsOfStep } from './templates.ts';
 import { checkTypes } from './types.ts';
-import { divideIntoUnits, fusionOf } from './units.ts';
+import { divideIntoUnits, type FusionCandidate, fusionOf, isQuick } from './units.ts';
 
 export type CompileResult = { ok: true; compiled: CompiledPlan } | { ok: false; faults: FaultDetail[] };
 
@@ -30,7 +30,7 @@ export function compilePlan({ plan, document, locate }: ParsedPlan, environment:
   if (faults.faults.length > 0 || order === null) return { ok: false, faults: faults.faults };
 
   const loaded = assemble(plan, document, templates, output);
-  const shape = shapeOf(plan, loaded.steps, graph, unitsOf(plan, loaded.steps, graph, order, environment));
+  const shape = shapeOf(plan, loaded.steps, graph, divide(plan, loaded.steps, graph, order, environment));
   const bytes = Buffer.byteLength(JSON.stringify(shape));
   if (bytes > planLimits.shapeBytes) {
     faults.add('/steps', `the steps need each other in too many ways: the plan's shape has ${bytes} bytes, ${planLimits.shapeBytes} are allowed`, {
@@ -47,22 +47,23 @@ export function compilePlanText(text: string, environment: PlanEnvironment, form
   return parsed.ok ? compilePlan(parsed.parsed, environment) : parsed;
 }
 
-function unitsOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, order: number[], environment: PlanEnvironment): number[][] {
-  const effects = new Map(environment.tools.map((tool) => [tool.name, tool.effect]));
-  const fusable = steps.map(({ kind, forEach, repeat, fallbackOf, definition, timeoutMs }) => {
-    const toolEffect = 'tool' in definition ? (effects.get(definition.tool) ?? null) : null;
-    return {
-      kind,
-      fusable: fallbackOf === null && fusionOf(plan.fuse ?? 'pure', { kind, toolEffect, manifold: forEach !== null || repeat !== null, timeoutMs }),
-    };
+function divide(plan: Plan, steps: CompiledStep[], graph: PlanGraph, order: number[], environment: PlanEnvironment): Pick<PlanShape, 'units' | 'quick'> {
+  const fuse = plan.fuse ?? 'pure';
+  const tools = new Map(environment.tools.map((tool) => [tool.name, tool]));
+  const judged = steps.map(({ kind, forEach, repeat, fallbackOf, definition, timeoutMs }) => {
+    const tool = 'tool' in definition ? tools.get(definition.tool) : undefined;
+    const candidate: FusionCandidate = { kind, toolEffect: tool?.effect ?? null, manifold: forEach !== null || repeat !== null, timeoutMs };
+    return { kind, fusable: fallbackOf === null && fusionOf(fuse, candidate), quick: isQuick(fuse, candidate, tool?.quick === true) };
   });
-  return divideIntoUnits(fusable, graph, order);
+  const units = divideIntoUnits(judged, graph, order);
+  const quick = units.flatMap((unit, number) => (unit.every((step) => judged[step]?.quick === true) ? [number] : []));
+  return quick.length === 0 ? { units } : { units, quick };
 }
 
-function shapeOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, units: number[][]): PlanShape {
+function shapeOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, division: Pick<PlanShape, 'units' | 'quick'>): PlanShape {
   return {
     steps: steps.map((step) => stepShapeOf(step, graph)),
-    units,
+    ...division,
     maxInFlight: plan.maxInFlight ?? stepDefaults.maxInFlight,
     timeoutMs: plan.timeoutMs ?? null,
   };

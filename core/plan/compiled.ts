@@ -9,6 +9,8 @@ export interface ToolDescriptor {
   name: string;
   version: number;
   effect: 'pure' | 'idempotent' | 'effectful';
+  /** It mostly answers within milliseconds. */
+  quick?: boolean;
   /** JSON Schemas. */
   inputSchema: Json;
   outputSchema: Json;

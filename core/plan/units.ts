@@ -34,6 +34,13 @@ export function fusionOf(fuse: Fuse, { kind, toolEffect, manifold, timeoutMs }: 
   return kind === 'llm' || kind === 'artifact' || toolEffect === 'idempotent';
 }
 
+/** Whether a step's work may be waited for in the workflow's own task. `none` gives each step an activity that Temporal shows. */
+export function isQuick(fuse: Fuse, { kind, toolEffect, manifold }: FusionCandidate, toolIsQuick: boolean): boolean {
+  if (manifold || fuse === 'none') return false;
+  if (kind === 'transform') return true;
+  return toolIsQuick && (toolEffect === 'pure' || (fuse === 'effects' && toolEffect === 'idempotent'));
+}
+
 /**
  * Partition of the steps into units. A chain grows by a fusable step that needs nothing outside the chain, as long as nobody else has to wait
  * longer for it: whoever needs a step of the chain must be in it or need the new step, too.

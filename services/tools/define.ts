@@ -6,6 +6,7 @@ export interface ToolDefinition<Input extends z.ZodType, Output extends z.ZodTyp
   version: number;
   description: string;
   effect: ToolEffect;
+  quick?: true;
   alwaysAsk?: true;
   input: Input;
   output: Output;

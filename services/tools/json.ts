@@ -14,6 +14,7 @@ const parse = defineTool({
   version: 1,
   description: 'Reads a text as JSON (RFC 8259).',
   effect: 'pure',
+  quick: true,
   input: z.strictObject({ text: z.string() }),
   output: z.object({ value: z.unknown() }),
   limits,
@@ -51,6 +52,7 @@ const select = defineTool({
   version: 1,
   description: 'Takes the part of a value that a JSON Pointer (RFC 6901) names; null and found: false when there is none.',
   effect: 'pure',
+  quick: true,
   input: z.strictObject({
     value: z.unknown(),
     pointer: z.string().refine((pointer) => pointerParts(pointer) !== null, 'must be an RFC 6901 pointer, e.g. /items/0/name'),
@@ -83,6 +85,7 @@ const merge = defineTool({
   version: 1,
   description: 'Applies a JSON merge patch (RFC 7396): members of the patch replace, null removes.',
   effect: 'pure',
+  quick: true,
   input: z.strictObject({ target: z.unknown(), patch: z.unknown() }),
   output: z.object({ value: z.unknown() }),
   limits,
@@ -132,6 +135,7 @@ const validateBy = (check: JsonCheck): Tool =>
     version: 1,
     description: 'Checks a value (at most 1 MB) against a JSON Schema 2020-12 (at most 64 kB; no pattern, patternProperties, uniqueItems or remote $ref).',
     effect: 'pure',
+    quick: true,
     input: z.strictObject({
       value: z.unknown().refine(bounded(maximumValueBytes), `must be at most ${maximumValueBytes} bytes`),
       schema: z
@@ -155,6 +159,7 @@ const echo = defineTool({
   version: 1,
   description: 'Returns its input: for measuring and for trying plans.',
   effect: 'pure',
+  quick: true,
   input: z.record(z.string(), z.unknown()),
   output: z.record(z.string(), z.unknown()),
   limits,

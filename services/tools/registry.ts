@@ -49,6 +49,8 @@ export interface ToolDescription {
   version: number;
   description: string;
   effect: ToolEffect;
+  /** It mostly answers within milliseconds. */
+  quick: boolean;
   /** It can say whether its effect happened. */
   reconciles: boolean;
   /** No rule may approve its calls. */
@@ -64,6 +66,7 @@ export function describeTool(tool: Tool): ToolDescription {
     version: tool.version,
     description: tool.description,
     effect: tool.effect,
+    quick: tool.quick ?? false,
     reconciles: tool.reconcile !== undefined,
     alwaysAsk: tool.alwaysAsk ?? false,
     inputSchema: z.toJSONSchema(tool.input, { io: 'input' }) as JsonObject,

@@ -35,6 +35,11 @@ export interface Tool<Input = unknown, Output = unknown> {
   version: number;
   description: string;
   effect: ToolEffect;
+  /**
+   * It mostly answers within milliseconds, without the network: a run may wait for it in a task of its own workflow. A call that takes longer is
+   * waited for elsewhere.
+   */
+  quick?: true;
   /** Its calls are never approved by a rule: where a plan asks for an approval, a person gives it. */
   alwaysAsk?: true;
   input: z.ZodType<Input>;
