@@ -21,13 +21,16 @@ const chain = (name: string, steps: string[]): string =>
 const linesOf = async (name: string): Promise<string[]> =>
   (await readFile(join(engine.home, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
 
-/** Activities that Temporal was asked for. */
-async function activitiesOf(runId: string): Promise<number> {
+const eventsOf = async (runId: string, attributes: 'activityTaskScheduledEventAttributes' | 'markerRecordedEventAttributes'): Promise<number> => {
   let count = 0;
-  for await (const { history } of historiesOf(engine, [runId]))
-    count += (history.events ?? []).filter(({ activityTaskScheduledEventAttributes: scheduled }) => scheduled !== null && scheduled !== undefined).length;
+  for await (const { history } of historiesOf(engine, [runId])) count += (history.events ?? []).filter((event) => (event[attributes] ?? null) !== null).length;
   return count;
-}
+};
+
+/** Activities that Temporal was asked for. */
+const activitiesOf = (runId: string): Promise<number> => eventsOf(runId, 'activityTaskScheduledEventAttributes');
+/** Units that were done within a task of the workflow. */
+const quickUnitsOf = (runId: string): Promise<number> => eventsOf(runId, 'markerRecordedEventAttributes');
 
 describe('a chain of idempotent steps, model calls, artifacts and pure steps (fuse: effects)', () => {
   it('is one activity, and each step has its row, events, audit entry and effect', async () => {
@@ -130,7 +133,7 @@ describe('a chain of pure steps, done ahead of its record', () => {
     expect(await toldOf(run.id)).toEqual(Array.from({ length: 150 }, (_, index) => [`s${index + 1} step.started`, `s${index + 1} step.succeeded`]).flat());
     expect((await engine.steps(run.id)).every(({ status, attempt }) => status === 'succeeded' && attempt === 1)).toBe(true);
     expect((await engine.audit(run.id)).filter(({ action }) => action === 'step.succeeded')).toHaveLength(151);
-    expect(await activitiesOf(run.id)).toBe(1);
+    expect({ activities: await activitiesOf(run.id), quick: await quickUnitsOf(run.id) }).toEqual({ activities: 0, quick: 1 });
   });
 
   it('heeds what a person has said of one of them meanwhile', async () => {
@@ -195,5 +198,47 @@ describe('effects that are cut off by their workers’ deaths (SIGKILL), after t
     }
     expect(await effects()).toBe(runs * steps);
     expect(await engine.rig.system.sql`select path from kos.steps where attempt > 1 and run_id in ${engine.rig.system.sql(ids)}`).toHaveLength(0);
+  });
+});
+
+describe('a unit of quick steps', () => {
+  it('has an activity after all when it takes longer than a task of the workflow should, which joins what is under way', async () => {
+    const file = join(engine.home, 'not-so-quick.txt');
+    const run = await engine.run(
+      chain('not-so-quick', [
+        `tool: test.repeat, with: { file: "${file}" }`,
+        `tool: test.repeat, with: { file: "${file}", waitMs: 2500 }`,
+        `tool: test.repeat, with: { file: "${file}" }`,
+      ]),
+    );
+    expect(run).toMatchObject({ status: 'succeeded', error: null });
+    expect(await linesOf('not-so-quick.txt')).toEqual([0, 1, 2].map((step) => `${run.id}/s${step} 1`));
+    expect({ activities: await activitiesOf(run.id), quick: await quickUnitsOf(run.id) }).toEqual({ activities: 1, quick: 1 });
+    const effects = await engine.rig.system.sql<{ status: string; calls: number }[]>`select status, calls from kos.effects where run_id = ${run.id}`;
+    expect(effects).toEqual(Array(3).fill({ status: 'happened', calls: 1 }));
+  });
+
+  it('is cancelled and paused as any other', async () => {
+    const file = join(engine.home, 'quick-cancelled.txt');
+    const runId = await engine.start(
+      await engine.save(chain('quick-cancelled', Array<string>(6).fill(`tool: test.repeat, with: { file: "${file}", waitMs: 400 }`))),
+    );
+    await engine.untilStep(runId, 's0', 'succeeded');
+    await engine.cancel(runId);
+    expect(await engine.ended(runId)).toMatchObject({ status: 'cancelled' });
+    expect((await linesOf('quick-cancelled.txt')).length).toBeLessThan(6);
+  });
+
+  it('leaves a failed attempt to be tried again at its time, and goes on behind it', async () => {
+    const run = await engine.run(
+      'plan: quick-retry\nsteps:\n  one: { transform: 1 }\n  two: { transform: "${[1, 2][steps.one.output + 4]}", retry: { maxAttempts: 2, initialDelayMs: 50 }, onError: { value: 7 } }\n  three: { transform: "${steps.two.output + 1}" }\noutput: "${steps.three.output}"\n',
+    );
+    expect(run).toMatchObject({ status: 'succeeded', output: 8 });
+    expect(await activitiesOf(run.id)).toBe(0);
+  });
+
+  it('has an activity in a plan with fuse: none, that Temporal shows', async () => {
+    const run = await engine.run('plan: shown\nfuse: none\nsteps:\n  one: { transform: 1 }\n  two: { transform: "${steps.one.output}" }\n');
+    expect({ activities: await activitiesOf(run.id), quick: await quickUnitsOf(run.id) }).toEqual({ activities: 2, quick: 0 });
   });
 });

@@ -21,6 +21,7 @@ describe('histories that were made before', () => {
     }
     const wanted = [
       'activityTaskScheduled',
+      'markerRecorded',
       'activityTaskCancelRequested',
       'timerFired',
       'workflowExecutionSignaled',

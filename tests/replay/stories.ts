@@ -35,6 +35,24 @@ output: "\${steps.last.output}"
       ),
   },
   {
+    name: 'quick',
+    tell: (engine) =>
+      run(
+        engine,
+        `
+plan: quick
+fuse: effects
+steps:
+  one: { transform: 1 }
+  two: { transform: "\${steps.one.output + 1}" }
+  ask: { wait: { forMs: 20 }, needs: [two] }
+  three: { tool: test.repeat, with: { file: "${engine.home}/quick.txt", waitMs: 1500 }, needs: [ask] }
+  four: { transform: "\${steps.two.output + 1}", needs: [three] }
+output: "\${steps.four.output}"
+`,
+      ),
+  },
+  {
     name: 'approved',
     tell: async (engine) => {
       const runId = await engine.start(
