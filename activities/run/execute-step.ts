@@ -6,8 +6,9 @@ import type { StepStatus } from '#schemas/run.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { isUnstorableValue } from '#services/database/failures.ts';
 import { effectKeyOf, type Intent, recordIntent } from '#services/runs/ledger/effects.ts';
-import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import { assertClaim, assertNotPaused, HeldByPause, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
+import { outputIsInline } from '#services/runs/ledger/record-outcome.ts';
 import { isTolerated, outcomeOf, recordStarted, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { itemValue } from './artifact-lines.ts';
 import { assertTaken } from '#services/runs/ledger/rounds.ts';
@@ -27,20 +28,35 @@ import { withinTime } from '#services/time-limit.ts';
 import { ToolFailure, type ToolSettings } from '#services/tools/tool.ts';
 
 /** Taken and ready to be performed outside a transaction. */
-interface Begun {
+export interface Begun {
   step: TakenStep;
   input: Json;
   intent: Intent | null;
   cacheKey: string | null;
 }
 
+/** Between a step of a chain and the next one. */
+export interface Link {
+  /** What the transaction of the step before has made of this one; null: nothing. */
+  begun: Begun | Tried | null;
+  /** The step that is to be begun in the transaction that ends this one; null: none is. */
+  following: StepWork | null;
+}
+
 /**
  * One try at one step. Pure steps take one transaction; others record their intent, work, and record their outcome. `attempted`: of a pure step that was done
- * already.
+ * already. `link` is left with what was begun of the step that follows.
  */
-export async function executeStep(dependencies: RunActivityDependencies, work: StepWork, attempted: Attempted | null = null): Promise<Tried> {
+export async function executeStep(
+  dependencies: RunActivityDependencies,
+  work: StepWork,
+  attempted: Attempted | null = null,
+  link: Link = { begun: null, following: null },
+): Promise<Tried> {
   const effect = effectOf(dependencies, work);
-  const tried = await unlessHeld<Tried>(() => (effect === 'pure' ? executePure(dependencies, work, attempted) : executeEffect(dependencies, work, effect)));
+  const tried = await unlessHeld<Tried>(() =>
+    effect === 'pure' ? executePure(dependencies, work, attempted) : executeEffect(dependencies, work, effect, link),
+  );
   // What was recorded is known from here on to those who come after.
   if ('output' in tried && tried.output !== undefined && isWhole(work)) work.known.addOutput(work.compiled.id, tried.output);
   return tried;
@@ -60,20 +76,60 @@ async function executePure(dependencies: RunActivityDependencies, work: StepWork
   throw new Error(`The pure step ${begun.step.path} was begun and not ended.`);
 }
 
-async function executeEffect(dependencies: RunActivityDependencies, work: StepWork, effect: Effect): Promise<Tried> {
-  const begun = await dependencies.database.inWorkspace(work.claim.workspaceId, (transaction) =>
-    begin(dependencies, transaction, work, effect, undefined, null),
-  );
+async function executeEffect(dependencies: RunActivityDependencies, work: StepWork, effect: Effect, link: Link): Promise<Tried> {
+  const begun =
+    link.begun ??
+    (await dependencies.database.inWorkspace(work.claim.workspaceId, (transaction) => begin(dependencies, transaction, work, effect, undefined, null)));
+  link.begun = null;
   if (!('intent' in begun)) return begun;
   const key = workKeyOf(work, begun.step);
   const performed = await work.underWay.join(key, work.signal, (signal) => perform(dependencies, work, effect, begun, signal));
-  const tried = await persistently(work.signal, () => recordOutcome(dependencies, work, effect, begun, performed));
+  const tried = await persistently(work.signal, async () => {
+    const both = 'error' in performed ? null : await recordAndBegin(dependencies, { work, effect, begun, performed }, link.following);
+    if (both === null) return await recordOutcome(dependencies, work, effect, begun, performed);
+    link.begun = both.begun;
+    return both.tried;
+  });
   work.underWay.forget(key);
   return tried;
 }
 
 /** One attempt of the step: attempts of the activity may come and go meanwhile. */
 const workKeyOf = (work: StepWork, step: TakenStep): string => `${effectKeyOf(work.claim.runId, step.path)}#${step.attempt}`;
+
+interface Done {
+  work: StepWork;
+  effect: Effect;
+  begun: Begun;
+  performed: Performed;
+}
+
+/**
+ * The outcome of a step and the intent of the next one in one transaction, for a commit costs more than all else that is recorded. Null: there is nothing to begin, or it
+ * does not go by the book (the run is paused, a value cannot be stored): nothing was recorded.
+ */
+async function recordAndBegin(
+  dependencies: RunActivityDependencies,
+  { work, effect, begun: { step, cacheKey }, performed }: Done,
+  following: StepWork | null,
+): Promise<{ tried: Tried; begun: Begun | Tried | null } | null> {
+  if (following === null || work.signal.aborted) return null;
+  try {
+    return await dependencies.database.inWorkspace(work.claim.workspaceId, async (transaction) => {
+      const ending: Ending = { ...transaction, commit: () => undefined, evaluator: dependencies.evaluator, work, step, effect, cacheKey };
+      const ended = endInSuccess(ending, performed);
+      // One statement travels together with the next step's reads; written in several, it is waited for, and may be a failure yet (an output that is too large).
+      const isOne = performed.artifact === undefined && outputIsInline(performed.output);
+      const early = isOne ? null : await ended;
+      if (early !== null && !('output' in early)) return { tried: early, begun: null };
+      const begun = await begin(dependencies, transaction, following, effectOf(dependencies, following), undefined, null, ended);
+      return { tried: await ended, begun };
+    });
+  } catch (error) {
+    if (error instanceof HeldByPause || isUnstorableValue(error)) return null;
+    throw error;
+  }
+}
 
 async function recordOutcome(
   dependencies: RunActivityDependencies,
@@ -116,6 +172,8 @@ async function begin(
   effect: Effect,
   settings: ToolSettings | undefined,
   attempted: Attempted | null,
+  /** What is being recorded in the same transaction: without it nothing may be begun. */
+  before: Promise<unknown> | null = null,
 ): Promise<Begun | Tried> {
   const { sql } = transaction;
   const { claim, compiled } = work;
@@ -127,6 +185,7 @@ async function begin(
     loadResults(sql, claim.runId, reads),
     isWhole(work) ? loadNeeds(sql, work) : null,
     work.round === undefined ? null : assertTaken(sql, claim, work.round.parent),
+    before,
   ]);
   if (!step.taken) return { outcome: step.outcome };
   assertClaim(header, claim);

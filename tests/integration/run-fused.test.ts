@@ -115,6 +115,43 @@ describe('a chain of idempotent steps, model calls, artifacts and pure steps (fu
   });
 });
 
+describe('a step of a chain whose next one is begun with its outcome', () => {
+  it('fails by itself when its output is too large: the next one is never called', async () => {
+    const file = join(engine.home, 'after-large.txt');
+    const steps = ['tool: test.big, with: { bytes: 100000 }', 'tool: test.big, with: { bytes: 8000001 }', `tool: test.repeat, with: { file: "${file}" }`];
+    const run = await engine.run(chain('too-large-between', steps));
+    expect(run).toMatchObject({ status: 'failed', error: { code: 'output_too_large', stepPath: 's1' } });
+    expect(await linesOf('after-large.txt')).toEqual([]);
+    const effects = await engine.rig.system.sql<{ path: string; status: string }[]>`
+      select step_path as path, status from kos.effects where run_id = ${run.id} order by step_path`;
+    expect(effects).toEqual([
+      { path: 's0', status: 'happened' },
+      { path: 's1', status: 'happened' },
+    ]);
+  });
+
+  it('keeps its outcome whatever the next one comes to: skipped, failed by its expression, tried again', async () => {
+    const file = join(engine.home, 'mixed-chain.txt');
+    const run = await engine.run(
+      `plan: mixed-chain\nfuse: effects\nsteps:\n  s0: { tool: test.repeat, with: { file: "${file}" } }\n  s1: { tool: test.repeat, with: { file: "${file}" }, needs: [s0], when: "\${false}" }\n  s2: { tool: test.repeat, with: { file: "\${string([1][steps.s0.output.at])}" }, needs: [s0], onError: continue }\n  s3: { tool: test.repeat, with: { file: "${file}" }, needs: [s2] }\n  s4: { tool: test.fail, with: { times: 1 }, retry: { initialDelayMs: 300 }, needs: [s3] }\n  s5: { tool: test.repeat, with: { file: "${file}" }, needs: [s4] }\n`,
+    );
+    expect(run).toMatchObject({ status: 'succeeded', error: null });
+    expect((await engine.steps(run.id)).map(({ path, status, attempt }) => `${path} ${status} ${attempt}`)).toEqual([
+      's0 succeeded 1',
+      's1 skipped 1',
+      's2 failed 1',
+      's3 succeeded 1',
+      's4 succeeded 2',
+      's5 succeeded 1',
+    ]);
+    expect(await linesOf('mixed-chain.txt')).toEqual([`${run.id}/s0 1`, `${run.id}/s3 1`, `${run.id}/s5 1`]);
+    const [waited] = await engine.rig.system.sql<{ ms: number }[]>`
+      select extract(epoch from (select at from kos.events where run_id = ${run.id} and type = 'step.succeeded' and data->>'stepPath' = 's4')
+        - (select at from kos.events where run_id = ${run.id} and type = 'step.retrying')) * 1000 as ms`;
+    expect(Number(waited?.ms)).toBeGreaterThanOrEqual(300);
+  });
+});
+
 describe('a chain of pure steps, done ahead of its record', () => {
   const counted = (name: string, count: number, first: string): string => {
     const steps = Array.from({ length: count - 1 }, (_, index) => `  s${index + 2}: { transform: "\${steps.s${index + 1}.output + 1}" }`);
