@@ -30,6 +30,9 @@ export interface LoadedRun {
   progress: StoredProgress;
 }
 
+/** Temporal keeps what a local activity answers, and not what it was asked: so the answer says what it is about. */
+type QuickResult = UnitResult & { steps: number[] };
+
 /** A step that waits, or an item of it. */
 interface Place {
   step: number;
@@ -117,11 +120,12 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
      * The same where the workflow's own task waits for it (a local activity). Null: it takes too long for that, or the database is away; the next attempt, an
      * activity, goes on with it and joins what is under way in this worker.
      */
-    async tryUnit({ claim, steps, alone, closes }: { claim: Claim; steps: number[]; alone: boolean; closes: boolean }): Promise<UnitResult | null> {
-      return await claimed<UnitResult | null>({ outcomes: '', superseded: true }, (vitality) =>
-        unlessLong(vitality.signal, async (signal) =>
-          executeChain(dependencies, await workOn(claim), { steps, alone, closes, signal, underWay, forMs: quickBudgetMs }),
-        ),
+    async tryUnit({ claim, steps, alone, closes }: { claim: Claim; steps: number[]; alone: boolean; closes: boolean }): Promise<QuickResult | null> {
+      return await claimed<QuickResult | null>({ outcomes: '', steps, superseded: true }, (vitality) =>
+        unlessLong(vitality.signal, async (signal) => ({
+          ...(await executeChain(dependencies, await workOn(claim), { steps, alone, closes, signal, underWay, forMs: quickBudgetMs })),
+          steps,
+        })),
       );
     },
 

@@ -7,9 +7,14 @@ export interface StepPlace {
   item: number | null;
 }
 
-/** The steps that a scheduling event names in its input. */
-export function placesIn({ input }: JsonObject): StepPlace[] {
-  const [given] = (input as { payloads?: unknown[] } | undefined)?.payloads ?? [];
+interface Payloads {
+  payloads?: unknown[];
+}
+
+/** The steps that a scheduling event names in its input, or the marker of a quick unit in its result. */
+export function placesIn({ input, details }: JsonObject): StepPlace[] {
+  const said = (input as Payloads | undefined) ?? (details as { result?: Payloads } | undefined)?.result;
+  const [given] = said?.payloads ?? [];
   if (typeof given !== 'object' || given === null) return [];
   const { step, steps, item } = given as { step?: unknown; steps?: unknown; item?: unknown };
   const numbers = [step, ...(Array.isArray(steps) ? steps : [])].filter((value) => typeof value === 'number');
