@@ -337,6 +337,12 @@ export const planNameSchema = z
   .regex(/^[a-z][a-z0-9-]*$/, 'a plan name starts with a lower-case letter and has only lower-case letters, digits and hyphens')
   .max(64);
 
+export const onFailureSchema = z.strictObject({
+  plan: z.string().regex(planReferencePattern, 'must be the name of a plan, or name@version').describe('Its newest version when a run fails, or name@version.'),
+  input: z.record(z.string(), jsonSchema).optional().describe('Inputs besides `failure`; may hold expressions over the input of the run that failed.'),
+});
+export type OnFailure = z.infer<typeof onFailureSchema>;
+
 /** Doors that show a plan as something of their own. */
 const exposures = ['mcp'] as const;
 export type Exposure = (typeof exposures)[number];
@@ -366,6 +372,7 @@ export const planHeaderSchema = z.strictObject({
     .record(z.string().regex(/^[a-zA-Z0-9_.-]{1,64}$/, 'a label name has at most 64 letters, digits, dots, underscores and hyphens'), z.string().max(256))
     .optional()
     .describe('Labels of every run of this plan.'),
+  onFailure: onFailureSchema.optional().describe('A plan that is started once when a run fails: it is told which, and why, in its input `failure`.'),
   expose: z
     .array(z.enum(exposures))
     .max(exposures.length)

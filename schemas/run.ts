@@ -33,8 +33,12 @@ export const outcomeErrorSchema = z.object({
 });
 export type OutcomeError = z.infer<typeof outcomeErrorSchema>;
 
+/** What a plan's onFailure has come to: the run that it started, or why there is none. */
+export const failureHandlingSchema = z.object({ runId: idSchema('run').nullable(), error: outcomeErrorSchema.nullable() });
+export type FailureHandling = z.infer<typeof failureHandlingSchema>;
+
 export const originSchema = z.object({
-  kind: z.enum(['api', 'console', 'cli', 'mcp', 'trigger', 'schedule', 'run', 'fork', 'replay', 'installation']),
+  kind: z.enum(['api', 'console', 'cli', 'mcp', 'trigger', 'schedule', 'run', 'failure', 'fork', 'replay', 'installation']),
   id: z.string().nullable(),
 });
 export type Origin = z.infer<typeof originSchema>;
@@ -47,6 +51,8 @@ export const runSchema = z.object({
   input: jsonObjectSchema,
   output: jsonSchema,
   error: outcomeErrorSchema.nullable(),
+  /** Null: it has not failed, or its plan says nothing of failures. */
+  onFailure: failureHandlingSchema.nullable(),
   labels: z.record(z.string(), z.string()),
   startedBy: z.string(),
   responsible: z.string(),

@@ -7,6 +7,7 @@ import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { connectDatabase, connectSystemDatabase } from '#services/database/connect.ts';
 import { prepareDatabase } from '#services/database/prepare.ts';
 import { startDuties } from '#services/duties/start.ts';
+import { createEvaluator } from '#services/expression/evaluator.ts';
 import type { PartFacts } from '#services/embedded/part.ts';
 import { startPostgres } from '#services/embedded/postgres-server.ts';
 import { findTemporalBinary } from '#services/embedded/temporal-binary.ts';
@@ -85,7 +86,9 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
 
   const workflows = connectRunWorkflows({ address, namespace, sealing });
   const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
-  const duties = startDuties({ database, system, workflows, artifacts, home, publicUrl: 'http://127.0.0.1', log, now: Date.now });
+  const evaluator = createEvaluator();
+  const accepting = { database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate };
+  const duties = startDuties({ database, system, workflows, accepting, artifacts, home, publicUrl: 'http://127.0.0.1', log, now: Date.now });
   const sequencer = startSequencer({ system, signer, log, now: Date.now, isWatched: () => false });
   const connection = await Connection.connect({ address });
   /** Reads what runs leave in Temporal. */
@@ -120,7 +123,7 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
         () => undefined,
       );
       await Promise.all([worker.stop(), floorWorker.stop(), duties.stop(), sequencer.stop(), stopDbos]);
-      await Promise.all([workflows.close(), connection.close(), database.close(), system.close()]);
+      await Promise.all([evaluator.close(), workflows.close(), connection.close(), database.close(), system.close()]);
       await Promise.all([postgres.stop(), temporal.stop()]);
       await rm(home, { recursive: true, force: true });
     },

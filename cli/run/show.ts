@@ -60,6 +60,7 @@ function fieldsOfRun(run: Run, now: number, paint: (text: string) => string): (r
         : `${error.stepPath === null ? '' : `step ${visibleLine(error.stepPath)}: `}${visibleText(error.message)} (${visibleLine(error.code)})`,
     ],
     ['fix', error?.fix === null || error === null ? null : visibleLine(error.fix)],
+    ['on failure', run.onFailure === null ? null : describeHandling(run.onFailure)],
     ['input', visibleLine(JSON.stringify(run.input))],
     [
       'labels',
@@ -78,6 +79,9 @@ function fieldsOfRun(run: Run, now: number, paint: (text: string) => string): (r
     ['pinned', run.pinned ? 'yes: it is never pruned' : null],
   ];
 }
+
+const describeHandling = ({ runId, error }: NonNullable<Run['onFailure']>): string =>
+  runId ?? `nothing was started: ${visibleText(error?.message ?? '')} (${visibleLine(error?.code ?? '')})`;
 
 const describeEnding = (ending: NonNullable<Run['ending']>): string => (ending === 'timed_out' ? 'failed, for its time is over' : ending);
 

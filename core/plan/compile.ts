@@ -8,6 +8,7 @@ import type { PlanGraph } from './plan-graph.ts';
 import { assemble, readSteps } from './load.ts';
 import { type ParsedPlan, parsePlan } from './parse.ts';
 import { checkConcurrency } from './concurrency.ts';
+import { checkOnFailure } from './on-failure.ts';
 import { checkReferences } from './references.ts';
 import { read, type StepTemplates, toolsOfStep } from './templates.ts';
 import { checkTypes } from './types.ts';
@@ -26,6 +27,7 @@ export function compilePlan({ plan, document, locate }: ParsedPlan, environment:
   const order = orderSteps(templates, graph, faults);
   checkReferences(plan, templates, environment, faults);
   checkConcurrency(plan, faults);
+  checkOnFailure(plan, environment.plans, faults);
   checkTypes({ plan, steps: templates, output, order: order ?? templates.map((_, number) => number), environment }, faults);
   if (faults.faults.length > 0 || order === null) return { ok: false, faults: faults.faults };
 

@@ -8,6 +8,8 @@ import type { PlanShape } from '#schemas/shape.ts';
 import type { SystemDatabase } from '#services/database/connect.ts';
 import { admitWaiting, takeSlot } from '#services/runs/concurrency.ts';
 import { beyondBound, forgetWaiting, tellBeyondBound, type UsualBound } from '#services/runs/admission.ts';
+import type { AcceptDependencies } from '#services/runs/accept.ts';
+import { handleFailure } from '#services/runs/on-failure.ts';
 import { isHeldBack, tellHeldRuns } from '#services/runs/held-starts.ts';
 import { beginsNow } from '#services/runs/start-times.ts';
 import { cancelledBefore, closeUnstarted, withdrawStart } from '#services/runs/unstarted.ts';
@@ -23,13 +25,15 @@ export interface OutboxOptions {
   /** What a workspace may have at work at once where it has set nothing. */
   usualBound(): UsualBound;
   log: Logger;
+  /** What runs are accepted with that a failure starts. */
+  accepting: AcceptDependencies;
 }
 
 interface OutboxRow {
   id: number;
   workspaceId: string;
   runId: string;
-  kind: 'start' | 'decision' | 'cancel' | 'control' | 'terminate';
+  kind: 'start' | 'decision' | 'cancel' | 'control' | 'terminate' | 'onFailure';
   payload: JsonObject;
   attempts: number;
 }
@@ -118,6 +122,9 @@ async function send(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
       return { done: true };
     case 'terminate':
       return await sendTerminate(options, row);
+    case 'onFailure':
+      await handleFailure(options.accepting, row);
+      return { done: true };
   }
 }
 

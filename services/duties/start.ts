@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { ArtifactStore } from '#services/artifacts/store.ts';
 import type { Database, SystemDatabase } from '#services/database/connect.ts';
+import type { AcceptDependencies } from '#services/runs/accept.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { startJobs } from './jobs.ts';
 import { startOutbox } from './outbox.ts';
@@ -22,6 +23,8 @@ export interface DutyDependencies {
   database: Database;
   system: SystemDatabase;
   workflows: RunWorkflows;
+  /** What runs are accepted with that a failure starts. */
+  accepting: AcceptDependencies;
   artifacts: ArtifactStore;
   home: string;
   /** Where people and programs reach this installation. */

@@ -71,11 +71,13 @@ function calledTexts(texts: readonly PlanText[]): Map<string, CalledPlan> {
   );
 }
 
-/** A second key `plan` is that of a step, most likely: only then is the text read for them. */
+/** The plans that its steps run and that its failures start. A second key `plan` is that of one, most likely: only then is the text read for them. */
 function callsOfText(source: string, format: PlanFormat): string[] {
   if ((source.match(/\bplan["']?\s*:/g) ?? []).length < 2) return [];
   const parsed = parsePlan(source, format);
-  return parsed.ok ? callsOf(parsed.parsed.document) : [];
+  if (!parsed.ok) return [];
+  const { plan, document } = parsed.parsed;
+  return [...callsOf(document), ...(plan.onFailure === undefined ? [] : [plan.onFailure.plan])];
 }
 
 /**

@@ -13,7 +13,7 @@ const listedAtMost = 20;
 
 /**
  * No run of it is started any more; its versions stay for the runs that were. Throws KosError `plan_not_found` (404), and `plan_in_use` (409) with `users`: schedules, triggers, plans
- * whose newest version runs it, and open runs.
+ * whose newest version runs it (when they fail, too), and open runs.
  */
 export async function removePlan({ sql }: Transaction, { workspaceId, actor, name }: { workspaceId: string; actor: string; name: string }): Promise<void> {
   const [plan] = await sql`select 1 from kos.plans where name = ${name} and not archived for update`;
@@ -33,7 +33,8 @@ async function usersOf(sql: TransactionSql, name: string): Promise<PlanUser[]> {
     union all
     (select 'plan', p.name || '@' || p.latest_version, p.name from kos.plans p join kos.plan_versions v on v.workspace_id = p.workspace_id and v.name = p.name and v.version = p.latest_version
       where not p.archived and p.name <> ${name}
-        and exists (select from json_each(v.document->'steps') as step where split_part(step.value->>'plan', '@', 1) = ${name}) order by p.name limit ${listedAtMost})
+        and (split_part(v.document->'onFailure'->>'plan', '@', 1) = ${name}
+          or exists (select from json_each(v.document->'steps') as step where split_part(step.value->>'plan', '@', 1) = ${name})) order by p.name limit ${listedAtMost})
     union all
     (select 'run', id, status from kos.runs where plan_name = ${name} and status in ('queued', 'running', 'waiting', 'paused') order by created_at limit ${listedAtMost})`;
 }

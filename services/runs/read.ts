@@ -1,6 +1,6 @@
 import { KosError } from '#core/errors.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
-import type { Ending, Origin, OutcomeError, Run, RunStatus, WaitingFor } from '#schemas/run.ts';
+import type { Ending, FailureHandling, Origin, OutcomeError, Run, RunStatus, WaitingFor } from '#schemas/run.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { decodeNewestFirst, newestFirstKey, type Page, pageBytes, pageOf, type Sized } from '#services/paging/page.ts';
 
@@ -14,6 +14,7 @@ interface RunRow {
   input: JsonObject;
   output: Json;
   error: OutcomeError | null;
+  on_failure: FailureHandling | null;
   labels: Record<string, string>;
   started_by: string;
   responsible: string;
@@ -35,7 +36,7 @@ interface RunRow {
 }
 
 const columns = (sql: TransactionSql) => sql`
-  id, plan_name, plan_version, plan_digest, status, waiting_for, input, output, error, labels, started_by, responsible, origin, created_at, started_at,
+  id, plan_name, plan_version, plan_digest, status, waiting_for, input, output, error, on_failure, labels, started_by, responsible, origin, created_at, started_at,
   finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, use_cache, priority, start_at, deadline_at, ending`;
 
 const showRun = (row: RunRow): Run => ({
@@ -46,6 +47,7 @@ const showRun = (row: RunRow): Run => ({
   input: row.input,
   output: row.output,
   error: row.error,
+  onFailure: row.on_failure,
   labels: row.labels,
   startedBy: row.started_by,
   responsible: row.responsible,

@@ -20,6 +20,7 @@ export const aRun = (change: Partial<Run> = {}): Run => ({
   input: {},
   output: null,
   error: null,
+  onFailure: null,
   labels: {},
   startedBy: 'prn_01930000-0000-7000-8000-000000000001',
   responsible: 'prn_01930000-0000-7000-8000-000000000001',

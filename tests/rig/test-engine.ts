@@ -109,7 +109,8 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
     worker = null;
   };
   const sending = { system: rig.system, workflows, log };
-  const outbox = startOutbox({ ...sending, freeBytes: async () => Number.POSITIVE_INFINITY, usualBound: () => options.usualBound ?? null });
+  const accepting = { database: rig.database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate };
+  const outbox = startOutbox({ ...sending, accepting, freeBytes: async () => Number.POSITIVE_INFINITY, usualBound: () => options.usualBound ?? null });
   const schedules = startScheduleSync({ system: rig.system, door: workflows.schedules, log });
   const reconciler = options.reconciler === false ? null : startReconciler(sending);
 
@@ -120,10 +121,13 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   };
 
   const start = async (plan: string, input: JsonObject = {}, more: Pick<StartRun, 'startAt' | 'deadlineAt' | 'timeoutMs' | 'cache'> = {}): Promise<string> => {
-    const accepted = await acceptRun(
-      { database: rig.database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate },
-      { workspaceId, actor: 'prn_test', responsible: 'prn_test', origin: { kind: 'api', id: null }, request: { plan, input, ...more } },
-    );
+    const accepted = await acceptRun(accepting, {
+      workspaceId,
+      actor: 'prn_test',
+      responsible: 'prn_test',
+      origin: { kind: 'api', id: null },
+      request: { plan, input, ...more },
+    });
     runIds.push(accepted.runId);
     outbox.nudge();
     return accepted.runId;

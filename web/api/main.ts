@@ -80,9 +80,10 @@ const oidc = configuration.oidc && createOidcService({ system, settings: { ...co
 
 const listener = await startEventListener({ address: facts.database.listen ?? facts.database.app, system, log });
 const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
-const duties = startDuties({ database, system, workflows, artifacts, home, publicUrl, log, now: Date.now });
+const accepting = { database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate };
+const duties = startDuties({ database, system, workflows, accepting, artifacts, home, publicUrl, log, now: Date.now });
 
-const accept = (request: AcceptRequest) => acceptRun({ database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate }, request);
+const accept = (request: AcceptRequest) => acceptRun(accepting, request);
 
 const routes = makeRoutes({
   database,

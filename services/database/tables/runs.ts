@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { bigint, boolean, index, integer, json, jsonb, primaryKey, text } from 'drizzle-orm/pg-core';
 import type { Json, JsonObject } from '#schemas/json.ts';
-import type { Ending, Origin, OutcomeError, RunStatus, StepStatus, WaitingFor } from '#schemas/run.ts';
+import type { Ending, FailureHandling, Origin, OutcomeError, RunStatus, StepStatus, WaitingFor } from '#schemas/run.ts';
 import { instant, kos, workspaceId } from './columns.ts';
 
 // What users and models wrote is `json`, not `jsonb`: it keeps the order of keys, and takes a NUL character that `jsonb` refuses.
@@ -18,6 +18,8 @@ export const runs = kos.table(
     input: json('input').$type<JsonObject>().notNull(),
     output: json('output').$type<Json>(),
     error: jsonb('error').$type<OutcomeError>(),
+    /** What its plan's onFailure has come to. */
+    onFailure: jsonb('on_failure').$type<FailureHandling>(),
     labels: jsonb('labels').$type<Record<string, string>>().notNull(),
     startedBy: text('started_by').notNull(),
     responsible: text('responsible').notNull(),

@@ -138,7 +138,7 @@ export const outbox = kos.table(
     id: bigserial('id', { mode: 'number' }).primaryKey(),
     workspaceId: workspaceId(),
     runId: text('run_id').notNull(),
-    kind: text('kind').$type<'start' | 'decision' | 'cancel' | 'control' | 'terminate'>().notNull(),
+    kind: text('kind').$type<'start' | 'decision' | 'cancel' | 'control' | 'terminate' | 'onFailure'>().notNull(),
     payload: jsonb('payload').$type<JsonObject>().notNull(),
     attempts: integer('attempts').notNull().default(0),
     nextAttemptAt: instant('next_attempt_at').notNull().default(sql`now()`),

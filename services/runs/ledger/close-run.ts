@@ -4,6 +4,7 @@ import type { Json } from '#schemas/json.ts';
 import type { FinalRunStatus, OutcomeError } from '#schemas/run.ts';
 import { jsonParameter, type TransactionSql } from '#services/database/connect.ts';
 import { type AuditRecord, type EventRecord, recordAudit, recordedWithChange, recordEvents } from '#services/records/record.ts';
+import { orderFailureHandler } from '../on-failure.ts';
 import { Superseded } from './header.ts';
 import { cancelSubRuns, tellCaller } from './sub-runs.ts';
 
@@ -24,11 +25,13 @@ export async function closeRunRow(sql: TransactionSql, claim: Claim, ending: Run
       returning id)${recordedWithChange(sql, { events: [endEvent(workspaceId, runId, ending)], audit: endAudit(workspaceId, runId, ending) })}
     select id from changed`;
   if (closed === undefined) throw new Superseded(claim);
+  if (ending.status === 'failed') await orderFailureHandler(sql, runId);
 }
 
 /** Event and audit entry of an end that the engine did not bring about. */
 export async function recordClosed(sql: TransactionSql, workspaceId: string, runId: string, ending: RunEnding): Promise<void> {
   await tellCaller(sql, { workspaceId, runId });
+  if (ending.status === 'failed') await orderFailureHandler(sql, runId);
   await Promise.all([recordEvents(sql, [endEvent(workspaceId, runId, ending)]), recordAudit(sql, [endAudit(workspaceId, runId, ending)])]);
 }
 

@@ -1,0 +1,1 @@
+ALTER TABLE "kos"."runs" ADD COLUMN "on_failure" jsonb;
