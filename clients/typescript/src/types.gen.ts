@@ -532,13 +532,22 @@ export type GetRunsResponses = {
                 fix: string | null;
                 stepPath: string | null;
             } | null;
+            onFailure: {
+                runId: string | null;
+                error: {
+                    code: string;
+                    message: string;
+                    fix: string | null;
+                    stepPath: string | null;
+                } | null;
+            } | null;
             labels: {
                 [key: string]: string;
             };
             startedBy: string;
             responsible: string;
             origin: {
-                kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+                kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
                 id: string | null;
             };
             createdAt: string;
@@ -622,13 +631,22 @@ export type PostRunsResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
@@ -731,13 +749,22 @@ export type GetRunsIdResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
@@ -805,13 +832,22 @@ export type PostRunsIdPinResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
@@ -879,13 +915,22 @@ export type PostRunsIdUnpinResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
@@ -962,13 +1007,22 @@ export type PostRunsIdCancelResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
@@ -1041,13 +1095,22 @@ export type PostRunsIdTerminateResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
@@ -1120,13 +1183,22 @@ export type PostRunsIdPauseResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
@@ -1199,13 +1271,22 @@ export type PostRunsIdResumeResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
@@ -1278,13 +1359,22 @@ export type PostRunsIdRetryResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
@@ -1357,13 +1447,22 @@ export type PostRunsIdPriorityResponses = {
             fix: string | null;
             stepPath: string | null;
         } | null;
+        onFailure: {
+            runId: string | null;
+            error: {
+                code: string;
+                message: string;
+                fix: string | null;
+                stepPath: string | null;
+            } | null;
+        } | null;
         labels: {
             [key: string]: string;
         };
         startedBy: string;
         responsible: string;
         origin: {
-            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'fork' | 'replay' | 'installation';
+            kind: 'api' | 'console' | 'cli' | 'mcp' | 'trigger' | 'schedule' | 'run' | 'failure' | 'fork' | 'replay' | 'installation';
             id: string | null;
         };
         createdAt: string;
