@@ -7,16 +7,6 @@ import type { TransactionSql } from '#services/database/connect.ts';
 import { recordAudit } from '#services/records/record.ts';
 import { acceptRun, type AcceptDependencies } from './accept.ts';
 
-/** Of a run that has just failed, whose plan says what is to run then: an order in the transaction that closes it. Runs that a failure started, and those below them, order nothing. */
-export async function orderFailureHandler(sql: TransactionSql, runId: string): Promise<void> {
-  await sql`
-    insert into kos.outbox (workspace_id, run_id, kind, payload)
-    select r.workspace_id, r.id, 'onFailure', jsonb_build_object('error', r.error)
-    from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version
-      left join kos.runs root on root.id = r.root_run_id
-    where r.id = ${runId} and v.document->'onFailure' is not null and r.on_failure is null and coalesce(root.origin, r.origin)->>'kind' <> 'failure'`;
-}
-
 interface FailedRow {
   plan: string;
   input: JsonObject;
@@ -28,7 +18,7 @@ interface FailedRow {
 class HandledAlready extends Error {}
 
 /**
- * Starts what a plan says is to run when a run of it fails: once for each run that failed, however often this is asked, retried runs included. Where none can be
+ * Carries out the order of a run that failed (ledger/order-failure-handler.ts): starts what its plan says is to run then, once for each run that failed, however often this is asked, retried runs included. Where none can be
  * started, the run that failed says why.
  */
 export async function handleFailure(

@@ -4,8 +4,8 @@ import type { Json } from '#schemas/json.ts';
 import type { FinalRunStatus, OutcomeError } from '#schemas/run.ts';
 import { jsonParameter, type TransactionSql } from '#services/database/connect.ts';
 import { type AuditRecord, type EventRecord, recordAudit, recordedWithChange, recordEvents } from '#services/records/record.ts';
-import { orderFailureHandler } from '../on-failure.ts';
 import { Superseded } from './header.ts';
+import { orderFailureHandler } from './order-failure-handler.ts';
 import { cancelSubRuns, tellCaller } from './sub-runs.ts';
 
 export interface RunEnding {
