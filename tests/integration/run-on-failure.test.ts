@@ -31,7 +31,8 @@ const startedBy = (runId: string) =>
   engine.rig.system.sql<{ id: string }[]>`select id from kos.runs where origin->>'kind' = 'failure' and origin->>'id' = ${runId}`;
 const handled = async (runId: string): Promise<Run> => {
   const run = await engine.until(runId, ({ onFailure }) => onFailure !== null);
-  if (run.onFailure?.runId != null) engine.runIds.push(run.onFailure.runId);
+  const started = run.onFailure?.runId ?? null;
+  if (started !== null) engine.runIds.push(started);
   return run;
 };
 /** Nothing is left to be told to Temporal or started. */
