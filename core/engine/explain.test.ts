@@ -27,6 +27,7 @@ const factsOf = (shape: PlanShape, letters: readonly string[], change: Partial<R
   pollers: 1,
   execution: 'running',
   workflowTaskAttempt: 1,
+  activityAttempt: 1,
   pendingStart: null,
   ...change,
 });
@@ -130,6 +131,10 @@ describe('an explanation', () => {
     expect(texts({ pausedAt: at, waitingFor: withParent })[0]).toMatchObject({ command: 'kai run resume run_0' });
     expect(texts({ pollers: 0 })[0]).toMatchObject({ blockedBy: { kind: 'worker' } });
     expect(texts({ workflowTaskAttempt: 4 })[0]?.blockedBy.text).toContain('workflow task fails');
+    const [failing] = texts({ activityAttempt: 5 });
+    expect(failing?.blockedBy.text).toContain('fails again and again (attempt 5)');
+    expect(failing?.command).toMatch(/^kai run debug /);
+    expect(texts({ activityAttempt: 2 }).map(({ command }) => command)).not.toContain(failing?.command);
     expect(texts({ execution: 'unreachable' })[0]?.blockedBy.text).toContain('Temporal does not answer');
     expect(texts({ unnumberedSince: at, now: '2031-01-01T00:00:10.000Z' })[0]?.blockedBy.text).toContain('not numbered');
     expect(texts({ pendingStart: { since: at, lastError: 'Less than 1 GB is free' } })[0]?.blockedBy.text).toContain('Less than 1 GB is free');

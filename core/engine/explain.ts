@@ -67,6 +67,8 @@ export interface RunFactsForExplain {
   execution: 'running' | 'closed' | 'missing' | 'unreachable';
   /** Attempts of the pending workflow task: above 1 it fails. */
   workflowTaskAttempt: number;
+  /** The most attempts that a pending activity has had: what a step comes to is no failure of its activity, a lost worker or a fault is. */
+  activityAttempt: number;
   /** The order to start that Temporal has not taken yet. */
   pendingStart: { since: string; lastError: string | null } | null;
   /** Null or absent: it does not undo what it did. */
@@ -103,6 +105,9 @@ const explainClosing = ({ status }: RunFactsForExplain): Reason => ({
   command: 'kai status',
 });
 
+/** A worker that died once or twice is nothing to tell of. */
+const failsAgainAndAgain = 4;
+
 /** Events are numbered within milliseconds; what waits longer than this is a fault. */
 const numberedWithinMs = 5_000;
 
@@ -126,6 +131,10 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   if (facts.pollers === 0) add('worker', 'No worker polls the queue.', 'A worker starts: the supervisor restarts a lost one by itself.', 'kai status');
   if (facts.workflowTaskAttempt > 1) {
     add('engine', `The run's workflow task fails (attempt ${facts.workflowTaskAttempt}).`, 'A worker whose code fits the history of the run.', 'kai doctor');
+  }
+  if (facts.activityAttempt >= failsAgainAndAgain) {
+    const text = `What works for the run fails again and again (attempt ${facts.activityAttempt}): workers are lost in it, or it cannot be recorded.`;
+    add('engine', text, 'Temporal tries again by itself. Its last failure says what to mend.', `kai run debug ${facts.runId}`);
   }
   if (facts.pausedAt !== null) {
     const text = facts.waitingFor?.kind === 'paused' ? facts.waitingFor.text : 'The run is paused.';

@@ -79,6 +79,7 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
     pollers,
     execution: executionState(execution),
     workflowTaskAttempt: execution === null || execution === 'missing' ? 0 : execution.workflowTaskAttempt,
+    activityAttempt: execution === null || execution === 'missing' ? 0 : execution.activityAttempt,
     pendingStart,
     undoing,
   });

@@ -31,6 +31,8 @@ export interface ExecutionFacts {
   failure: { code: string; message: string } | null;
   /** Attempts of the workflow task that is pending; above 1 it is failing. */
   workflowTaskAttempt: number;
+  /** The most attempts that one of the pending activities has had; 0: none is pending. */
+  activityAttempt: number;
 }
 
 /** The door to Temporal for everything but workers: ids and sealed numbers go through it, data never. */
@@ -185,6 +187,7 @@ async function describeExecution(client: Client, workflowId: string): Promise<Ex
       chain: description.raw.workflowExecutionInfo?.firstRunId ?? description.runId,
       failure: status === 'failed' ? await failureOf(client, workflowId, description.runId) : null,
       workflowTaskAttempt: description.raw.pendingWorkflowTask?.attempt ?? 0,
+      activityAttempt: Math.max(0, ...(description.raw.pendingActivities ?? []).map(({ attempt }) => attempt ?? 0)),
     };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return null;
