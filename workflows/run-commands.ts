@@ -55,6 +55,11 @@ export class RunCommands {
   private readonly rouse: () => void;
   /** Commands are performed inside it: what they start ends with it. */
   private readonly work: CancellationScope;
+  /**
+   * One quick unit at a time, the others have activities: of two that end in the other order than they began, the SDK (1.24) hears in the order of their beginning
+   * when it replays, and what follows would not fit the history.
+   */
+  private isQuickUnderWay = false;
   /** By workflow id; settled once Temporal has started it. */
   private readonly windowStarts = new Map<string, Promise<void>>();
 
@@ -77,7 +82,7 @@ export class RunCommands {
         const task = { claim, steps, alone, closes };
         const elsewhere = () => proxyActivities<RunActivities>(unitOptions(timeoutMs)).executeUnit(task);
         // Behind its first stretch a chain is known to be long.
-        const quickly = shape.quick?.includes(unit) === true && steps.length === members.length;
+        const quickly = shape.quick?.includes(unit) === true && steps.length === members.length && !this.isQuickUnderWay;
         const answer = quickly ? () => this.executeQuickly(task, timeoutMs, elsewhere) : elsewhere;
         this.start('executeUnit', answer, (result) => ({ what: 'unit', unit, result }), { what: 'unit', unit, result: { outcomes: 'c' } });
         return;
@@ -215,7 +220,13 @@ export class RunCommands {
 
   /** In this very workflow task; what takes longer than that should is left to an activity. */
   private async executeQuickly(task: UnitTask, timeoutMs: number, elsewhere: () => Promise<UnitResult>): Promise<UnitResult> {
-    return (await proxyLocalActivities<RunActivities>(quickOptions(timeoutMs)).tryUnit(task)) ?? (await elsewhere());
+    this.isQuickUnderWay = true;
+    const result = await proxyLocalActivities<RunActivities>(quickOptions(timeoutMs))
+      .tryUnit(task)
+      .finally(() => {
+        this.isQuickUnderWay = false;
+      });
+    return result ?? (await elsewhere());
   }
 
   private bookkeep<Result>(name: string, answer: () => Promise<Result>, tell: (result: Result) => RunEvent): void {

@@ -46,6 +46,8 @@ steps:
   one: { transform: 1 }
   two: { transform: "\${steps.one.output + 1}" }
   ask: { wait: { forMs: 20 }, needs: [two] }
+  beside: { transform: 3 }
+  further: { transform: "\${steps.beside.output}", needs: [beside, ask] }
   three: { tool: test.repeat, with: { file: "${engine.home}/quick.txt", waitMs: 1500 }, needs: [ask] }
   four: { transform: "\${steps.two.output + 1}", needs: [three] }
 output: "\${steps.four.output}"

@@ -19,7 +19,13 @@ describe('holding new runs', () => {
     expect(row?.held ?? false).toBe(false);
     const release = () => api.call('DELETE', '/v1/starts/hold', { apiKey: operator.apiKey });
     expect((await release()).body).toMatchObject({ hold: { reason: 'moving' } });
-    expect((await release()).body).toEqual({ hold: null, waiting: 0, next: [] });
+    expect((await release()).body).toEqual({
+      hold: null,
+      waiting: 0,
+      next: [],
+      admission: { runsAtOnce: null, because: null, atWork: 0, waiting: 0 },
+      queueOrder: { fair: true, byPriority: true },
+    });
     const entries = await api.rig.system.sql<{ action: string }[]>`select action from kos.audit_entries where action like 'starts.%' order by at, id`;
     expect(entries.map(({ action }) => action)).toEqual(['starts.hold', 'starts.release']);
   });
