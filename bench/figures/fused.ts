@@ -14,8 +14,8 @@ interface Part {
 export const fused: Figure = {
   name: 'fused',
   bound:
-    'One run alone: commits of Temporal (start, first task, activity, last task) and of Postgres (claim and first step, then what was done during the commit before; for effects two ' +
-    'for each step, one after the other); many at once: processor time, of the worker (expression, events and audit entry of each step) and of Postgres.',
+    'One run alone: commits of Temporal (start, and the one task in which the unit is done) and of Postgres (claim and first step, then what was done during the commit before; for effects one ' +
+    'for each step, in which the outcome of one and the intent of the next stand); many at once: processor time, of the worker (expression, events and audit entry of each step) and of Postgres.',
   async measure(context) {
     const parts: Part[] = [];
     for (const measure of [
