@@ -16,6 +16,8 @@ const dynamicConfiguration: Record<string, number | boolean | string> = {
   'matching.enableFairness': true,
   // A timer nearer than this rings this late. With the default of 1 s, one of 100 ms took 990 ms, and so did every retry; 102 ms so.
   'history.timerProcessorMaxTimeShift': '10ms',
+  // A task whose worker dies again and again is given ever more time, up to 10 minutes, before the next worker may take it. Quick units are done in such tasks.
+  'history.workflowTaskRetryMaxInterval': '3s',
 };
 
 /** FULL: an acknowledged commit survives a power cut. */
