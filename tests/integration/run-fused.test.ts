@@ -255,7 +255,7 @@ describe('a unit of quick steps', () => {
     expect(effects).toEqual(Array(3).fill({ status: 'happened', calls: 1 }));
   });
 
-  it('is cancelled and paused as any other', async () => {
+  it('is cancelled as any other', async () => {
     const file = join(engine.home, 'quick-cancelled.txt');
     const runId = await engine.start(
       await engine.save(chain('quick-cancelled', Array<string>(6).fill(`tool: test.repeat, with: { file: "${file}", waitMs: 400 }`))),
