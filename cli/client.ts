@@ -1,3 +1,4 @@
+import type { RuleTool } from '#core/approval/rules.ts';
 import type { Explanation } from '#core/engine/explain.ts';
 import type { RunDebug } from '#schemas/debug.ts';
 import type { RunHistory } from '#schemas/history.ts';
@@ -305,6 +306,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
     makeSignInLink: () => post<MadeLink>('/v1/me/links', {}),
     setPassword: (body: { password: string; currentPassword?: string; login?: string }) =>
       readJson<Profile>(transport, { method: 'PUT', path: '/v1/me/password', json: body }),
+    tools: () => get<Page<RuleTool>>('/v1/tools'),
     overview: () => get<Overview>('/v1/overview'),
     /** `/readyz` answers 503, with the same parts, while one of them is down. */
     ready: () => readReadiness(transport),

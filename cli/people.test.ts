@@ -92,6 +92,13 @@ describe('key', () => {
     for (const scope of ['approvals:decide', 'self:secure']) expect(body.scopes).not.toContain(scope);
   });
 
+  test('create for an admin gives none of what a key may have by name alone', async () => {
+    await kai(['key', 'create', 'ci', '--role', 'admin'], { 'POST /v1/keys': () => ({ status: 201, json: { ...made, apiKey: 'kos_the_key' } }) });
+    const { scopes } = JSON.parse(server.received[0]?.body ?? '{}') as { scopes: string[] };
+    expect(scopes).toContain('settings:write');
+    for (const scope of ['approvals:decide', 'rules:write', 'members:write']) expect(scopes).not.toContain(scope);
+  });
+
   test('create without scopes is no guess', async () => {
     const { code, stderr } = await kai(['key', 'create', 'ci'], {});
     expect(code).toBe(2);

@@ -52,13 +52,13 @@ const groups: readonly Group[] = [
   {
     name: 'apply',
     heading: work,
-    summary: 'make plans, schedules, triggers, settings and roles what files say',
+    summary: 'make plans, schedules, triggers, webhooks, channels, rules, settings and roles what files say',
     load: async () => (await import('./commands/apply.ts')).defineApply,
   },
   {
     name: 'export',
     heading: work,
-    summary: 'write plans, schedules, triggers, settings and roles as files',
+    summary: 'write plans, schedules, triggers, webhooks, channels, rules, settings and roles as files',
     load: async () => (await import('./commands/export.ts')).defineExport,
   },
   {

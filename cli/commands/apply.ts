@@ -10,10 +10,13 @@ const kindOfWord: Readonly<Record<string, FileKind>> = {
   role: 'roles',
 };
 
+/** As they are named in help and in refusals. */
+export const kindWords = fileKinds.map((kind) => (kind.endsWith('s') ? kind : `${kind}s`)).join(', ');
+
 export function kindsArgument(text: string, before: FileKind[] | undefined): FileKind[] {
   const kinds = text.split(',').map((word) => {
     const kind = Object.hasOwn(kindOfWord, word.trim()) ? kindOfWord[word.trim()] : undefined;
-    if (kind === undefined) throw new InvalidArgumentError('It is a list of plans, schedules, triggers, roles, settings.');
+    if (kind === undefined) throw new InvalidArgumentError(`It is a list of ${kindWords}.`);
     return kind;
   });
   return [...new Set([...(before ?? []), ...kinds])];
@@ -22,9 +25,9 @@ export function kindsArgument(text: string, before: FileKind[] | undefined): Fil
 export function defineApply(apply: Command, invocation: Invocation): void {
   apply
     .requiredOption('-f, --file <folder>', 'a folder, with all that is in it, or one file')
-    .option('--only <kinds>', 'plans, schedules, triggers, roles, settings, with commas between: leave the other files out', kindsArgument)
-    .option('--secrets <file>', 'secrets of new triggers, as NAME: SECRET (Stripe and Slack make theirs); - for standard input')
-    .option('--prune', 'remove plans, schedules and triggers that stand in no file, of those kinds that the files speak of')
+    .option('--only <kinds>', `${kindWords}, with commas between: leave the other files out`, kindsArgument)
+    .option('--secrets <file>', 'secrets of new triggers (Stripe and Slack make theirs) and addresses of channels, as NAME: SECRET; - for standard input')
+    .option('--prune', 'remove what stands in no file, members excepted, of those kinds that the files speak of')
     .option('--dry-run', 'only show what would change: exit code 9 if something would, 0 if nothing')
     .option('-y, --yes', 'do not ask')
     .addHelpText(
@@ -35,7 +38,8 @@ Examples:
   kai apply -f kos --dry-run        what would change? exit code 0: nothing, 9: something
   kai apply -f kos --yes            change it
 
-Secrets stand in no file. A trigger that is there keeps its secret; for a new one a secret is made and shown once, or it is given: --secrets FILE`,
+Secrets stand in no file. What is there keeps its secret. For a new trigger or webhook one is made and shown once; that of a new trigger may be given: --secrets FILE.
+The address of a new channel must be`,
     )
     .action(async (options: ApplyOptions) => {
       const { applyFiles } = await import('../files/apply.ts');

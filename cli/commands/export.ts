@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import type { ExportOptions } from '../files/export.ts';
 import type { Invocation } from '../invocation.ts';
-import { kindsArgument } from './apply.ts';
+import { kindsArgument, kindWords } from './apply.ts';
 
 export function defineExport(command: Command, invocation: Invocation): void {
   command
     .argument('[folder]', 'where to; made if it is not there', 'kos')
-    .option('--only <kinds>', 'plans, schedules, triggers, roles, settings, with commas between', kindsArgument)
+    .option('--only <kinds>', `${kindWords}, with commas between`, kindsArgument)
     .option('--overwrite', 'replace files that say something else')
     .addHelpText(
       'after',

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { permissionsOfRoles, neverForPrograms, type Role, roles } from '#core/policy/permissions.ts';
+import { grantedByNameOnly, neverForPrograms, permissionsOfRoles, type Role, roles } from '#core/policy/permissions.ts';
 import { usageFault } from '../faults.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, collect, type ListOptions, showPage } from '../lists.ts';
@@ -32,7 +32,7 @@ export function defineKey(key: Command, invocation: Invocation): void {
     .option('--expires-in-days <days>', 'until when it is good; without: until it is revoked', parseDays)
     .addHelpText(
       'after',
-      '\nDeciding approvals and managing members must be named: --scope approvals:decide\nExample: kai key create ci --scope runs:start --scope runs:read --expires-in-days 90',
+      '\nDeciding approvals, setting rules that approve and managing members must be named: --scope approvals:decide\nExample: kai key create ci --scope runs:start --scope runs:read --expires-in-days 90',
     )
     .action(async (name: string, options: { scope?: string[]; role?: Role; expiresInDays?: number }) => {
       await create(invocation, name, options);
@@ -55,12 +55,11 @@ function parseDays(text: string): number {
   return days;
 }
 
-/** What a program gets of a role without naming it. */
-const byName = ['approvals:decide', 'members:write'];
+/** What a program does not get of a role. */
+const unnamed = new Set<string>([...grantedByNameOnly, ...neverForPrograms]);
 
 async function create({ output, client }: Invocation, name: string, options: { scope?: string[]; role?: Role; expiresInDays?: number }): Promise<void> {
-  const ofRole =
-    options.role === undefined ? [] : [...permissionsOfRoles([options.role])].filter((scope) => !byName.includes(scope) && !neverForPrograms.includes(scope));
+  const ofRole = options.role === undefined ? [] : [...permissionsOfRoles([options.role])].filter((scope) => !unnamed.has(scope));
   const scopes = [...new Set([...ofRole, ...(options.scope ?? [])])];
   if (scopes.length === 0)
     throw usageFault('A key may do what its scopes name, and none is given.', `kai key create ${name} --role operator, or --scope runs:start`);

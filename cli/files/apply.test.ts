@@ -67,8 +67,8 @@ test('apply sends the whole definition on the version that it read, and pauses b
 
 test.each([
   [['apply'], '--file'],
-  [['apply', '-f', '.', '--only', 'plans,secrets'], 'plans, schedules, triggers, roles, settings'],
-  [['export', '--only', 'nothing'], 'plans, schedules, triggers, roles, settings'],
+  [['apply', '-f', '.', '--only', 'plans,secrets'], 'settings, plans, rules, schedules, triggers, webhooks, channels, roles'],
+  [['export', '--only', 'nothing'], 'settings, plans, rules, schedules, triggers, webhooks, channels, roles'],
 ])('%j is a usage error', async (words, text) => {
   const { code, stderr } = await kai(words, {});
   expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(text) as string });

@@ -41,7 +41,7 @@ export async function applyFiles(invocation: Invocation, options: ApplyOptions):
   const read = readFiles(files);
   const wanted = options.only === undefined ? read.wanted : narrowed(read.wanted, options.only);
   const [reading, me] = [await readPresent(client, wanted, { prune }), await client.me()];
-  const checked = checkWanted(wanted, reading.present, { prune, ownRoles: me.roles.filter(isRole), secretsFor: new Set(secrets.keys()) });
+  const checked = checkWanted(wanted, reading.present, { prune, ownRoles: me.roles.filter(isRole), secrets });
   refuseFaults(output, files, [...read.faults, ...checked, ...(await checkPlans(client, wanted, reading))]);
   const comparison = compare(wanted, reading.present, { prune });
   refuseUsed(wanted, reading, comparison);
@@ -180,16 +180,24 @@ async function diffPlans(client: Client, { plans }: Wanted, { changes }: Compari
 const permissionOf: Readonly<Record<FileKind, string>> = {
   settings: 'settings:write',
   plan: 'plans:write',
+  rule: 'rules:write',
   schedule: 'schedules:write',
   trigger: 'triggers:write',
+  webhook: 'webhooks:write',
+  channel: 'channels:write',
   roles: 'members:write',
 };
+
+/** Nobody hands on a right that they do not have. */
+const handedOnBy: Readonly<Partial<Record<FileKind, string>>> = { schedule: 'runs:start', trigger: 'runs:start', webhook: 'runs:read', channel: 'runs:read' };
 
 /** What would be refused half-way is seen before anything is done. */
 function missingPermissions({ permissions }: Me, { changes }: Comparison): string[] {
   const needed = new Set(changes.map(({ kind }) => permissionOf[kind]));
-  // Nobody hands on a right that they do not have.
-  if (changes.some(({ kind, action }) => action !== 'remove' && (kind === 'schedule' || kind === 'trigger'))) needed.add('runs:start');
+  for (const { kind, action } of changes) {
+    const handedOn = action === 'remove' ? undefined : handedOnBy[kind];
+    if (handedOn !== undefined) needed.add(handedOn);
+  }
   return [...needed].filter((permission) => !permissions.includes(permission));
 }
 
@@ -208,6 +216,9 @@ function narrowed(wanted: Wanted, only: readonly FileKind[]): Wanted {
     plans: keep('plan', wanted.plans, new Map()),
     schedules: keep('schedule', wanted.schedules, new Map()),
     triggers: keep('trigger', wanted.triggers, new Map()),
+    webhooks: keep('webhook', wanted.webhooks, new Map()),
+    channels: keep('channel', wanted.channels, new Map()),
+    rules: keep('rule', wanted.rules, new Map()),
     roles: keep('roles', wanted.roles, new Map()),
     unreadable: wanted.unreadable,
   };
@@ -218,6 +229,6 @@ async function readSecrets(path: string, output: Output): Promise<Map<string, st
   const secrets = read.ok ? z.record(z.string(), z.string().min(1)).safeParse(read.document) : null;
   // What is wrong with it is not quoted: it would show what stands there.
   if (secrets?.success !== true)
-    throw usageFault(`${path === '-' ? 'Standard input' : path} does not hold secrets.`, 'Write a line "NAME: SECRET" for each trigger.');
+    throw usageFault(`${path === '-' ? 'Standard input' : path} does not hold secrets.`, 'Write a line "NAME: SECRET" for each trigger, "NAME: ADDRESS" for each channel.');
   return new Map(Object.entries(secrets.data));
 }

@@ -2,7 +2,17 @@ import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KosError } from '#core/errors.ts';
 import { compare, type Named } from '#core/files/compare.ts';
-import { rolesDocument, scheduleDocument, settingsDocument, shortened, textOfDocument, triggerDocument } from '#core/files/documents.ts';
+import {
+  channelDocument,
+  rolesDocument,
+  ruleDocument,
+  scheduleDocument,
+  settingsDocument,
+  shortened,
+  textOfDocument,
+  triggerDocument,
+  webhookDocument,
+} from '#core/files/documents.ts';
 import type { Present } from '#core/files/present.ts';
 import { type FileText, readFiles, type Wanted } from '#core/files/wanted.ts';
 import { type FileKind, fileKinds } from '#schemas/files.ts';
@@ -54,6 +64,9 @@ async function readAll(client: Client, kinds: readonly FileKind[]): Promise<{ pr
   const plans = await ask('plan', (query) => client.plans.list(query));
   const schedules = await ask('schedule', (query) => client.schedules.list(query));
   const triggers = await ask('trigger', (query) => client.triggers.list(query));
+  const webhooks = await ask('webhook', (query) => client.webhooks.list(query));
+  const channels = await ask('channel', (query) => client.channels.list(query));
+  const rules = await ask('rule', () => client.rules.list());
   const members = await ask('roles', (query) => client.members.list(query));
   const settings = kinds.includes('settings') ? (await client.settings.get()).value : null;
   const roles = rolesDocument(members);
@@ -63,8 +76,11 @@ async function readAll(client: Client, kinds: readonly FileKind[]): Promise<{ pr
     exported.push({ kind: 'plan', name, path: `plans/${name}.plan.${isJson(source) ? 'json' : 'yaml'}`, document, source });
   }
   exported.push(
-    ...schedules.map((one): Exported => ({ kind: 'schedule', name: one.name, path: `schedules/${one.name}.yaml`, document: scheduleDocument(one) })),
-    ...triggers.map((one): Exported => ({ kind: 'trigger', name: one.name, path: `triggers/${one.name}.yaml`, document: triggerDocument(one) })),
+    ...exportedNamed('rule', rules, ruleDocument),
+    ...exportedNamed('schedule', schedules, scheduleDocument),
+    ...exportedNamed('trigger', triggers, triggerDocument),
+    ...exportedNamed('webhook', webhooks, webhookDocument),
+    ...exportedNamed('channel', channels, channelDocument),
     ...(settings === null ? [] : [{ kind: 'settings' as const, name: 'settings', path: 'settings.yaml', document: settingsDocument(settings) }]),
     ...(roles === null ? [] : [{ kind: 'roles' as const, name: 'roles', path: 'roles.yaml', document: roles }]),
   );
@@ -74,11 +90,18 @@ async function readAll(client: Client, kinds: readonly FileKind[]): Promise<{ pr
     documents: new Map(),
     schedules: byName(schedules),
     triggers: byName(triggers),
+    webhooks: byName(webhooks),
+    channels: byName(channels),
+    rules: byName(rules),
+    tools: [],
     members,
     invitations: new Map(),
   };
   return { present, exported };
 }
+
+const exportedNamed = <Shown extends { name: string }>(kind: FileKind, those: readonly Shown[], documentOf: (shown: Shown) => JsonObject): Exported[] =>
+  those.map((one) => ({ kind, name: one.name, path: `${kind}s/${one.name}.yaml`, document: documentOf(one) }));
 
 /** JSON where the file is one, whatever was saved. */
 function textFor(path: string, { document, source }: Exported): string {
@@ -118,12 +141,18 @@ function pathOf(wanted: Wanted, kind: FileKind, name: string): string | undefine
       return wanted.schedules.get(name)?.path;
     case 'trigger':
       return wanted.triggers.get(name)?.path;
+    case 'webhook':
+      return wanted.webhooks.get(name)?.path;
+    case 'channel':
+      return wanted.channels.get(name)?.path;
+    case 'rule':
+      return wanted.rules.get(name)?.path;
     case 'roles': {
       const [path, ...others] = new Set([...wanted.roles.values()].map((written) => written.path));
       if (others.length > 0)
         throw usageFault(
           `Roles stand in ${others.length + 1} files, and not as they are now: ${[path, ...others].join(', ')}.`,
-          'Put them into one file, or leave them out: --only plans,schedules,triggers,settings',
+          'Put them into one file, or leave them out: --only plans,rules,schedules,triggers,webhooks,channels,settings',
         );
       return path;
     }

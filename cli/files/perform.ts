@@ -1,21 +1,21 @@
 import { canonicalJson } from '#core/expression/values.ts';
 import { KosError } from '#core/errors.ts';
 import type { FileChange } from '#core/files/compare.ts';
-import { scheduleDocument, triggerDocument } from '#core/files/documents.ts';
+import { channelDocument, ruleDocument, scheduleDocument, triggerDocument, webhookDocument } from '#core/files/documents.ts';
+import { type GivenSecrets, secretFor } from '#core/files/secrets.ts';
 import type { Wanted } from '#core/files/wanted.ts';
 import type { JsonObject } from '#schemas/json.ts';
-import type { Client } from '../client.ts';
+import type { Client, Tagged } from '../client.ts';
 import type { Reading } from './present.ts';
 
 /** What a change has made that is shown this once. */
-export type Made = { trigger: string; url: string; secret: string } | { invited: string; url: string; expiresAt: string };
+export type Made = { trigger: string; url: string; secret: string } | { webhook: string; secret: string } | { invited: string; url: string; expiresAt: string };
 
 export interface Work {
   client: Client;
   wanted: Wanted;
   reading: Reading;
-  /** Of new triggers, by name: those that their senders make. */
-  secrets: ReadonlyMap<string, string>;
+  secrets: GivenSecrets;
 }
 
 /** Makes one change through the route that there is for it, on what it was compared with: changed meanwhile, it is refused (409, 412). */
@@ -29,6 +29,12 @@ export async function perform(work: Work, change: FileChange): Promise<Made | nu
       return await performSchedule(work, change);
     case 'trigger':
       return await performTrigger(work, change);
+    case 'webhook':
+      return await performWebhook(work, change);
+    case 'channel':
+      return await performChannel(work, change);
+    case 'rule':
+      return await performRule(work, change);
     case 'roles':
       return await performRoles(work, change);
   }
@@ -73,7 +79,7 @@ async function performTrigger({ client, wanted, reading, secrets }: Work, { name
   const known = reading.present.triggers.get(name);
   if (known === undefined) {
     if (document === undefined) return null;
-    const given = secrets.get(name);
+    const given = secretFor(secrets, 'trigger', name);
     const made = await client.triggers.create({ ...withoutKind(document), ...(given === undefined ? {} : { secret: given }) });
     return made.secret === null ? null : { trigger: name, url: made.url, secret: made.secret };
   }
@@ -85,7 +91,88 @@ async function performTrigger({ client, wanted, reading, secrets }: Work, { name
   }
   const { kind: _kind, name: _name, enabled, ...definition } = document;
   if (fields.some(({ field }) => field !== 'enabled')) await client.triggers.set(known.id, definition, etag);
-  if (enabled !== undefined && enabled !== value.enabled) await client.triggers.enable(known.id, enabled ? 'enable' : 'disable', {});
+  await setEnabled(client.triggers, value, enabled);
+  return null;
+}
+
+async function performWebhook({ client, wanted, reading }: Work, { name, fields }: FileChange): Promise<Made | null> {
+  const document = wanted.webhooks.get(name)?.document;
+  const known = reading.present.webhooks.get(name);
+  if (known === undefined) {
+    if (document === undefined) return null;
+    const { secret } = await client.webhooks.create(withoutKind(document));
+    return { webhook: name, secret };
+  }
+  const before = await unchangedReceiver('webhook', client.webhooks, known, webhookDocument);
+  if (document === undefined) await client.webhooks.remove(known.id, before.etag);
+  else {
+    const { kind: _kind, name: _name, enabled, ...definition } = document;
+    if (fields.some(({ field }) => field !== 'enabled')) await client.webhooks.set(known.id, definition, before.etag);
+    await setEnabled(client.webhooks, before.value, enabled);
+  }
+  return null;
+}
+
+async function performChannel({ client, wanted, reading, secrets }: Work, { name, fields }: FileChange): Promise<null> {
+  const document = wanted.channels.get(name)?.document;
+  const known = reading.present.channels.get(name);
+  const url = secretFor(secrets, 'channel', name);
+  if (known === undefined) {
+    if (document === undefined || url === undefined) return null;
+    const { form, topics, plan, enabled = true } = document;
+    await client.channels.create({ name, kind: form, topics, plan, enabled, url });
+    return null;
+  }
+  const before = await unchangedReceiver('channel', client.channels, known, channelDocument);
+  if (document === undefined) await client.channels.remove(known.id, before.etag);
+  else {
+    const { form, topics, plan } = document;
+    const moves = fields.some(({ field }) => field === 'host') && url !== undefined;
+    const definition = { kind: form, topics, plan, ...(moves ? { url } : {}) };
+    if (fields.some(({ field }) => field !== 'enabled')) await client.channels.set(known.id, definition, before.etag);
+    await setEnabled(client.channels, before.value, document.enabled);
+  }
+  return null;
+}
+
+interface NamedReceiver {
+  id: string;
+  name: string;
+  enabled: boolean;
+}
+
+/** As it is now, and as it was compared. */
+async function unchangedReceiver<Shown extends NamedReceiver>(
+  kind: 'webhook' | 'channel',
+  client: { get(id: string): Promise<Tagged<Shown>> },
+  known: Shown,
+  documentOf: (shown: Shown) => JsonObject,
+): Promise<Tagged<Shown>> {
+  const now = await client.get(known.id);
+  assertSame(kind, known.name, documentOf(known), documentOf(now.value));
+  return now;
+}
+
+/** `wanted` undefined: as it is. */
+async function setEnabled(
+  client: { enable(id: string, verb: 'enable' | 'disable', body: object): Promise<unknown> },
+  { id, enabled }: NamedReceiver,
+  wanted: boolean | undefined,
+): Promise<void> {
+  if (wanted !== undefined && wanted !== enabled) await client.enable(id, wanted ? 'enable' : 'disable', {});
+}
+
+async function performRule({ client, wanted, reading }: Work, { name }: FileChange): Promise<null> {
+  const document = wanted.rules.get(name)?.document;
+  const known = reading.present.rules.get(name);
+  const { value, etag } = known === undefined ? { value: null, etag: '' } : await client.rules.versions(name);
+  const [newest] = value?.items ?? [];
+  if (known !== undefined && newest !== undefined) assertSame('rule', name, ruleDocument(known), ruleDocument(newest));
+  if (document === undefined) await client.rules.remove(name, etag);
+  else {
+    const { tool, when, description } = document;
+    await client.rules.set(name, { tool, ...(when === undefined ? {} : { when }), ...(description === undefined ? {} : { description }) }, etag);
+  }
   return null;
 }
 

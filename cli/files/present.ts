@@ -17,9 +17,11 @@ export interface Reading {
 export async function readPresent(client: Client, wanted: Wanted, { prune }: { prune: boolean }): Promise<Reading> {
   const prunesPlans = prune && wanted.plans.size > 0;
   const startsPlans = wanted.schedules.size + wanted.triggers.size > 0;
-  const plans = wanted.plans.size > 0 || startsPlans ? byName(await all((query) => client.plans.list(query))) : new Map();
   const settings = wanted.settings === null ? null : await client.settings.get();
+  const ask = async <Item extends { name: string }>(isWanted: boolean, list: Parameters<typeof all<Item>>[0]): Promise<Map<string, Item>> =>
+    isWanted ? byName(await all(list)) : new Map();
   const members = wanted.roles.size > 0 ? await all((query) => client.members.list(query)) : [];
+  const plans = await ask(wanted.plans.size > 0 || startsPlans, (query) => client.plans.list(query));
   const isMember = new Set(members.map(({ login }) => login));
   const hasNew = [...wanted.roles.keys()].some((login) => !isMember.has(login));
   const invitations = hasNew ? await all((query) => client.members.invitations(query)) : [];
@@ -29,8 +31,12 @@ export async function readPresent(client: Client, wanted: Wanted, { prune }: { p
       settings: settings?.value ?? null,
       plans,
       documents: await documentsOf(client, plans, [...savedReferences(wanted), ...pruned]),
-      schedules: wanted.schedules.size > 0 || prunesPlans ? byName(await all((query) => client.schedules.list(query))) : new Map(),
-      triggers: wanted.triggers.size > 0 || prunesPlans ? byName(await all((query) => client.triggers.list(query))) : new Map(),
+      schedules: await ask(wanted.schedules.size > 0 || prunesPlans, (query) => client.schedules.list(query)),
+      triggers: await ask(wanted.triggers.size > 0 || prunesPlans, (query) => client.triggers.list(query)),
+      webhooks: await ask(wanted.webhooks.size > 0, (query) => client.webhooks.list(query)),
+      channels: await ask(wanted.channels.size > 0, (query) => client.channels.list(query)),
+      rules: await ask(wanted.rules.size > 0, () => client.rules.list()),
+      tools: wanted.rules.size > 0 ? (await client.tools()).items : [],
       members,
       invitations: new Map(invitations.map((invitation) => [invitation.login, invitation])),
     },

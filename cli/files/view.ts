@@ -51,6 +51,7 @@ export function faultyFiles(files: readonly FileText[], faults: readonly FileFau
 }
 
 export function describeMade(made: Made, now: number): string[] {
-  if ('secret' in made) return [`trigger ${made.trigger}`, `  address  ${made.url}`, `  secret   ${made.secret}`];
+  if ('trigger' in made) return [`trigger ${made.trigger}`, `  address  ${made.url}`, `  secret   ${made.secret}`];
+  if ('webhook' in made) return [`webhook ${made.webhook}`, `  secret   ${made.secret}`];
   return [`invitation of ${visibleLine(made.invited)}, good ${describeInstant(made.expiresAt, now).replace(/^in /, 'for ')}`, `  ${made.url}`];
 }

@@ -1,8 +1,10 @@
+import type { FaultDetail } from '#core/errors.ts';
 import { checkTemplate } from '#core/expression/check.ts';
+import { didYouMean } from '#core/expression/closest-name.ts';
 import { boolType, couldBe, dyn, nameOf, typeFromSchema } from '#core/expression/static-type.ts';
 import { readTemplate, type Template } from '#core/expression/template.ts';
 import type { ApprovalArgument } from '#schemas/approval.ts';
-import type { ApprovalRule } from '#schemas/approval-rule.ts';
+import type { ApprovalRule, RuleDraft } from '#schemas/approval-rule.ts';
 import type { Json } from '#schemas/json.ts';
 import { isAsked } from './approvers.ts';
 
@@ -58,6 +60,35 @@ export function checkCondition(condition: string, inputSchema: Json | null): Con
   if (typed.faults.length > 0) return typed.faults.map(({ message, suggestion }) => ({ message, suggestion }));
   return couldBe(typed.type, boolType) ? [] : [{ message: `a condition gives true or false, and this gives ${nameOf(typed.type)}` }];
 }
+
+/** A tool that is installed, as far as rules look at it. */
+export interface RuleTool {
+  name: string;
+  /** No rule may approve its calls. */
+  alwaysAsk: boolean;
+  inputSchema: Json;
+}
+
+/** What is wrong with a rule where these tools are installed. */
+export function ruleFaults(draft: RuleDraft, tools: readonly RuleTool[]): FaultDetail[] {
+  const covered = tools.filter(({ name }) => coversTool(draft.tool, name));
+  const [only] = covered.length === 1 ? covered : [];
+  const ofCondition = draft.when === undefined ? [] : checkCondition(draft.when, only?.inputSchema ?? null);
+  return [...toolFaults(draft.tool, covered, tools), ...ofCondition.map((fault) => faultAt('/when', fault))];
+}
+
+function toolFaults(pattern: string, covered: readonly RuleTool[], tools: readonly RuleTool[]): FaultDetail[] {
+  if (covered.some(({ alwaysAsk }) => !alwaysAsk)) return [];
+  if (covered.length > 0) return [faultAt('/tool', { message: `"${pattern}" is always asked for: no rule can approve its calls` })];
+  const names = tools.map(({ name }) => name);
+  return [faultAt('/tool', { message: `there is no tool "${pattern}"`, suggestion: didYouMean(pattern, names) })];
+}
+
+const faultAt = (pointer: string, { message, suggestion }: ConditionFault): FaultDetail => ({
+  pointer,
+  message,
+  ...(suggestion === undefined ? {} : { suggestion }),
+});
 
 /** True or false; a condition that cannot be evaluated, or gives anything else, is `failed`. */
 export type Condition = (template: Template, argumentsOfCall: Json) => Promise<boolean | 'failed'>;

@@ -1,3 +1,4 @@
+import { ruleFaults } from '#core/approval/rules.ts';
 import { type FaultDetail, KosError } from '#core/errors.ts';
 import { didYouMean } from '#core/expression/closest-name.ts';
 import { escapePointer } from '#core/expression/template.ts';
@@ -7,15 +8,16 @@ import { type Role, rolesIncludedIn } from '#core/policy/permissions.ts';
 import { checkSpec } from '#core/schedule/spec.ts';
 import { readMapping } from '#core/trigger/mapping.ts';
 import type { JsonObject } from '#schemas/json.ts';
+import { outgoingUrlSchema } from '#schemas/webhook.ts';
 import type { Present } from './present.ts';
+import { type GivenSecrets, secretFor } from './secrets.ts';
 import type { FileFault, Wanted, Written } from './wanted.ts';
 
 export interface CheckOptions {
   prune: boolean;
   /** Of whoever applies. */
   ownRoles: readonly Role[];
-  /** Triggers for which a secret is given. */
-  secretsFor: ReadonlySet<string>;
+  secrets: GivenSecrets;
 }
 
 /** What is wrong with files beyond their form: references, inputs, expressions, and what the API would refuse once half of it was done. Plans themselves are checked by the server. */
@@ -47,6 +49,9 @@ class Checker {
     for (const plan of this.#wanted.plans.values()) this.#checkCalls(plan.name);
     for (const name of this.#wanted.schedules.keys()) this.#checkSchedule(name);
     for (const name of this.#wanted.triggers.keys()) this.#checkTrigger(name);
+    for (const name of this.#wanted.channels.keys()) this.#checkChannel(name);
+    for (const rule of this.#wanted.rules.values())
+      for (const fault of ruleFaults(rule.document, this.#present.tools)) this.#fault(rule, fault);
     this.#checkRoles();
   }
 
@@ -120,12 +125,30 @@ class Checker {
   }
 
   #checkSecret(written: Written, { name, scheme }: { name: string; scheme: string }): void {
-    if ((scheme !== 'stripe' && scheme !== 'slack') || this.#options.secretsFor.has(name)) return;
+    if ((scheme !== 'stripe' && scheme !== 'slack') || secretFor(this.#options.secrets, 'trigger', name) !== undefined) return;
     this.#fault(written, {
       pointer: '/scheme',
       message: `${scheme === 'stripe' ? 'Stripe' : 'Slack'} makes the secret, and "${name}" is new here`,
       suggestion: 'give it beside the files: kai apply --secrets FILE, with a line "NAME: SECRET"',
     });
+  }
+
+  #checkChannel(name: string): void {
+    const written = this.#wanted.channels.get(name);
+    if (written === undefined) return;
+    const { host } = written.document;
+    const before = this.#present.channels.get(name);
+    const given = secretFor(this.#options.secrets, 'channel', name);
+    const suggestion = `give it beside the files: kai apply --secrets FILE, with a line "channel/${name}: https://…"`;
+    if (given !== undefined) {
+      const leadsTo = outgoingUrlSchema.safeParse(given).success ? new URL(given).host : null;
+      // What was given is not quoted: whoever knows the address may write there.
+      if (leadsTo === null) this.#fault(written, { pointer: '/name', message: `what is given for "${name}" beside the files is no address`, suggestion });
+      else if (host !== undefined && host !== leadsTo)
+        this.#fault(written, { pointer: '/host', message: `the address that is given for "${name}" leads to ${leadsTo}` });
+    } else if (before === undefined) this.#fault(written, { pointer: '/name', message: `the address of a channel is a secret, and "${name}" is new here`, suggestion });
+    else if (host !== undefined && host !== before.host)
+      this.#fault(written, { pointer: '/host', message: `the address of "${name}" leads to ${before.host}, and another one is a secret`, suggestion });
   }
 
   #checkRoles(): void {

@@ -3,7 +3,7 @@ import { callsOf, nameOfReference } from '#core/plan/called-plans.ts';
 import { canonicalJson } from '#core/expression/values.ts';
 import type { FileKind } from '#schemas/files.ts';
 import { asJsonObject, type Json, type JsonObject } from '#schemas/json.ts';
-import { fileDocument, inOrder, scheduleDocument, shortened, triggerDocument } from './documents.ts';
+import { channelDocument, fileDocument, inOrder, ruleDocument, scheduleDocument, shortened, triggerDocument, webhookDocument } from './documents.ts';
 import { inCallOrder } from './order.ts';
 import type { Present } from './present.ts';
 import type { Wanted, Written } from './wanted.ts';
@@ -31,13 +31,16 @@ export interface Comparison {
   others: Named[];
 }
 
-/** What has to change for a workspace to be as files say. `prune`: plans, schedules and triggers that no file names are removed, of those kinds that files speak of. */
+/** What has to change for a workspace to be as files say. `prune`: what no file names is removed, members excepted, of those kinds that files speak of. */
 export function compare(wanted: Wanted, present: Present, { prune }: { prune: boolean }): Comparison {
   const found = [
     ...compareSettings(wanted, present),
     ...comparePlans(wanted, present),
-    ...compareSchedules(wanted, present),
-    ...compareTriggers(wanted, present),
+    ...compareNamed('rule', wanted.rules, present.rules, ruleDocument),
+    ...compareNamed('schedule', wanted.schedules, present.schedules, scheduleDocument),
+    ...compareNamed('trigger', wanted.triggers, present.triggers, triggerDocument),
+    ...compareNamed('webhook', wanted.webhooks, present.webhooks, webhookDocument),
+    ...compareNamed('channel', wanted.channels, present.channels, channelDocument),
   ];
   const roles = compareRoles(wanted, present);
   const unnamed = unnamedOf(wanted, present);
@@ -79,24 +82,24 @@ function comparePlans({ plans }: Wanted, present: Present): Compared[] {
   });
 }
 
-const compareSchedules = ({ schedules }: Wanted, present: Present): Compared[] =>
-  [...schedules].map(([name, written]) => {
-    const before = present.schedules.get(name);
-    return compareDocument({ kind: 'schedule', name }, written, fileDocument(written.document), before === undefined ? null : scheduleDocument(before));
+const compareNamed = <Shown>(
+  kind: FileKind,
+  named: ReadonlyMap<string, Written & { document: Parameters<typeof fileDocument>[0] }>,
+  present: ReadonlyMap<string, Shown>,
+  documentOf: (shown: Shown) => JsonObject,
+): Compared[] =>
+  [...named].map(([name, written]) => {
+    const before = present.get(name);
+    return compareDocument({ kind, name }, written, fileDocument(written.document), before === undefined ? null : documentOf(before));
   });
 
-const compareTriggers = ({ triggers }: Wanted, present: Present): Compared[] =>
-  [...triggers].map(([name, written]) => {
-    const before = present.triggers.get(name);
-    return compareDocument({ kind: 'trigger', name }, written, fileDocument(written.document), before === undefined ? null : triggerDocument(before));
-  });
+/** What a file does not say of these stays as it is. */
+const mayBeUnsaid = ['paused', 'enabled', 'host'];
 
 function compareDocument(about: Named, written: Written, document: JsonObject, before: JsonObject | null): Compared {
   if (before === null) return { ...about, action: 'create', path: written.path, fields: changesOf({}, factsOf(shortened(document))) };
-  // What a file does not say of these stays as it is.
-  const { paused, enabled, ...rest } = before;
-  const state = { ...('paused' in document && paused !== undefined ? { paused } : {}), ...('enabled' in document && enabled !== undefined ? { enabled } : {}) };
-  return changed(about, written, changesOf(factsOf({ ...rest, ...state }), factsOf(document)));
+  const compared = Object.fromEntries(Object.entries(before).filter(([key]) => key in document || !mayBeUnsaid.includes(key)));
+  return changed(about, written, changesOf(factsOf(compared), factsOf(document)));
 }
 
 /** An empty object says no more than none. */
@@ -125,7 +128,10 @@ function unnamedOf(wanted: Wanted, present: Present): Named[] {
   return [
     ...unnamed('plan', wanted.plans, present.plans.keys()),
     ...unnamed('schedule', wanted.schedules, present.schedules.keys()),
+    ...unnamed('rule', wanted.rules, present.rules.keys()),
     ...unnamed('trigger', wanted.triggers, present.triggers.keys()),
+    ...unnamed('webhook', wanted.webhooks, present.webhooks.keys()),
+    ...unnamed('channel', wanted.channels, present.channels.keys()),
     ...unnamed(
       'roles',
       wanted.roles,
@@ -140,8 +146,7 @@ function removalsOf(unnamed: readonly Named[], { documents }: Present): FileChan
   const plans = inCallOrder(namesOf('plan').map((name) => ({ name, calls: callsOf(documents.get(name) ?? {}).map(nameOfReference) })));
   const removal = (kind: FileKind, name: string): FileChange => ({ kind, name, action: 'remove', path: null, fields: [] });
   return [
-    ...namesOf('trigger').map((name) => removal('trigger', name)),
-    ...namesOf('schedule').map((name) => removal('schedule', name)),
+    ...(['rule', 'channel', 'webhook', 'trigger', 'schedule'] as const).flatMap((kind) => namesOf(kind).map((name) => removal(kind, name))),
     ...plans.toReversed().map((name) => removal('plan', name)),
   ];
 }

@@ -2,11 +2,24 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readText } from '#core/plan/source.ts';
 import { jsonObjectSchema } from '#schemas/json.ts';
+import type { ApprovalRule } from '#schemas/approval-rule.ts';
+import type { Channel } from '#schemas/channel.ts';
 import type { Schedule } from '#schemas/schedule.ts';
 import type { Trigger } from '#schemas/trigger.ts';
+import type { Webhook } from '#schemas/webhook.ts';
 import { checkWanted } from './check.ts';
 import { compare } from './compare.ts';
-import { rolesDocument, scheduleDocument, settingsDocument, shortened, textOfDocument, triggerDocument } from './documents.ts';
+import {
+  channelDocument,
+  rolesDocument,
+  ruleDocument,
+  scheduleDocument,
+  settingsDocument,
+  shortened,
+  textOfDocument,
+  triggerDocument,
+  webhookDocument,
+} from './documents.ts';
 import { inCallOrder } from './order.ts';
 import type { Present } from './present.ts';
 import { readFiles } from './wanted.ts';
@@ -17,6 +30,10 @@ const nothing: Present = {
   documents: new Map(),
   schedules: new Map(),
   triggers: new Map(),
+  webhooks: new Map(),
+  channels: new Map(),
+  rules: new Map(),
+  tools: [],
   members: [],
   invitations: new Map(),
 };
@@ -86,6 +103,41 @@ const trigger = (more: Partial<Trigger> = {}): Trigger => ({
   deduplication: '',
   ...more,
 });
+const told = { enabled: true, note: null, pending: 0, failed: 0, createdBy: 'prn_a', grant: [], createdAt: '', updatedAt: '' };
+const webhook = (more: Partial<Webhook> = {}): Webhook => ({
+  id: 'whk_01a1fbed-3526-70db-9986-2f479f032b1e',
+  name: 'billing',
+  url: 'https://billing.example/kos',
+  events: ['run.failed', 'run.succeeded'],
+  plan: null,
+  previousSecretUntil: null,
+  ...told,
+  ...more,
+});
+const channel = (more: Partial<Channel> = {}): Channel => ({
+  id: 'chn_01a1fbed-3526-70db-9986-2f479f032b1e',
+  name: 'on-call',
+  kind: 'slack',
+  host: 'hooks.slack.example',
+  topics: ['run.failed', 'approval.requested', 'step.uncertain', 'schedule.missed'],
+  plan: null,
+  ...told,
+  ...more,
+});
+const rule = (more: Partial<ApprovalRule> = {}): ApprovalRule => ({
+  name: 'small',
+  version: 1,
+  tool: 'fs.write',
+  when: 'size(arguments.content) < 10',
+  description: null,
+  removed: false,
+  createdBy: 'prn_a',
+  createdAt: '',
+  ...more,
+});
+const billing = 'kind: webhook\nname: billing\nurl: https://billing.example/kos\nevents: [run.succeeded, run.failed]\n';
+const onCall = 'kind: channel\nname: on-call\nform: slack\n';
+const small = 'kind: rule\nname: small\ntool: fs.write\nwhen: size(arguments.content) < 10\n';
 const daily = 'kind: schedule\nname: daily\nplan: a\nspec: { cron: ["0 9 * * *"] }\n';
 const hook = 'kind: trigger\nname: hook\nplan: a\nscheme: github\n';
 const member = (login: string | null, roles: Present['members'][number]['roles'], name = 'Ada') => ({
@@ -114,6 +166,9 @@ describe('reading files', () => {
         'b.yaml': 'kind: shedule\n',
         'c.yaml': `${daily}overlapp: skip\n`,
         'd.yaml': `${hook}secret: x\n`,
+        'd2.yaml': `${onCall}url: https://hooks.slack.example/x\n`,
+        'd3.yaml': `${billing}secret: x\n`,
+        'd4.yaml': billing.replace('run.failed', 'run.exploded'),
         'e.yaml': 'kind: plan\nplan: x\n',
         'f.yaml': daily,
         'g.yaml': daily,
@@ -127,6 +182,9 @@ describe('reading files', () => {
       'b.yaml:1: there is no kind "shedule"',
       'c.yaml:5: unknown key "overlapp"',
       'd.yaml:5: no secret stands in a file',
+      'd2.yaml:4: the address of a channel is a secret, and no secret stands in a file',
+      'd3.yaml:5: no secret stands in a file',
+      expect.stringMatching(/^d4\.yaml:4: /) as string,
       'e.yaml:1: there is no kind "plan"',
       'g.yaml:2: the schedule "daily" stands in f.yaml already',
       expect.stringMatching(/^h\.json:1: too small/) as string,
@@ -162,8 +220,21 @@ describe('comparing', () => {
       't.yaml': textOfDocument(triggerDocument(hidden)),
       'r.yaml': textOfDocument(rolesDocument(members) ?? {}),
       'd.yaml': textOfDocument(scheduleDocument(schedule({ paused: true }))),
+      'w.yaml': textOfDocument(webhookDocument(webhook({ plan: 'a', enabled: false }))),
+      'c.yaml': textOfDocument(channelDocument(channel())),
+      'u.yaml': textOfDocument(ruleDocument(rule({ when: null, description: 'safe' }))),
     };
-    expect(changes(texts, { settings, members, triggers: named(hidden), schedules: named(schedule({ paused: true })) })).toEqual([]);
+    expect(texts['c.yaml']).toBe('kind: channel\nname: on-call\nform: slack\nhost: hooks.slack.example\n');
+    const present = {
+      settings,
+      members,
+      triggers: named(hidden),
+      schedules: named(schedule({ paused: true })),
+      webhooks: named(webhook({ plan: 'a', enabled: false })),
+      channels: named(channel()),
+      rules: named(rule({ when: null, description: 'safe' })),
+    };
+    expect(changes(texts, present)).toEqual([]);
   });
 
   it('takes a default that is written out for what it is, and names the fields that differ', () => {
@@ -181,6 +252,27 @@ describe('comparing', () => {
     ]);
   });
 
+  it('takes what webhooks and channels tell of for sets, and leaves what a file does not say of them', () => {
+    const texts = { 'w.yaml': billing, 'c.yaml': `${onCall}topics: [approval.requested, run.failed]\n`, 'u.yaml': small };
+    const present = {
+      webhooks: named(webhook({ enabled: false })),
+      channels: named(channel({ topics: ['run.failed', 'approval.requested'], enabled: false })),
+      rules: named(rule()),
+    };
+    expect(changes(texts, present)).toEqual([]);
+    const others = {
+      webhooks: named(webhook({ events: ['run.failed'] })),
+      channels: named(channel({ plan: 'a' })),
+      rules: named(rule({ when: null })),
+    };
+    const found = compare(wanted(texts), { ...nothing, ...others }, { prune: false }).changes;
+    expect(found.map(({ kind, fields }) => [kind, fields.map(({ field }) => field)])).toEqual([
+      ['rule', ['when']],
+      ['webhook', ['events']],
+      ['channel', ['plan', 'topics']],
+    ]);
+  });
+
   it('of settings looks at those that are named', () => {
     const settings = { roots: [], egress: ['b:1', 'a:1'], runsAtOnce: null, retention: { runsDays: 1, eventsDays: 2 } };
     expect(changes({ 'a.yaml': 'kind: settings\negress: [a:1, b:1]\n' }, { settings })).toEqual([]);
@@ -192,6 +284,9 @@ describe('comparing', () => {
       'r.yaml': 'kind: roles\nmembers: { ada: [viewer] }\n',
       'd.yaml': daily,
       'h.yaml': hook,
+      'u.yaml': small,
+      'w.yaml': billing,
+      'o.yaml': onCall,
       'a.yaml': plan('a', ['b@1']),
       'b.yaml': plan('b', ['c']),
       'c.yaml': plan('c'),
@@ -202,8 +297,11 @@ describe('comparing', () => {
       'create plan c',
       'create plan b',
       'create plan a',
+      'create rule small',
       'create schedule daily',
       'create trigger hook',
+      'create webhook billing',
+      'create channel on-call',
       'create roles ada',
     ]);
   });
@@ -214,13 +312,26 @@ describe('comparing', () => {
       documents: new Map([['old', { steps: { call: { plan: 'older' } } }]]),
       schedules: named(schedule({ name: 'gone' })),
       triggers: named(trigger({ name: 'kept' })),
+      webhooks: named(webhook({ name: 'gone' })),
+      rules: named(rule({ name: 'kept' })),
       members: [member('grace', ['owner'])],
     };
-    const texts = { 'a.yaml': plan('a'), 'd.yaml': daily, 'r.yaml': 'kind: roles\nmembers: { ada: [viewer] }\n' };
+    const texts = { 'a.yaml': plan('a'), 'd.yaml': daily, 'w.yaml': billing, 'r.yaml': 'kind: roles\nmembers: { ada: [viewer] }\n' };
     const { changes: all, others } = compare(wanted(texts), { ...nothing, ...present }, { prune: true });
-    expect(all.filter(({ action }) => action === 'remove').map(({ kind, name }) => `${kind} ${name}`)).toEqual(['schedule gone', 'plan old', 'plan older']);
+    expect(all.filter(({ action }) => action === 'remove').map(({ kind, name }) => `${kind} ${name}`)).toEqual([
+      'webhook gone',
+      'schedule gone',
+      'plan old',
+      'plan older',
+    ]);
     expect(others).toEqual([{ kind: 'roles', name: 'grace' }]);
-    expect(compare(wanted(texts), { ...nothing, ...present }, { prune: false }).others.map(({ name }) => name)).toEqual(['old', 'older', 'gone', 'grace']);
+    expect(compare(wanted(texts), { ...nothing, ...present }, { prune: false }).others.map(({ name }) => name)).toEqual([
+      'old',
+      'older',
+      'gone',
+      'gone',
+      'grace',
+    ]);
   });
 
   it('invites who is no member, and once', () => {
@@ -252,11 +363,11 @@ describe('the order of plans', () => {
 });
 
 describe('checking', () => {
-  const faults = (texts: Record<string, string>, present: Partial<Present>, more: { prune?: boolean; ownRoles?: 'admin'[]; secretsFor?: string[] } = {}) =>
+  const faults = (texts: Record<string, string>, present: Partial<Present>, more: { prune?: boolean; ownRoles?: 'admin'[]; secrets?: Record<string, string> } = {}) =>
     checkWanted(
       wanted(texts),
       { ...nothing, ...present },
-      { prune: more.prune ?? false, ownRoles: more.ownRoles ?? ['admin'], secretsFor: new Set(more.secretsFor) },
+      { prune: more.prune ?? false, ownRoles: more.ownRoles ?? ['admin'], secrets: new Map(Object.entries(more.secrets ?? {})) },
     ).map(({ path, fault }) => `${path}:${fault.line}: ${fault.message}`);
 
   it('finds a plan in the files or in the workspace, in the version that is named', () => {
@@ -273,7 +384,7 @@ describe('checking', () => {
   it('says of a plan that cannot be read once what is wrong', () => {
     const read = files({ 'd.yaml': daily, 'a.yaml': 'plan: a\nsteps: { one: { nothing: 1 } }\n' });
     expect(read.faults.map(({ path }) => path)).toEqual(['a.yaml']);
-    expect(checkWanted(read.wanted, nothing, { prune: false, ownRoles: [], secretsFor: new Set() })).toEqual([]);
+    expect(checkWanted(read.wanted, nothing, { prune: false, ownRoles: [], secrets: new Map() })).toEqual([]);
   });
 
   it('holds an input against the plan as it will be', () => {
@@ -287,8 +398,31 @@ describe('checking', () => {
   it('refuses what a trigger cannot be', () => {
     const texts = { 'a.yaml': plan('a'), 'h.yaml': hook.replace('github', 'slack') };
     expect(faults(texts, {})).toEqual(['h.yaml:4: Slack makes the secret, and "hook" is new here']);
-    expect(faults(texts, {}, { secretsFor: ['hook'] })).toEqual([]);
+    expect(faults(texts, {}, { secrets: { hook: 'whsec_0123456789abcdef' } })).toEqual([]);
     expect(faults(texts, { triggers: named(trigger()) })).toEqual(['h.yaml:4: the trigger "hook" knows its sender by github, and its secret belongs to that']);
+  });
+
+  it('asks for the address of a channel beside the files, and says nothing of it', () => {
+    const address = 'https://hooks.slack.example/services/hidden';
+    expect(faults({ 'c.yaml': onCall }, {})).toEqual(['c.yaml:2: the address of a channel is a secret, and "on-call" is new here']);
+    expect(faults({ 'c.yaml': onCall }, {}, { secrets: { 'on-call': address } })).toEqual([]);
+    expect(faults({ 'c.yaml': onCall }, {}, { secrets: { 'on-call': 'xoxb-hidden', 'channel/on-call': address } })).toEqual([]);
+    expect(faults({ 'c.yaml': onCall }, {}, { secrets: { 'on-call': 'xoxb-hidden' } })).toEqual([
+      'c.yaml:2: what is given for "on-call" beside the files is no address',
+    ]);
+    const moved = { 'c.yaml': `${onCall}host: chat.example\n` };
+    expect(faults(moved, { channels: named(channel()) })).toEqual([
+      'c.yaml:4: the address of "on-call" leads to hooks.slack.example, and another one is a secret',
+    ]);
+    expect(faults(moved, {}, { secrets: { 'on-call': address } })).toEqual(['c.yaml:4: the address that is given for "on-call" leads to hooks.slack.example']);
+    expect(faults(moved, { channels: named(channel()) }, { secrets: { 'on-call': 'https://chat.example/x' } })).toEqual([]);
+  });
+
+  it('holds a rule against the tools that there are', () => {
+    const tools = [{ name: 'fs.write', alwaysAsk: false, inputSchema: { type: 'object', properties: { content: { type: 'string' } }, additionalProperties: false } }];
+    expect(faults({ 'u.yaml': small }, { tools })).toEqual([]);
+    expect(faults({ 'u.yaml': small.replace('fs.write', 'fs.wirte') }, { tools })).toEqual(['u.yaml:3: there is no tool "fs.wirte"']);
+    expect(faults({ 'u.yaml': small.replace('content', 'contents') }, { tools })).toEqual([expect.stringMatching(/^u\.yaml:4: /)]);
   });
 
   it('refuses a plan that --prune would remove from under its users', () => {

@@ -9,15 +9,21 @@ import { parsePlan } from '#core/plan/parse.ts';
 import { type DocumentFault, faultsOf, keyFault, valueFault } from '#core/plan/schema-faults.ts';
 import { type Locator, readText } from '#core/plan/source.ts';
 import {
+  type ChannelFile,
+  channelFileSchema,
   type FileKind,
   namedKinds,
   rolesFileSchema,
+  type RuleFile,
+  ruleFileSchema,
   type ScheduleFile,
   scheduleFileSchema,
   type SettingsFile,
   settingsFileSchema,
   type TriggerFile,
   triggerFileSchema,
+  type WebhookFile,
+  webhookFileSchema,
 } from '#schemas/files.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 
@@ -55,6 +61,9 @@ export interface Wanted {
   plans: Map<string, WantedPlan>;
   schedules: Map<string, Written & { document: ScheduleFile }>;
   triggers: Map<string, Written & { document: TriggerFile }>;
+  webhooks: Map<string, Written & { document: WebhookFile }>;
+  channels: Map<string, Written & { document: ChannelFile }>;
+  rules: Map<string, Written & { document: RuleFile }>;
   /** By login. */
   roles: Map<string, Written & { roles: Role[] }>;
   /** Plans that files name and that cannot be read: that is said once, and not of all who use them. */
@@ -71,7 +80,17 @@ export function readFiles(files: readonly FileText[]): { wanted: Wanted; faults:
 const formatOf = (path: string): 'yaml' | 'json' => (path.endsWith('.json') ? 'json' : 'yaml');
 
 class FilesReader {
-  readonly wanted: Wanted = { settings: null, plans: new Map(), schedules: new Map(), triggers: new Map(), roles: new Map(), unreadable: new Set() };
+  readonly wanted: Wanted = {
+    settings: null,
+    plans: new Map(),
+    schedules: new Map(),
+    triggers: new Map(),
+    webhooks: new Map(),
+    channels: new Map(),
+    rules: new Map(),
+    roles: new Map(),
+    unreadable: new Set(),
+  };
   readonly faults: FileFault[] = [];
 
   read({ path, text }: FileText): void {
@@ -116,16 +135,21 @@ class FilesReader {
         else if (settings !== null) this.wanted.settings = { ...written, document: settings };
         return;
       }
-      case 'schedule': {
-        const schedule = this.#parse(scheduleFileSchema, written, document);
-        if (schedule !== null) this.#add(this.wanted.schedules, kind, schedule.name, { ...written, pointer: '/name', document: schedule });
+      case 'schedule':
+        this.#addNamed(this.wanted.schedules, scheduleFileSchema, written, document);
         return;
-      }
-      case 'trigger': {
-        const trigger = this.#parse(triggerFileSchema, written, document);
-        if (trigger !== null) this.#add(this.wanted.triggers, kind, trigger.name, { ...written, pointer: '/name', document: trigger });
+      case 'trigger':
+        this.#addNamed(this.wanted.triggers, triggerFileSchema, written, document);
         return;
-      }
+      case 'webhook':
+        this.#addNamed(this.wanted.webhooks, webhookFileSchema, written, document);
+        return;
+      case 'channel':
+        this.#addNamed(this.wanted.channels, channelFileSchema, written, document);
+        return;
+      case 'rule':
+        this.#addNamed(this.wanted.rules, ruleFileSchema, written, document);
+        return;
       case 'roles': {
         const roles = this.#parse(rolesFileSchema, written, document);
         const named = isObject(document) && isObject(document['members'] ?? null) ? Object.keys(document['members'] as JsonObject) : [];
@@ -137,10 +161,20 @@ class FilesReader {
     }
   }
 
+  #addNamed<Document extends { kind: string; name: string }>(
+    known: Map<string, Written & { document: Document }>,
+    schema: z.ZodType<Document>,
+    written: Written,
+    document: Json,
+  ): void {
+    const parsed = this.#parse(schema, written, document);
+    if (parsed !== null) this.#add(known, parsed.kind, parsed.name, { ...written, pointer: '/name', document: parsed });
+  }
+
   #parse<Schema extends z.ZodType>(schema: Schema, written: Written, document: Json): z.infer<Schema> | null {
     const parsed = schema.safeParse(document);
     if (parsed.success) return parsed.data;
-    this.#refuseAt(written, faultsOf(parsed.error, schema, '').map(withoutSecret));
+    this.#refuseAt(written, faultsOf(parsed.error, schema, '').map((fault) => withoutSecret(fault, document)));
     return null;
   }
 
@@ -176,11 +210,18 @@ function kindOf(document: Json): Exclude<FileKind, 'plan'> | DocumentFault {
 }
 
 /** Whoever writes one down should hear why not, rather than that the key is unknown. */
-function withoutSecret(fault: DocumentFault): DocumentFault {
-  if (fault.pointer !== '/secret') return fault;
-  return {
-    ...fault,
-    message: 'no secret stands in a file',
-    suggestion: 'take it out; a trigger that is there keeps its secret, and a new one is given one: kai apply --help',
-  };
+function withoutSecret(fault: DocumentFault, document: Json): DocumentFault {
+  if (fault.pointer === '/secret')
+    return {
+      ...fault,
+      message: 'no secret stands in a file',
+      suggestion: 'take it out; what is there keeps its secret, and a new one is given one: kai apply --help',
+    };
+  if (fault.pointer === '/url' && isObject(document) && document['kind'] === 'channel')
+    return {
+      ...fault,
+      message: 'the address of a channel is a secret, and no secret stands in a file',
+      suggestion: 'take it out; a channel that is there keeps its address, and a new one is given beside the files: kai apply --secrets FILE',
+    };
+  return fault;
 }

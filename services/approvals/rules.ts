@@ -1,6 +1,5 @@
-import { checkCondition, coversTool, matchRules, refusalOf } from '#core/approval/rules.ts';
-import { type FaultDetail, KosError } from '#core/errors.ts';
-import { didYouMean } from '#core/expression/closest-name.ts';
+import { matchRules, refusalOf, ruleFaults } from '#core/approval/rules.ts';
+import { KosError } from '#core/errors.ts';
 import type { Principal } from '#core/policy/principal.ts';
 import type { ApprovalArgument } from '#schemas/approval.ts';
 import type { ApprovalRule, RuleDraft, RuleTrial, SetRule, TestRule } from '#schemas/approval-rule.ts';
@@ -97,21 +96,7 @@ async function insertVersion(
 
 /** Throws KosError `rule_invalid` (422) with every fault. */
 function assertSound(draft: RuleDraft, tools: ToolDescription[]): void {
-  const covered = tools.filter(({ name }) => coversTool(draft.tool, name));
-  const faults: FaultDetail[] = [];
-  if (covered.length === 0) {
-    const suggestion = didYouMean(
-      draft.tool,
-      tools.map(({ name }) => name),
-    );
-    faults.push({ pointer: '/tool', message: `there is no tool "${draft.tool}"`, ...(suggestion === undefined ? {} : { suggestion }) });
-  } else if (covered.every(({ alwaysAsk }) => alwaysAsk)) {
-    faults.push({ pointer: '/tool', message: `"${draft.tool}" is always asked for: no rule can approve its calls` });
-  }
-  const [only] = covered.length === 1 ? covered : [];
-  for (const { message, suggestion } of draft.when === undefined ? [] : checkCondition(draft.when, only?.inputSchema ?? null)) {
-    faults.push({ pointer: '/when', message, ...(suggestion === undefined ? {} : { suggestion }) });
-  }
+  const faults = ruleFaults(draft, tools);
   if (faults.length === 0) return;
   throw new KosError({
     code: 'rule_invalid',

@@ -29,7 +29,7 @@ const write = async (files: Record<string, string>): Promise<void> => {
 interface Applied {
   changes: { kind: string; name: string; action: string; applied: boolean }[];
   others: { kind: string; name: string }[];
-  made: { trigger?: string; secret?: string; invited?: string; url: string }[];
+  made: { trigger?: string; webhook?: string; secret?: string; invited?: string; url: string }[];
 }
 const apply = async (...words: string[]): Promise<Applied> => {
   const { code, stdout, stderr } = await kai('apply', '-f', '.', '--yes', '--json', ...words);
@@ -47,6 +47,8 @@ const whole = {
   'nightly.yaml': 'kind: schedule\nname: nightly\nplan: tidy\ninput: { path: /var/log }\nspec: { cron: ["30 2 * * *"], timezone: Europe/Berlin }\n',
   'hook.yaml': 'kind: trigger\nname: hook\nplan: a-caller\nscheme: github\nfilter: body.action == "opened"\n',
   'settings.yaml': 'kind: settings\negress: [api.example.com:443]\nretention: { runsDays: 30, eventsDays: 30 }\n',
+  'rule.yaml': 'kind: rule\nname: small\ntool: fs.write\nwhen: size(arguments.content) < 1000\n',
+  'billing.yaml': 'kind: webhook\nname: billing\nurl: https://billing.example/kos\nevents: [run.succeeded, run.failed]\nplan: tidy\n',
   'roles.yaml': 'kind: roles\nmembers:\n  ada@kos.example: [operator, approver]\n  grace@kos.example: [viewer]\n',
 };
 
@@ -55,7 +57,7 @@ describe('files and the real API', () => {
     await write(whole);
     const dry = await kai('apply', '-f', '.', '--dry-run');
     expect({ code: dry.code, stderr: dry.stderr }).toEqual({ code: 9, stderr: expect.stringContaining('left alone') as string });
-    expect(dry.stdout).toContain('5 to make, 2 to change, 0 to remove');
+    expect(dry.stdout).toContain('7 to make, 2 to change, 0 to remove');
     expect((await api.call('GET', '/v1/plans')).body.items).toEqual([]);
 
     const applied = await apply();
@@ -63,12 +65,18 @@ describe('files and the real API', () => {
       'change settings settings',
       'create plan tidy',
       'create plan a-caller',
+      'create rule small',
       'create schedule nightly',
       'create trigger hook',
+      'create webhook billing',
       'change roles ada@kos.example',
       'create roles grace@kos.example',
     ]);
-    expect(applied.made).toMatchObject([{ trigger: 'hook', secret: expect.any(String) as string }, { invited: 'grace@kos.example' }]);
+    expect(applied.made).toMatchObject([
+      { trigger: 'hook', secret: expect.any(String) as string },
+      { webhook: 'billing', secret: expect.stringMatching(/^whsec_/) as string },
+      { invited: 'grace@kos.example' },
+    ]);
     const members = (await api.call('GET', '/v1/members')).body.items;
     expect(members.find(({ login }) => login === 'ada@kos.example')).toMatchObject({ roles: ['operator', 'approver'] });
 
@@ -87,11 +95,15 @@ describe('files and the real API', () => {
       'plans/a-caller.plan.yaml',
       'plans/tidy.plan.yaml',
       'roles.yaml',
+      'rules',
+      'rules/small.yaml',
       'schedules',
       'schedules/nightly.yaml',
       'settings.yaml',
       'triggers',
       'triggers/hook.yaml',
+      'webhooks',
+      'webhooks/billing.yaml',
     ]);
     expect(await readFile(join(folder, 'kos/schedules/nightly.yaml'), 'utf8')).toBe(
       'kind: schedule\nname: nightly\nplan: tidy\ninput:\n  path: /var/log\nspec:\n  cron:\n    - 30 2 * * *\n  timezone: Europe/Berlin\n',
@@ -155,6 +167,43 @@ describe('files and the real API', () => {
     const paid = await api.call('GET', '/v1/triggers?name=paid');
     expect(paid.body.items).toMatchObject([{ scheme: 'stripe', enabled: false }]);
     expect(await kai('apply', '-f', '.', '--dry-run')).toMatchObject({ code: 0 });
+  });
+
+  it('keep a channel’s address out of them, and move it to another host when that is asked for', async () => {
+    const channels = async () => (await api.call('GET', '/v1/channels')).body.items;
+    const withAddress = async (address: string): Promise<KaiResult> =>
+      await runKai(['apply', '-f', 'on-call.yaml', '--yes', '--secrets', '-'], { home, cwd: folder, input: `channel/on-call: ${address}\n` });
+    await write({ 'on-call.yaml': 'kind: channel\nname: on-call\nform: slack\ntopics: [run.failed]\n' });
+    expect(await kai('apply', '-f', '.', '--yes')).toMatchObject({ code: 1, stderr: expect.stringContaining('on-call.yaml:2:') as string });
+    const made = await withAddress('https://hooks.slack.example/services/hidden');
+    expect({ code: made.code, told: made.stdout + made.stderr }).toEqual({ code: 0, told: expect.not.stringContaining('hidden') as string });
+    expect(await channels()).toMatchObject([{ name: 'on-call', kind: 'slack', host: 'hooks.slack.example', topics: ['run.failed'], enabled: true }]);
+    await kai('export', 'kos', '--only', 'channels');
+    expect(await readFile(join(folder, 'kos/channels/on-call.yaml'), 'utf8')).toBe(
+      'kind: channel\nname: on-call\nform: slack\nhost: hooks.slack.example\ntopics:\n  - run.failed\n',
+    );
+    await write({ 'on-call.yaml': 'kind: channel\nname: on-call\nform: discord\nhost: chat.example\nenabled: false\n' });
+    expect(await withAddress('https://chat.example/api/webhooks/hidden')).toMatchObject({ code: 0 });
+    expect(await channels()).toMatchObject([{ name: 'on-call', kind: 'discord', host: 'chat.example', enabled: false, topics: { length: 4 } }]);
+    expect(await kai('apply', '-f', 'on-call.yaml', '--dry-run')).toMatchObject({ code: 0, stdout: 'No changes.\n' });
+  });
+
+  it('keep a webhook’s secret whatever else changes, and set the next version of a rule', async () => {
+    const secretOf = async (): Promise<string | undefined> =>
+      (await api.rig.system.sql<{ secret: Buffer }[]>`select secret from kos.webhooks where name = 'billing'`)[0]?.secret.toString('hex');
+    const before = await secretOf();
+    await write({
+      'billing.yaml': whole['billing.yaml'].replace('run.failed', 'run.cancelled').concat('enabled: false\n'),
+      'rule.yaml': whole['rule.yaml'].replace('1000', '500').concat('description: drafts\n'),
+    });
+    expect(said(await apply())).toEqual(['change rule small', 'change webhook billing']);
+    expect(await secretOf()).toBe(before);
+    const [billing] = (await api.call('GET', '/v1/webhooks')).body.items;
+    expect(billing).toMatchObject({ events: ['run.succeeded', 'run.cancelled'], plan: 'tidy', enabled: false });
+    expect((await api.call('GET', '/v1/approval-rules')).body.items).toMatchObject([{ name: 'small', version: 2, description: 'drafts' }]);
+    await rm(join(folder, 'rule.yaml'));
+    await write({ 'other.yaml': 'kind: rule\nname: other\ntool: fs.write\nwhen: "false"\n' });
+    expect(said(await apply('--prune', '--only', 'rules'))).toEqual(['create rule other', 'remove rule small']);
   });
 
   it('take away with --prune what stands in no file, of the kinds that they speak of, and nothing that is in use', async () => {
