@@ -229,6 +229,9 @@ async function readSecrets(path: string, output: Output): Promise<Map<string, st
   const secrets = read.ok ? z.record(z.string(), z.string().min(1)).safeParse(read.document) : null;
   // What is wrong with it is not quoted: it would show what stands there.
   if (secrets?.success !== true)
-    throw usageFault(`${path === '-' ? 'Standard input' : path} does not hold secrets.`, 'Write a line "NAME: SECRET" for each trigger, "NAME: ADDRESS" for each channel.');
+    throw usageFault(
+      `${path === '-' ? 'Standard input' : path} does not hold secrets.`,
+      'Write a line "NAME: SECRET" for each trigger, "NAME: ADDRESS" for each channel.',
+    );
   return new Map(Object.entries(secrets.data));
 }

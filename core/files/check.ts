@@ -50,8 +50,7 @@ class Checker {
     for (const name of this.#wanted.schedules.keys()) this.#checkSchedule(name);
     for (const name of this.#wanted.triggers.keys()) this.#checkTrigger(name);
     for (const name of this.#wanted.channels.keys()) this.#checkChannel(name);
-    for (const rule of this.#wanted.rules.values())
-      for (const fault of ruleFaults(rule.document, this.#present.tools)) this.#fault(rule, fault);
+    for (const rule of this.#wanted.rules.values()) for (const fault of ruleFaults(rule.document, this.#present.tools)) this.#fault(rule, fault);
     this.#checkRoles();
   }
 
@@ -146,7 +145,8 @@ class Checker {
       if (leadsTo === null) this.#fault(written, { pointer: '/name', message: `what is given for "${name}" beside the files is no address`, suggestion });
       else if (host !== undefined && host !== leadsTo)
         this.#fault(written, { pointer: '/host', message: `the address that is given for "${name}" leads to ${leadsTo}` });
-    } else if (before === undefined) this.#fault(written, { pointer: '/name', message: `the address of a channel is a secret, and "${name}" is new here`, suggestion });
+    } else if (before === undefined)
+      this.#fault(written, { pointer: '/name', message: `the address of a channel is a secret, and "${name}" is new here`, suggestion });
     else if (host !== undefined && host !== before.host)
       this.#fault(written, { pointer: '/host', message: `the address of "${name}" leads to ${before.host}, and another one is a secret`, suggestion });
   }

@@ -100,7 +100,12 @@ const unsaid = (document: object, said: readonly string[]): JsonObject =>
 /** What holds where a file says nothing of it. */
 const defaultsOf: Readonly<Record<string, JsonObject>> = {
   schedule: unsaid({ ...aSchedule, paused: false, spec: { ...(aSchedule['spec'] as JsonObject), cron: [] } }, ['kind', 'name', 'plan']),
-  trigger: unsaid({ ...triggerFileSchema.parse({ kind: 'trigger', name: 'a', plan: 'a', scheme: 'bearer' }), enabled: true }, ['kind', 'name', 'plan', 'scheme']),
+  trigger: unsaid({ ...triggerFileSchema.parse({ kind: 'trigger', name: 'a', plan: 'a', scheme: 'bearer' }), enabled: true }, [
+    'kind',
+    'name',
+    'plan',
+    'scheme',
+  ]),
   webhook: unsaid({ ...aWebhook, enabled: true }, ['kind', 'name', 'url', 'events']),
   channel: unsaid({ ...aChannel, enabled: true }, ['kind', 'name', 'form']),
 };

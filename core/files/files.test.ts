@@ -363,7 +363,11 @@ describe('the order of plans', () => {
 });
 
 describe('checking', () => {
-  const faults = (texts: Record<string, string>, present: Partial<Present>, more: { prune?: boolean; ownRoles?: 'admin'[]; secrets?: Record<string, string> } = {}) =>
+  const faults = (
+    texts: Record<string, string>,
+    present: Partial<Present>,
+    more: { prune?: boolean; ownRoles?: 'admin'[]; secrets?: Record<string, string> } = {},
+  ) =>
     checkWanted(
       wanted(texts),
       { ...nothing, ...present },
@@ -419,7 +423,9 @@ describe('checking', () => {
   });
 
   it('holds a rule against the tools that there are', () => {
-    const tools = [{ name: 'fs.write', alwaysAsk: false, inputSchema: { type: 'object', properties: { content: { type: 'string' } }, additionalProperties: false } }];
+    const tools = [
+      { name: 'fs.write', alwaysAsk: false, inputSchema: { type: 'object', properties: { content: { type: 'string' } }, additionalProperties: false } },
+    ];
     expect(faults({ 'u.yaml': small }, { tools })).toEqual([]);
     expect(faults({ 'u.yaml': small.replace('fs.write', 'fs.wirte') }, { tools })).toEqual(['u.yaml:3: there is no tool "fs.wirte"']);
     expect(faults({ 'u.yaml': small.replace('content', 'contents') }, { tools })).toEqual([expect.stringMatching(/^u\.yaml:4: /)]);

@@ -174,7 +174,10 @@ class FilesReader {
   #parse<Schema extends z.ZodType>(schema: Schema, written: Written, document: Json): z.infer<Schema> | null {
     const parsed = schema.safeParse(document);
     if (parsed.success) return parsed.data;
-    this.#refuseAt(written, faultsOf(parsed.error, schema, '').map((fault) => withoutSecret(fault, document)));
+    this.#refuseAt(
+      written,
+      faultsOf(parsed.error, schema, '').map((fault) => withoutSecret(fault, document)),
+    );
     return null;
   }
 
