@@ -1,32 +1,41 @@
 /** `npm run bench`: the product's speed and memory beside what bounds them. */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { bare } from './figures/bare.ts';
 import { compile } from './figures/compile.ts';
 import { cpu } from './figures/cpu.ts';
+import { event } from './figures/event.ts';
 import { fanOut } from './figures/fan-out.ts';
-import type { Figure, FigureResult, InstallationFigure, Measured } from './figures/figure.ts';
+import type { ApiFigure, Figure, FigureResult, InstallationFigure, Measured } from './figures/figure.ts';
 import { firstStep } from './figures/first-step.ts';
 import { forEach } from './figures/for-each.ts';
 import { fused } from './figures/fused.ts';
+import { history } from './figures/history.ts';
 import { memory } from './figures/memory.ts';
 import { parked } from './figures/parked.ts';
+import { reads } from './figures/reads.ts';
 import { repeat } from './figures/repeat.ts';
 import { secondStart } from './figures/second-start.ts';
 import { silence } from './figures/silence.ts';
+import { startRun } from './figures/start-run.ts';
 import { steps } from './figures/steps.ts';
+import { streams } from './figures/streams.ts';
+import { trigger } from './figures/trigger.ts';
 import { describeMachine, formatTable, keepRecord } from './report.ts';
+import { startApi } from './rig/api.ts';
 import { makeDriver } from './rig/driver.ts';
 import { startStack } from './rig/stack.ts';
 
 const onStack: Figure[] = [steps, fanOut, fused, cpu, firstStep, silence, forEach, repeat, compile, parked];
-const onInstallation: InstallationFigure[] = [secondStart, memory];
-const names = [...onStack, ...onInstallation].map((figure) => figure.name);
+const onInstallation: InstallationFigure[] = [secondStart, memory, streams];
+const onApi: ApiFigure[] = [reads, bare, history, event, startRun, trigger];
+const names = [...onStack, ...onInstallation, ...onApi].map((figure) => figure.name);
 const usage = `npm run bench -- [options]
   --only NAMES          of ${names.join(', ')}
   --quick               fewer repetitions: for trying, not for the record
   --json FILE           everything that was measured, as JSON
   --worker-flags FLAGS  for the worker's Node, e.g. --worker-flags="--cpu-prof"
-What is measured in full (all of it takes about 25 minutes) goes on record, each figure as soon as it is known: bench/results.json, bench/RESULTS.md.
+What is measured in full (all of it takes about 35 minutes) goes on record, each figure as soon as it is known: bench/results.json, bench/RESULTS.md.
 `;
 
 const { values } = parseArgs({
@@ -54,6 +63,7 @@ const measured: Measured[] = [];
 const failed: string[] = [];
 await measureOnStack(onStack.filter((figure) => wanted.includes(figure.name)));
 for (const figure of onInstallation.filter(({ name }) => wanted.includes(name))) await take(figure, () => figure.measureInstallation({ quick, say }));
+await measureOnApi(onApi.filter((figure) => wanted.includes(figure.name)));
 
 console.log(formatTable(measured));
 for (const what of failed) console.log(what);
@@ -79,12 +89,27 @@ async function measureOnStack(figures: Figure[]): Promise<void> {
   const workerFlags = values['worker-flags'].split(' ').filter((flag) => flag !== '');
   const stack = await startStack({ workerFlags, say });
   const driver = makeDriver(stack);
-  // Ctrl-C leaves no servers behind.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stack.stop().finally(() => process.exit(130)));
+  stopAtSignal(stack);
   try {
     for (const figure of figures) await take(figure, () => figure.measure({ stack, driver, quick, say }));
   } finally {
     await driver.close();
     await stack.stop();
   }
+}
+
+async function measureOnApi(figures: ApiFigure[]): Promise<void> {
+  if (figures.length === 0) return;
+  const api = await startApi();
+  stopAtSignal(api);
+  try {
+    for (const figure of figures) await take(figure, () => figure.measureApi({ api, quick, say }));
+  } finally {
+    await api.stop();
+  }
+}
+
+/** Ctrl-C leaves no servers behind. */
+function stopAtSignal(servers: { stop(): Promise<void> }): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void servers.stop().finally(() => process.exit(130)));
 }

@@ -1,8 +1,8 @@
-import { proxyActivities } from '@temporalio/workflow';
+import { proxyActivities, workflowInfo } from '@temporalio/workflow';
 
 /** What somebody would write by hand for the same work: the floor of every ratio. */
 interface Activities {
-  noop(payload: string): Promise<string>;
+  noop<Value>(value: Value): Promise<Value>;
 }
 
 const { noop } = proxyActivities<Activities>({ startToCloseTimeout: '1 minute' });
@@ -31,4 +31,9 @@ export async function linearWithHeartbeat(count: number, payload: string): Promi
   let result = payload;
   for (let step = 0; step < count; step += 1) result = await beating.noop(result);
   return result;
+}
+
+/** Rounds of `items` activities at once until the history has so many events; each is given what the product's are: numbers of a step and an item. */
+export async function rounds(events: number, items: number): Promise<void> {
+  while (workflowInfo().historyLength < events) await Promise.all(Array.from({ length: items }, (_, item) => beating.noop({ step: 0, item })));
 }
