@@ -4,14 +4,17 @@ import { apiProgram } from '#workers/supervisor/programs.ts';
 import type { Api } from '../rig/api.ts';
 import { type Caller, makeCaller } from '../rig/caller.ts';
 import { openLoop } from '../rig/open-loop.ts';
+import { readCpuMs } from '../rig/processes.ts';
 import { type Program, startProgram } from '../rig/program.ts';
-import { measurePairs, median, type Pair, quantile, summarise } from '../rig/statistics.ts';
+import { measurePairs, median, type Pair, type PairSummary, quantile, summarise } from '../rig/statistics.ts';
 import { type ApiFigure, inMs, inRatio, perSecond } from './figure.ts';
 
 const reach = 1.5;
 const runs = 100;
 const pageOf = 50;
 const windowSeconds = 2;
+/** Pairs that do not count. */
+const warmUp = 2;
 
 export const bare: ApiFigure = {
   name: 'bare',
@@ -22,12 +25,13 @@ export const bare: ApiFigure = {
     const { program, caller } = await startBare(api);
     try {
       const pairs = quick ? 4 : 20;
-      const list = await compare(api, caller, pairs, () => `/v1/runs?limit=${pageOf}`);
-      const detail = await compare(api, caller, pairs, (index) => `/v1/runs/${ids[index % ids.length]}`);
-      const line = (what: string, { p95, medians }: Comparison) => ({
+      const servers = { ours: { send: api.send, pid: api.pid }, floor: { send: caller.send, pid: program.pid } };
+      const list = await compare(servers, pairs, () => `/v1/runs?limit=${pageOf}`);
+      const detail = await compare(servers, pairs, (index) => `/v1/runs/${ids[index % ids.length]}`);
+      const line = (what: string, { p95, medians, cpuMs }: Comparison) => ({
         what: `${what}: the same handler, statements, rows and role on bare Express and postgres, ${perSecond} requests/s in turn, p95`,
-        ours: `${inMs(p95.ours)}, ${inRatio(p95.ratio)} (median ${inMs(medians.ours)}, ${inRatio(medians.ratio)})`,
-        floor: `${inMs(p95.floor)} (median ${inMs(medians.floor)}) by hand`,
+        ours: `${inMs(p95.ours)}, ${inRatio(p95.ratio)} (median ${inMs(medians.ours)}, ${inRatio(medians.ratio)}; ${inMs(cpuMs.ours)} of its process’s time)`,
+        floor: `${inMs(p95.floor)} (median ${inMs(medians.floor)}; ${inMs(cpuMs.floor)} of its process’s time) by hand`,
         reach: `≤ ${inRatio(reach)}`,
         met: p95.ratio <= reach,
       });
@@ -40,23 +44,29 @@ export const bare: ApiFigure = {
 };
 
 interface Comparison {
-  p95: ReturnType<typeof summarise>;
-  medians: ReturnType<typeof summarise>;
+  p95: PairSummary;
+  medians: PairSummary;
+  /** Processor time of the server's process for a request, median of the windows. */
+  cpuMs: Pair;
 }
 
-async function compare(api: Api, bareCaller: Caller, pairs: number, pathOf: (index: number) => string): Promise<Comparison> {
-  const medians: Record<'ours' | 'floor', number[]> = { ours: [], floor: [] };
-  const window =
-    (side: 'ours' | 'floor', { send }: Pick<Caller, 'send'>) =>
-    async (): Promise<number> => {
-      const spans = await openLoop({ perSecond, seconds: windowSeconds, send: (index) => send({ method: 'GET', path: pathOf(index) }) });
-      medians[side].push(median(spans));
-      return quantile(spans, 0.95);
-    };
-  const warmUp = 2;
-  const measured = await measurePairs({ pairs, warmUp, ours: window('ours', api), floor: window('floor', bareCaller) });
+type Side = keyof Pair;
+
+async function compare(servers: Record<Side, Pick<Caller, 'send'> & { pid: number }>, pairs: number, pathOf: (index: number) => string): Promise<Comparison> {
+  const medians: Record<Side, number[]> = { ours: [], floor: [] };
+  const cpu: Record<Side, number[]> = { ours: [], floor: [] };
+  const window = (side: Side) => async (): Promise<number> => {
+    const { send, pid } = servers[side];
+    const before = await readCpuMs(pid, { withChildren: false });
+    const spans = await openLoop({ perSecond, seconds: windowSeconds, send: (index) => send({ method: 'GET', path: pathOf(index) }) });
+    cpu[side].push(((await readCpuMs(pid, { withChildren: false })) - before) / spans.length);
+    medians[side].push(median(spans));
+    return quantile(spans, 0.95);
+  };
+  const measured = await measurePairs({ pairs, warmUp, ours: window('ours'), floor: window('floor') });
   const medianPairs = medians.ours.map((ours, index): Pair => ({ ours, floor: medians.floor[index] ?? Number.NaN })).slice(warmUp);
-  return { p95: summarise(measured), medians: summarise(medianPairs) };
+  const ofWindow = (side: Side): number => median(cpu[side].slice(warmUp));
+  return { p95: summarise(measured), medians: summarise(medianPairs), cpuMs: { ours: ofWindow('ours'), floor: ofWindow('floor') } };
 }
 
 /** In a process with the flags of the API's. */

@@ -27,7 +27,7 @@ const sql = postgres({
 const inWorkspace = <Result>(work: (transaction: TransactionSql) => Promise<Result>) =>
   sql.begin(async (transaction) => {
     await transaction`select set_config('kos.workspace_id', ${workspaceId}, true)`;
-    return work(transaction as unknown as TransactionSql);
+    return work(transaction);
   });
 const commit = (): void => undefined;
 
