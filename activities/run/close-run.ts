@@ -49,7 +49,7 @@ async function endingOf(dependencies: RunActivityDependencies, sql: TransactionS
       return { status: 'failed', output: null, error: (await firstFailure(sql, work.claim.runId, ['failed', 'uncertain'])) ?? unexplained };
     case 'timed_out':
       // What failed before its time ran out says more. An uncertain step may be one that the deadline itself stopped.
-      return { status: 'failed', output: null, error: (await firstFailure(sql, work.claim.runId, ['failed'])) ?? runTimedOut(work.executable) };
+      return { status: 'failed', output: null, error: (await firstFailure(sql, work.claim.runId, ['failed'])) ?? (await runTimedOut(sql, work)) };
     case 'cancelled':
       return { status: 'cancelled', output: null, error: await cancelReason(sql, work.claim.runId) };
   }
@@ -57,12 +57,23 @@ async function endingOf(dependencies: RunActivityDependencies, sql: TransactionS
 
 const unexplained: OutcomeError = { code: 'step_failed', message: 'A step failed.', fix: 'See which: kai run get', stepPath: null };
 
-const runTimedOut = (executable: ExecutablePlan): OutcomeError => ({
-  code: 'run_timeout',
-  message: `The run did not end within the ${executable.shape.timeoutMs ?? 0} ms that its plan allows.`,
-  fix: 'Raise timeoutMs of the plan.',
-  stepPath: null,
-});
+/** Which of its bounds ended the run: its caller's deadline, the time that its plan or its start gives it, or the deadline that was named at its start. */
+async function runTimedOut(sql: TransactionSql, { claim, executable }: RunWork): Promise<OutcomeError> {
+  const [run] = await sql<{ deadlineAt: Date; timeoutMs: number | null; caller: string | null }[]>`
+    select r.deadline_at as "deadlineAt", case when r.deadline_at - make_interval(secs => r.timeout_ms / 1000.0) >= r.created_at then r.timeout_ms end::float8 as "timeoutMs",
+      (select p.id from kos.runs p where p.id = r.parent_run_id and p.deadline_at = r.deadline_at) as caller
+    from kos.runs r where r.id = ${claim.runId} and r.deadline_at is not null`;
+  return { code: 'run_timeout', stepPath: null, ...describeBound(run ?? null, executable.shape.timeoutMs) };
+}
+
+function describeBound(run: { deadlineAt: Date; timeoutMs: number | null; caller: string | null } | null, plansMs: number | null): Pick<OutcomeError, 'message' | 'fix'> {
+  const { deadlineAt = null, timeoutMs = plansMs, caller = null } = run ?? {};
+  const until = deadlineAt?.toISOString() ?? 'its deadline';
+  if (caller !== null) return { message: `The run did not end by ${until}, when ${caller}, which started it, must have ended.`, fix: `Give that run more time.` };
+  if (timeoutMs === null) return { message: `The run did not end by its deadline, ${until}.`, fix: 'Start it again with a later deadline.' };
+  if (timeoutMs === plansMs) return { message: `The run did not end within the ${timeoutMs} ms that its plan allows.`, fix: 'Raise timeoutMs of the plan.' };
+  return { message: `The run did not end within the ${timeoutMs} ms that it was started with.`, fix: 'Start it again with a larger timeoutMs.' };
+}
 
 async function cancelReason(sql: TransactionSql, runId: string): Promise<OutcomeError> {
   const [row] = await sql<

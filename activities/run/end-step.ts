@@ -48,7 +48,7 @@ export async function endInSuccess(ending: Ending, performed: Performed): Promis
     modelCall === undefined ? undefined : recordModelCall(sql, claim, step, modelCall),
     keep(ending),
   ]);
-  if (fallbackOf !== null) await standIn(sql, claim, fallbackOf, step);
+  if (fallbackOf !== null) await standIn(sql, { runId: claim.runId, failed: fallbackOf, fallback: step.path });
   await work.alsoAtEnd?.(sql);
   return { outcome: 's', output };
 }

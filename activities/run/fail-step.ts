@@ -6,6 +6,7 @@ import type { TransactionSql } from '#services/database/connect.ts';
 import type { RunFacts } from '#services/runs/ledger/header.ts';
 import { countToleratedItem } from '#services/runs/ledger/items.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
+import { standIn } from '#services/runs/ledger/stand-in.ts';
 import { endStep } from '#services/runs/ledger/record-outcome.ts';
 import type { TakenStep } from '#services/runs/ledger/take-step.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
@@ -48,6 +49,9 @@ export async function failStep(
     costMicros,
     metadata: { ...metadata, ...(judged.tolerated ? { tolerated: true } : {}), ...judged.metadata },
   });
+  const { onFailure } = work.compiled;
+  // A person may have given the fallback its output before.
+  if (onFailure.do === 'fallback') await standIn(sql, { runId: work.claim.runId, failed: work.compiled.id, fallback: onFailure.step });
   return judged.tolerated ? 't' : 'f';
 }
 

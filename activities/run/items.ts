@@ -189,7 +189,7 @@ async function endWithUncertainItem(sql: TransactionSql, work: RunWork, compiled
   const error: OutcomeError = {
     code: 'effect_uncertain',
     message: `Effects of ${counts.uncertain} of ${counts.count} items may have happened.`,
-    fix: `Resolve each: kai run resolve ${work.claim.runId} '${compiled.id}[…]' happened|did-not|retry`,
+    fix: `Resolve each of them; which they are, and how: kai run why ${work.claim.runId}`,
     stepPath: compiled.id,
   };
   await endStep(sql, work.claim, step, { status: 'uncertain', output: null, error, costMicros: 0, metadata: {} });

@@ -59,7 +59,7 @@ export async function verdictOn(repeating: Repeating, { iteration, last, ended }
   const path = roundPath(repeating.parent.path, iteration);
   const error: OutcomeError = ended.error ?? { code: 'round_failed', message: `${path} is ${ended.status}.`, fix: null, stepPath: path };
   if (ended.status === 'failed') return { do: 'fail', error, rounds: iteration + 1 };
-  const fix = `Look outside whether it happened: kai run resolve ${repeating.work.claim.runId} '${path}' happened|did-not|retry`;
+  const fix = `Look outside whether it happened: kai run resolve ${repeating.work.claim.runId} '${path}' happened|did-not --reason R`;
   return { do: 'doubt', error: { ...error, fix } };
 }
 
@@ -101,7 +101,7 @@ export async function endByVerdict(sql: TransactionSql, { evaluator, work, paren
     case 'succeed': {
       const { output, metadata } = verdict;
       await endStep(sql, claim, parent, { status: 'succeeded', output, error: null, costMicros: 0, metadata });
-      if (compiled.fallbackOf !== null) await standIn(sql, claim, compiled.fallbackOf, parent);
+      if (compiled.fallbackOf !== null) await standIn(sql, { runId: claim.runId, failed: compiled.fallbackOf, fallback: parent.path });
       await work.alsoAtEnd?.(sql);
       return 's';
     }

@@ -88,7 +88,8 @@ export async function endSubRun(
   const facts = child === null ? {} : { runId: child.id, plan: `${child.planName}@${child.planVersion}` };
   if (child?.status === 'succeeded') {
     await endStep(sql, work.claim, step, { status: 'succeeded', output: child.output, error: null, costMicros, metadata: facts });
-    if (compiled.fallbackOf !== null && step.iteration === undefined) await standIn(sql, work.claim, compiled.fallbackOf, step);
+    if (compiled.fallbackOf !== null && step.iteration === undefined)
+      await standIn(sql, { runId: work.claim.runId, failed: compiled.fallbackOf, fallback: step.path });
     return { outcome: 's' };
   }
   const error = errorOf(step, child);

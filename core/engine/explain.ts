@@ -25,6 +25,10 @@ export interface StepFacts {
   waitingFor: { kind: string; ref: string | null; until: string | null; text: string } | null;
   /** Of a step that waits for a decision. */
   approval?: ApprovalFacts | null;
+  /** Of one that waits for a signal: the payload must fit a schema. */
+  typed?: boolean;
+  /** Of a `forEach`: effects that a person must resolve. */
+  uncertainItems?: number;
   /** Of a `forEach` that has opened. */
   items: { count: number; ended: number; running: number; retrying: number; waiting: number; failed: number } | null;
   /** Of a step that repeats: the round it is at. Absent or null: it does not, or its first has not begun. */
@@ -38,8 +42,12 @@ export interface RoundFacts {
   startedAt: string | null;
 }
 
-/** An item that waits. */
-export type WaitingItemFacts = Pick<StepFacts, 'path' | 'status' | 'startedAt' | 'waitingFor' | 'approval'> & { step: number };
+/** An item that waits, or whose effect a person must resolve. */
+export type WaitingItemFacts = Pick<StepFacts, 'path' | 'status' | 'startedAt' | 'waitingFor' | 'approval' | 'typed'> & {
+  step: number;
+  /** Path of the round for which it is uncertain; absent or null: it is so itself. */
+  uncertainRound?: string | null;
+};
 
 /** What is known of a run and of the parts that move it. */
 export interface RunFactsForExplain {
@@ -48,6 +56,8 @@ export interface RunFactsForExplain {
   final: boolean;
   createdAt: string;
   waitingFor: { kind: string; ref: string | null; until: string | null; text: string } | null;
+  /** Of a run that nobody has begun: its turn, or its time, also while it is paused. Absent or null: its start is on its way. */
+  waitsToStart?: RunFactsForExplain['waitingFor'];
   cancelRequestedAt: string | null;
   /** Null: it is not paused. */
   pausedAt: string | null;
@@ -60,7 +70,7 @@ export interface RunFactsForExplain {
   stepIds: string[];
   /** By number; a step without a row has not begun. */
   steps: (StepFacts | undefined)[];
-  /** Items that wait, the longest first; of many not all. */
+  /** Items that wait or are uncertain, the longest first; of many not all. */
   waitingItems: WaitingItemFacts[];
   /** Workers that poll; null: Temporal does not answer. */
   pollers: number | null;
@@ -120,7 +130,7 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   if (facts.cancelRequestedAt !== null && (facts.undoing ?? null) === null)
     add('ending', 'The run is being cancelled.', 'What runs is stopped; then the run ends.', null, facts.cancelRequestedAt);
   if (facts.execution === 'unreachable') add('engine', 'Temporal does not answer.', 'kOS tries again by itself; see whether Temporal runs.', 'kai doctor');
-  const ahead = facts.status === 'queued' ? heldBack(facts) : null;
+  const ahead = heldBack(facts);
   if (ahead !== null) reasons.push(ahead);
   else if (facts.pendingStart !== null) {
     const because = facts.pendingStart.lastError === null ? '' : ` (${facts.pendingStart.lastError})`;
@@ -147,7 +157,8 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
 }
 
 /** A run that is not to be started yet: its time has not come, its plan lets no more of its runs be open at once, or the workspace holds all starts. */
-function heldBack({ runId, status, createdAt, waitingFor }: RunFactsForExplain): Reason | null {
+function heldBack({ runId, status, createdAt, waitingFor: told, waitsToStart = null }: RunFactsForExplain): Reason | null {
+  const waitingFor = status === 'queued' ? told : waitsToStart;
   if (waitingFor === null || (waitingFor.kind !== 'timer' && waitingFor.kind !== 'concurrency' && waitingFor.kind !== 'paused')) return null;
   const { ref, until, text } = waitingFor;
   const kind: BlockKind = waitingFor.kind;
@@ -162,34 +173,41 @@ function heldBack({ runId, status, createdAt, waitingFor }: RunFactsForExplain):
 function explainStep(facts: RunFactsForExplain, step: number, id: string): Reason {
   const row = facts.steps[step];
   const base = { stepPath: id, status: row?.status ?? 'pending' };
-  if (row?.status === 'uncertain') return { ...base, ...explainUncertain(facts.runId, row) };
+  if (row?.status === 'uncertain') {
+    const { path, round, startedAt } = row;
+    return { ...base, ...(row.items === null ? explainUncertain(facts.runId, (round ?? null)?.path ?? path, startedAt) : explainUncertainItems(row)) };
+  }
   if (row !== undefined && row.waitingFor !== null) return { ...base, ...explainWait(facts.runId, row, row.waitingFor) };
   if (row !== undefined && row.items !== null) return { ...base, ...explainItems(row, row.items) };
   if (row?.status === 'running') return { ...base, ...explainWork(facts, step, row) };
   return { ...base, ...explainPending(facts, step) };
 }
 
-/** Each has its own decision, time or signal to wait for, and its own command. */
+/** Each has its own decision, time or signal to wait for, or effect to be resolved, and its own command. */
 const explainWaitingItems = (facts: RunFactsForExplain, step: number): Reason[] =>
-  facts.waitingItems.flatMap((item) =>
-    item.step === step && item.waitingFor !== null ? [{ stepPath: item.path, status: item.status, ...explainWait(facts.runId, item, item.waitingFor) }] : [],
-  );
+  facts.waitingItems.flatMap((item) => {
+    if (item.step !== step) return [];
+    const base = { stepPath: item.path, status: item.status };
+    if (item.status === 'uncertain') return [{ ...base, ...explainUncertain(facts.runId, item.uncertainRound ?? item.path, item.startedAt) }];
+    return item.waitingFor === null ? [] : [{ ...base, ...explainWait(facts.runId, item, item.waitingFor) }];
+  });
 
 type Explained = Omit<Reason, 'stepPath' | 'status'>;
 
-/** Its own, or that of the item or round for which it is uncertain. */
-function pathToResolve({ path, items, round }: StepFacts): string {
-  if (items !== null) return `'${path}[…]'`;
-  return round === undefined || round === null ? path : `'${round.path}'`;
-}
-
-const explainUncertain = (runId: string, row: StepFacts): Explained => ({
+/** `path`: of a step or an item that repeats, the round for which it is uncertain. */
+const explainUncertain = (runId: string, path: string, since: string | null): Explained => ({
   blockedBy: { kind: 'approval', ref: null, text: 'Its effect may have happened, and nobody but a person can say.' },
-  since: row.startedAt,
+  since,
   until: null,
-  unblocks: 'Somebody looks outside and says what came of it.',
-  command: `kai run resolve ${runId} ${pathToResolve(row)} happened|did-not|retry --reason R`,
+  unblocks: 'Somebody looks outside and says what came of it: happened, did-not, or retry where the tool recognises a repeat.',
+  command: `kai run resolve ${runId} '${path}' happened|did-not --reason R`,
 });
+
+/** A `forEach` some of whose items are uncertain; those are explained behind it. */
+function explainUncertainItems({ startedAt, uncertainItems = 0 }: StepFacts): Explained {
+  const text = `The effects of ${uncertainItems} of its items may have happened, and nobody but a person can say.`;
+  return { blockedBy: { kind: 'items', ref: null, text }, since: startedAt, until: null, unblocks: 'Each of them is resolved.', command: null };
+}
 
 function decisionNeeded({ from, required, approvedBy, fourEyes, claimedBy, claimedUntil }: ApprovalFacts): string {
   const people = required === 1 ? 'A decision' : `${required - approvedBy} more of ${required} approvals, each by another person, or one denial,`;
@@ -198,7 +216,7 @@ function decisionNeeded({ from, required, approvedBy, fourEyes, claimedBy, claim
   return `${people} by ${from}${eyes}.${claim}`;
 }
 
-function explainWait(runId: string, row: Pick<StepFacts, 'startedAt' | 'approval'>, wait: NonNullable<StepFacts['waitingFor']>): Explained {
+function explainWait(runId: string, row: Pick<StepFacts, 'startedAt' | 'approval' | 'typed'>, wait: NonNullable<StepFacts['waitingFor']>): Explained {
   const { ref, until, text } = wait;
   const since = row.startedAt;
   switch (wait.kind) {
@@ -217,8 +235,8 @@ function explainWait(runId: string, row: Pick<StepFacts, 'startedAt' | 'approval
         blockedBy: { kind: 'signal', ref, text },
         since,
         until,
-        unblocks: 'The signal is sent to the run.',
-        command: `kai run signal ${runId} ${ref ?? ''} --payload '{}'`,
+        unblocks: row.typed === true ? 'The signal is sent to the run, with a payload that fits the schema of the step.' : 'The signal is sent to the run.',
+        command: `kai run signal ${runId} ${ref ?? ''}${row.typed === true ? ' --payload JSON' : ''}`,
       };
     case 'timer':
       return { blockedBy: { kind: 'timer', ref, text }, since, until, unblocks: 'It ends by itself.', command: null };
@@ -313,7 +331,7 @@ function explainReady(facts: RunFactsForExplain): Explained {
     const text = `${working} units of this run work at once, as many as its plan allows.`;
     return { blockedBy: { kind: 'limit', ref: null, text }, since: null, until: null, unblocks: 'One of them ends.', command: null };
   }
-  if (facts.status === 'queued' && heldBack(facts) !== null) {
+  if (heldBack(facts) !== null) {
     const text = 'The run has not started: see above.';
     return { blockedBy: { kind: 'run', ref: null, text }, since: null, until: null, unblocks: 'The run starts.', command: null };
   }

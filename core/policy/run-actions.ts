@@ -53,8 +53,8 @@ export function allowsAction(action: RunAction, run: ActionTarget): boolean {
   return true;
 }
 
-/** All else would come too late for a run that is on its way to its end. */
-const despiteCancel: readonly RunAction[] = ['cancel', 'terminate', 'fork', 'replay', 'prioritize', 'resolve'];
+/** All else would come too late for a run that is on its way to its end. (A cancel lifts a pause; a release before that did not.) */
+const despiteCancel: readonly RunAction[] = ['cancel', 'terminate', 'resume', 'fork', 'replay', 'prioritize', 'resolve'];
 
 function refusal(action: RunAction, { runId, status }: ActionTarget, answer: Exclude<Answer, 'yes' | 'done'>): KosError {
   const refuse = (code: string, message: string, fix: string | null): KosError =>

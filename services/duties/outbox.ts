@@ -12,7 +12,7 @@ import type { AcceptDependencies } from '#services/runs/accept.ts';
 import { handleFailure } from '#services/runs/on-failure.ts';
 import { isHeldBack, tellHeldRuns } from '#services/runs/held-starts.ts';
 import { beginsNow } from '#services/runs/start-times.ts';
-import { cancelledBefore, closeUnstarted, withdrawStart } from '#services/runs/unstarted.ts';
+import { cancelledBefore, closeOverdue, closeUnstarted, withdrawStart } from '#services/runs/unstarted.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { makeRunWorkflowId } from '#workflows/ids.ts';
 import { type Duty, repeat } from './repeat.ts';
@@ -159,7 +159,7 @@ async function sendStart(options: OutboxOptions, row: OutboxRow): Promise<Sent> 
     where r.id = ${row.runId}`;
   if (run === undefined || isFinalRunStatus(run.status)) return { done: true };
   const resume = row.payload.resume === true;
-  if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row.runId);
+  if (!resume && (await options.freeBytes()) < freeBytesAtLeast) return await holdForDisk(sql, row, run.endsInMs);
   if (run.waits) await forgetWaiting(sql, row.runId);
   if (run.concurrencyKey !== null && !(await findsSlot(options.system, row, run))) return { done: true };
   if (typeof row.payload.wrapper === 'string') {
@@ -224,9 +224,13 @@ async function findsSlot({ sql }: SystemDatabase, row: OutboxRow, run: StartRow)
   }
 }
 
-async function holdForDisk(sql: SystemDatabase['sql'], runId: string): Promise<Sent> {
+async function holdForDisk(sql: SystemDatabase['sql'], { workspaceId, runId }: OutboxRow, endsInMs: number | null): Promise<Sent> {
   const text = 'Less than 1 GB is free on the disk of KOS_HOME: new runs wait until there is more.';
   await sql`update kos.runs set waiting_for = ${sql.json({ kind: 'engine', ref: null, until: null, text })} where id = ${runId} and status = 'queued'`;
+  if (endsInMs !== null && endsInMs <= 0) {
+    await sql.begin((transaction) => closeOverdue(transaction, workspaceId, runId));
+    return { done: true };
+  }
   return { done: false, afterSeconds: lowDiskPauseSeconds, because: text };
 }
 

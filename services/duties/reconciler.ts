@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { isFinalRunStatus, type OutcomeError, type RunStatus } from '#schemas/run.ts';
 import type { SystemDatabase, TransactionSql } from '#services/database/connect.ts';
 import { closeWhatIsOpen, recordClosed, type RunEnding } from '#services/runs/ledger/close-run.ts';
-import { closeOverdueInLine } from '#services/runs/unstarted.ts';
+import { closeOverdueUnstarted } from '#services/runs/unstarted.ts';
 import { recordAudit } from '#services/records/record.ts';
 import type { ExecutionFacts, RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { runIdOfWorkflow } from '#workflows/ids.ts';
@@ -46,7 +46,7 @@ export async function reconcile(options: ReconcilerOptions): Promise<void> {
   await tellOfLostWindows(options);
   await endOrphanedWindows(options);
   await tellStalledRuns(options);
-  await closeOverdueInLine(options.system);
+  await closeOverdueUnstarted(options.system);
 }
 
 /** Open here, already told to Temporal, and not just now. */

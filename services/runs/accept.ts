@@ -10,7 +10,7 @@ import { type Database, jsonParameter, type Transaction, type TransactionSql } f
 import { newId } from '#services/ids.ts';
 import { pinCalledPlans } from '#services/plans/called-plans.ts';
 import { type Bound, boundOf, takeSlot } from './concurrency.ts';
-import { beginsNow, type RunTimes, timesOf } from './start-times.ts';
+import { beginsNow, type RunTimes, timesOf, waitsForItsTime } from './start-times.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 
 export interface AcceptDependencies {
@@ -122,7 +122,7 @@ export async function insertRun(sql: TransactionSql, accept: InsertRequest, plan
       timeout_ms, waiting_for, concurrency_key, priority, use_cache, plan_pins, parent_run_id, root_run_id, called_from, depth)
     values (${runId}, ${workspaceId}, ${plan.name}, ${plan.version}, ${plan.digest}, 'queued', ${jsonParameter(sql, input)}, ${sql.json(labels)}, ${actor}, ${responsible},
       ${sql.json(origin)}, ${currentRules}, ${times.startAt}, least(${times.deadlineAt}::timestamptz, ${parent?.deadlineAt ?? null}::timestamptz), ${times.timeoutMs},
-      ${times.startAt === null ? null : sql.json(waitsForItsTime(times.startAt))}, ${bound?.key ?? null},
+      ${times.startAt === null ? null : sql.json({ ...waitsForItsTime(times.startAt) })}, ${bound?.key ?? null},
       ${request.priority ?? Number(plan.document.priority ?? defaultPriority)}, ${request.cache !== false}, ${planPins === null ? null : sql.json(planPins)}, ${parent?.runId ?? null},
       ${parent?.rootRunId ?? null}, ${parent?.calledFrom ?? null}, ${parent?.depth ?? 0})`;
   await orderStart(sql, accept, plan, run, times);
@@ -143,8 +143,6 @@ async function databaseTimeMs(sql: TransactionSql): Promise<number> {
   const [row] = await sql<{ nowMs: number }[]>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as "nowMs"`;
   return row?.nowMs ?? Date.now();
 }
-
-const waitsForItsTime = (startAt: Date) => ({ kind: 'timer', ref: null, until: startAt.toISOString(), text: `Starts at ${startAt.toISOString()}.` });
 
 /** At once, at its time, or when it is its turn: a run that starts later looks for a slot then, and holds up nobody until it does. */
 async function orderStart(sql: TransactionSql, accept: InsertRequest, plan: PlanRow, { runId, bound, parent }: NewRun, { startAt }: RunTimes): Promise<void> {

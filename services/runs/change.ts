@@ -1,6 +1,7 @@
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { nameOf } from '#services/people/name-of.ts';
 import { recordAudit } from '#services/records/record.ts';
+import { liftPause } from './actions/pause.ts';
 import { lockRun, lockRunFor, orderLook, type RunChange } from './actions/locked-run.ts';
 import { cancelledBefore, closeUnstarted, withdrawStart } from './unstarted.ts';
 
@@ -16,6 +17,7 @@ export async function requestCancel({ sql }: Pick<Transaction, 'sql'>, change: R
   await sql`update kos.runs set cancel_requested_at = now(), cancel_requested_by = ${actor}, cancel_reason = ${reason}, undo_on_cancel = ${undo},
     control_version = control_version + ${undo ? 0 : 1} where id = ${runId}`;
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.cancel', subject: runId, data: { reason, ...(undo ? {} : { undo }) } }]);
+  if (run.status === 'paused') await liftPause(sql, change);
   if (await withdrawStart(sql, run, runId)) return await closeUnstarted(sql, workspaceId, runId, cancelledBefore(await nameOf(sql, actor), reason));
   await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'cancel', ${sql.json({ requestedBy: actor, reason })})`;
 }

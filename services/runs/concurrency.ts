@@ -4,17 +4,12 @@ import type { Template } from '#core/expression/template.ts';
 import { readConcurrencyKey } from '#core/plan/concurrency.ts';
 import { type ConcurrencyRule, concurrencyRuleSchema } from '#schemas/plan.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
-import type { WaitingFor } from '#schemas/run.ts';
+import { isFinalRunStatus, type WaitingFor } from '#schemas/run.ts';
 import type { SystemDatabase, TransactionSql } from '#services/database/connect.ts';
+import { lockRun } from './actions/locked-run.ts';
 import { requestCancel } from './change.ts';
+import { type Line, lineName, namesOf, type Place, placesOf, waitsForSlot } from './line.ts';
 import { beginsNow } from './start-times.ts';
-
-/** Who competes for the same slots: runs of one plan, whatever its version, with an equal key. */
-interface Line {
-  workspaceId: string;
-  planName: string;
-  key: string;
-}
 
 export interface SlotRequest extends Line {
   runId: string;
@@ -22,13 +17,6 @@ export interface SlotRequest extends Line {
   rule: ConcurrencyRule;
   /** Payload of the order to start, which waits with the run. */
   order: JsonObject;
-}
-
-interface Place {
-  id: number;
-  runId: string;
-  slots: number;
-  held: boolean;
 }
 
 const longestKey = 200;
@@ -68,10 +56,6 @@ async function evaluateKey(evaluate: Evaluate, rule: ConcurrencyRule, input: Jso
 const lockLine = (sql: TransactionSql, { workspaceId, planName, key }: Line) =>
   sql`select pg_advisory_xact_lock(hashtextextended(${`concurrency ${workspaceId} ${planName} ${key}`}, 0))`;
 
-const placesOf = (sql: TransactionSql, { workspaceId, planName, key }: Line) => sql<Place[]>`
-  select id, run_id as "runId", slots, held_at is not null as held from kos.concurrency_slots
-  where workspace_id = ${workspaceId} and plan_name = ${planName} and key = ${key} order by id`;
-
 /**
  * Gives the run a slot, or its place in the line. The slot is given back by the statement that closes the run, whoever makes it (a trigger on `kos.runs`).
  * Throws KosError `concurrency_limit` (409) where the plan rejects what finds no slot.
@@ -96,15 +80,11 @@ export async function takeSlot(sql: TransactionSql, request: SlotRequest): Promi
 /** The oldest give way, as many as it takes for this run to be the next. */
 async function cancelAhead(sql: TransactionSql, { workspaceId, runId, rule }: SlotRequest, places: Place[]): Promise<void> {
   const reason = `superseded by ${runId}`;
-  for (const place of places.slice(0, places.length - rule.limit + 1)) await requestCancel({ sql }, { workspaceId, actor: 'kos', runId: place.runId, reason });
+  for (const place of places.slice(0, places.length - rule.limit + 1)) {
+    // One that has ended since the line was read has given way already.
+    if (!isFinalRunStatus((await lockRun(sql, place.runId)).status)) await requestCancel({ sql }, { workspaceId, actor: 'kos', runId: place.runId, reason });
+  }
 }
-
-const namesOf = (places: readonly Place[]): string => {
-  const named = places.slice(0, 5).map(({ runId }) => runId);
-  return `${named.join(', ')}${places.length > named.length ? ` and ${places.length - named.length} more` : ''}`;
-};
-
-const lineName = ({ planName, key }: Line): string => (key === '' ? planName : `${planName} with key "${key}"`);
 
 function rejected(request: SlotRequest, places: Place[]): KosError {
   const { limit } = request.rule;
@@ -121,11 +101,7 @@ function rejected(request: SlotRequest, places: Place[]): KosError {
 async function tellWhoIsAhead(sql: TransactionSql, line: Line, places: Place[]): Promise<void> {
   const holders = places.filter(({ held }) => held);
   const waiting = places.filter(({ held }) => !held);
-  for (const [ahead, place] of waiting.slice(0, toldAtMost).entries()) {
-    const behind = ahead === 0 ? 'It is the next.' : `${ahead} ${ahead === 1 ? 'run waits' : 'runs wait'} before it.`;
-    const text = `Waits for a slot: ${namesOf(holders)} ${holders.length === 1 ? 'holds' : 'hold'} the ${place.slots} of ${lineName(line)}. ${behind}`;
-    await tell(sql, place.runId, { kind: 'concurrency', ref: holders[0]?.runId ?? null, until: null, text });
-  }
+  for (const [ahead, place] of waiting.slice(0, toldAtMost).entries()) await tell(sql, place.runId, waitsForSlot(line, holders, place, ahead));
   for (const place of waiting.slice(toldAtMost).slice(-1)) {
     const text = `Waits for a slot of ${lineName(line)}: ${waiting.length - 1} runs wait before it, ${namesOf(holders)} held the ${place.slots} when it came.`;
     await tell(sql, place.runId, { kind: 'concurrency', ref: holders[0]?.runId ?? null, until: null, text });

@@ -18,6 +18,7 @@ import { countWorkers } from '#services/workers/presence.ts';
 import { readUndoing } from './explain-undoing.ts';
 import { isTolerated, outcomeOf } from './ledger/take-step.ts';
 import { runNotFound } from './read.ts';
+import { readWaitToStart } from './wait-to-start.ts';
 
 interface RunRow {
   status: RunStatus;
@@ -54,9 +55,10 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
       r.paused_at as "pausedAt", r.ending, clock_timestamp() as now, (select min(at) from kos.events where run_id = r.id and seq is null) as "unnumberedSince", v.document, v.shape
     from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
   if (run === undefined) throw runNotFound(runId);
-  const [steps, waitingItems, pendingStart, undoing, pollers, execution] = await Promise.all([
-    readSteps(sql, runId, run.shape),
-    readWaitingItems(sql, runId),
+  const [steps, waitingItems, waitsToStart, pendingStart, undoing, pollers, execution] = await Promise.all([
+    readSteps(sql, runId, run),
+    readWaitingItems(sql, runId, run),
+    readWaitToStart(sql, runId),
     readPendingStart(sql, runId),
     readUndoing(sql, runId, run.ending, run.shape),
     answered(countWorkers(sql, workflows)),
@@ -68,6 +70,7 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
     final: isFinalRunStatus(run.status),
     createdAt: run.createdAt.toISOString(),
     waitingFor: run.waitingFor,
+    waitsToStart,
     cancelRequestedAt: run.cancelRequestedAt?.toISOString() ?? null,
     pausedAt: run.pausedAt?.toISOString() ?? null,
     unnumberedSince: run.unnumberedSince?.toISOString() ?? null,
@@ -103,20 +106,29 @@ function executionState(execution: ExecutionFacts | 'missing' | null): RunFactsF
   return execution.status === 'running' ? 'running' : 'closed';
 }
 
-async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): Promise<(StepFacts | undefined)[]> {
+/** Whether a step asks for signals whose payload fits a schema. */
+function isTyped({ document }: Pick<RunRow, 'document'>, step: number): boolean {
+  const definition = Object.values(document['steps'] as JsonObject)[step] as JsonObject;
+  return typeof definition['signal'] === 'object' && definition['signal'] !== null && 'schema' in definition['signal'];
+}
+
+async function readSteps(sql: TransactionSql, runId: string, run: Pick<RunRow, 'document' | 'shape'>): Promise<(StepFacts | undefined)[]> {
   const rows = await sql<StepRow[]>`
     select step, path, status, attempt, started_at as "startedAt", waiting_for as "waitingFor", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items
     from kos.steps where run_id = ${runId} and item is null and iteration is null and undoes is null`;
   const rounds = await readRounds(sql, runId);
-  const counts = await sql<{ step: number; count: number; ended: number; running: number; retrying: number; waiting: number; failed: number }[]>`
+  const counts = await sql<
+    { step: number; count: number; ended: number; running: number; retrying: number; waiting: number; failed: number; uncertain: number }[]
+  >`
     select step, count(*)::int as count, count(*) filter (where status not in ('pending', 'running', 'retrying', 'waiting'))::int as ended,
       count(*) filter (where status = 'running')::int as running, count(*) filter (where status = 'retrying')::int as retrying,
       count(*) filter (where status = 'waiting')::int as waiting,
-      count(*) filter (where status in ('failed', 'uncertain'))::int as failed
+      count(*) filter (where status in ('failed', 'uncertain'))::int as failed, count(*) filter (where status = 'uncertain')::int as uncertain
     from kos.steps where run_id = ${runId} and item is not null and iteration is null and undoes is null group by step`;
   const approvals = await readOpenApprovals(sql, runId);
-  const facts: (StepFacts | undefined)[] = shape.steps.map(() => undefined);
+  const facts: (StepFacts | undefined)[] = run.shape.steps.map(() => undefined);
   for (const row of rows) {
+    const items = counts.find((count) => count.step === row.step) ?? null;
     facts[row.step] = {
       path: row.path,
       status: row.status,
@@ -126,7 +138,9 @@ async function readSteps(sql: TransactionSql, runId: string, shape: PlanShape): 
       startedAt: row.startedAt?.toISOString() ?? null,
       waitingFor: row.waitingFor,
       approval: approvals.get(row.path) ?? null,
-      items: counts.find((count) => count.step === row.step) ?? null,
+      items,
+      uncertainItems: items?.uncertain ?? 0,
+      typed: isTyped(run, row.step),
       round: rounds.get(row.step) ?? null,
     };
   }
@@ -144,18 +158,26 @@ async function readRounds(sql: TransactionSql, runId: string): Promise<Map<numbe
 /** So many items that wait are explained one by one; their step counts the others. */
 const explainedItems = 20;
 
-async function readWaitingItems(sql: TransactionSql, runId: string): Promise<WaitingItemFacts[]> {
-  const rows = await sql<(Omit<StepRow, 'items'> & { waitingFor: WaitingFor })[]>`
-    select step, path, status, started_at as "startedAt", waiting_for as "waitingFor" from kos.steps
-    where run_id = ${runId} and item is not null and iteration is null and undoes is null and status = 'waiting' and waiting_for is not null order by started_at, item limit ${explainedItems}`;
+type WaitingItemRow = Omit<StepRow, 'items' | 'tolerated' | 'attempt'> & { uncertainRound: string | null };
+
+/** Items that wait, or are uncertain. */
+async function readWaitingItems(sql: TransactionSql, runId: string, run: Pick<RunRow, 'document'>): Promise<WaitingItemFacts[]> {
+  const rows = await sql<WaitingItemRow[]>`
+    select step, path, status, started_at as "startedAt", waiting_for as "waitingFor",
+      (select r.path from kos.steps r where i.status = 'uncertain' and r.run_id = i.run_id and r.step = i.step and r.item = i.item and r.iteration is not null
+        and r.undoes is null and r.status = 'uncertain' limit 1) as "uncertainRound"
+    from kos.steps i where run_id = ${runId} and item is not null and iteration is null and undoes is null
+      and ((status = 'waiting' and waiting_for is not null) or status = 'uncertain') order by started_at, item limit ${explainedItems}`;
   const approvals = await readOpenApprovals(sql, runId);
-  return rows.map(({ step, path, status, startedAt, waitingFor }) => ({
+  return rows.map(({ step, path, status, startedAt, waitingFor, uncertainRound }) => ({
     step,
     path,
     status,
     startedAt: startedAt?.toISOString() ?? null,
     waitingFor,
     approval: approvals.get(path) ?? null,
+    typed: isTyped(run, step),
+    uncertainRound,
   }));
 }
 

@@ -1,5 +1,5 @@
 import { KosError } from '#core/errors.ts';
-import type { StartRun } from '#schemas/run.ts';
+import type { StartRun, WaitingFor } from '#schemas/run.ts';
 import type { Sql, TransactionSql } from '#services/database/connect.ts';
 
 /** When a run may begin and must have ended. Instants, and a duration that counts from its start. */
@@ -38,3 +38,10 @@ const invalid = (pointer: string, code: string, message: string, fix: string): K
 
 /** For `update kos.runs set …`: the run's own time, where it is bounded, begins now. Never later than a deadline that it has already. */
 export const beginsNow = (sql: TransactionSql | Sql) => sql`deadline_at = least(deadline_at, clock_timestamp() + make_interval(secs => timeout_ms / 1000.0))`;
+
+export const waitsForItsTime = (startAt: Date): WaitingFor => ({
+  kind: 'timer',
+  ref: null,
+  until: startAt.toISOString(),
+  text: `Starts at ${startAt.toISOString()}.`,
+});

@@ -1,4 +1,4 @@
-import type { OutcomeError } from '#schemas/run.ts';
+import type { OutcomeError, WaitingFor } from '#schemas/run.ts';
 import type { SystemDatabase, TransactionSql } from '#services/database/connect.ts';
 import type { LockedRun } from './actions/locked-run.ts';
 import { closeWhatIsOpen, recordClosed, type RunEnding } from './ledger/close-run.ts';
@@ -44,23 +44,32 @@ export async function closeUnstarted(sql: TransactionSql, workspaceId: string, r
   await recordClosed(sql, workspaceId, runId, ending);
 }
 
-const tooLate: OutcomeError = {
+const tooLate = (waitingFor: WaitingFor | null): OutcomeError => ({
   code: 'run_timeout',
-  message: 'The run was still waiting for its turn when its deadline passed.',
-  fix: 'Give it more time, or let more runs of the plan be open at once (concurrency.limit).',
+  message: `The run had not started when its deadline passed.${waitingFor === null ? '' : ` ${waitingFor.text}`}`,
+  fix: 'Start it again with a later deadline, or see that runs start sooner.',
   stepPath: null,
-};
+});
 
-/** Runs whose deadline passes while they wait in line: nobody works on them who could notice. */
-export async function closeOverdueInLine({ sql }: SystemDatabase): Promise<void> {
+/** Ends a run that nobody has begun, and that its deadline ends. Its row is held. */
+export async function closeOverdue(sql: TransactionSql, workspaceId: string, runId: string): Promise<void> {
+  const [run] = await sql<{ waitingFor: WaitingFor | null }[]>`select waiting_for as "waitingFor" from kos.runs where id = ${runId}`;
+  await closeUnstarted(sql, workspaceId, runId, { status: 'failed', output: null, error: tooLate(run?.waitingFor ?? null) });
+}
+
+/** Runs whose deadline passes while they wait in line, or their start is held back: nobody works on them who could notice. */
+export async function closeOverdueUnstarted({ sql }: SystemDatabase): Promise<void> {
   const overdue = await sql<{ id: string; workspaceId: string }[]>`
-    select r.id, r.workspace_id as "workspaceId" from kos.concurrency_slots s join kos.runs r on r.id = s.run_id
-    where s.held_at is null and r.deadline_at < clock_timestamp() limit 100`;
+    select r.id, r.workspace_id as "workspaceId" from kos.runs r
+    where r.status in ('queued', 'paused') and r.claimed_by is null and r.deadline_at < clock_timestamp() and (
+      exists (select from kos.concurrency_slots s where s.run_id = r.id and s.held_at is null)
+      or exists (select from kos.outbox o where o.run_id = r.id and o.kind = 'start' and o.next_attempt_at <= clock_timestamp() and (${isHeldBack(sql)} or ${isToldToWait(sql)})))
+    limit 100`;
   for (const { id, workspaceId } of overdue) {
     await sql.begin(async (transaction) => {
       const [run] = await transaction<LockedRun[]>`select status, claimed_by as "claimedBy" from kos.runs where id = ${id} for update`;
       if (run === undefined || !(await withdrawStart(transaction, run, id))) return;
-      await closeUnstarted(transaction, workspaceId, id, { status: 'failed', output: null, error: tooLate });
+      await closeOverdue(transaction, workspaceId, id);
     });
   }
 }

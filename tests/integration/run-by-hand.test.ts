@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
+import { explainRun } from '#services/runs/explain.ts';
 import { retryRun } from '#services/runs/actions/retry.ts';
 import { overrideStep, type Resolution, resolveStep, skipStep } from '#services/runs/actions/steps-by-hand.ts';
 import { readStepFacts } from '#services/runs/actions/step-definition.ts';
@@ -52,7 +53,7 @@ describe('an uncertain effect', () => {
   it('holds its run until a person says that it happened', async () => {
     const runId = await startUncertain('happened');
     const waiting = await engine.until(runId, (run) => run.status === 'waiting');
-    expect(waiting.waitingFor).toMatchObject({ kind: 'approval', ref: null, text: expect.stringContaining(`kai run resolve ${runId} pay`) });
+    expect(waiting.waitingFor).toMatchObject({ kind: 'approval', ref: null, text: expect.stringContaining(`kai run resolve ${runId} 'pay'`) });
     expect(await engine.statusesOf(runId)).toEqual([
       ['pay', 'uncertain'],
       ['other', 'succeeded'],
@@ -90,6 +91,21 @@ describe('an uncertain effect', () => {
     }
     expect((await engine.ended(runId)).status).toBe('succeeded');
     expect((await engine.linesOf('items')).length).toBeLessThanOrEqual(made + 1);
+  });
+
+  it('of items is told item by item, and is resolved by no word on the whole', async () => {
+    const runId = await startUncertain('each-by-each', 'test.append', ', forEach: "${[1, 2]}", concurrency: 2');
+    await engine.until(runId, (run) => run.status === 'waiting');
+    const { reasons } = await engine.act(runId, (transaction) => explainRun(engine.workflows, transaction, runId));
+    const uncertain = reasons.filter(({ status }) => status === 'uncertain');
+    const items = uncertain.slice(1).map(({ stepPath }) => stepPath ?? '');
+    expect(uncertain[0]).toMatchObject({ stepPath: 'pay', blockedBy: { kind: 'items', text: expect.stringContaining(`of ${items.length} of its items`) } });
+    expect(items.length).toBeGreaterThan(0);
+    for (const { stepPath, command } of uncertain.slice(1)) expect(command).toBe(`kai run resolve ${runId} '${stepPath}' happened|did-not --reason R`);
+    await expect(resolve(runId, 'pay', { outcome: 'did_not' })).rejects.toMatchObject({ code: 'item_meant', status: 409, fix: expect.stringContaining(items[0] ?? '') });
+    expect((await engine.audit(runId)).filter(({ action }) => action.startsWith('step.resolve'))).toEqual([]);
+    for (const path of items) await resolve(runId, path, { outcome: 'happened', output: 'seen' });
+    expect((await engine.ended(runId)).status).toBe('succeeded');
   });
 
   it('lets its run be cancelled', async () => {
@@ -163,5 +179,25 @@ steps:
     await expect(skip(runId, 'slow')).rejects.toMatchObject({ code: 'step_at_work' });
     await engine.cancel(runId);
     await engine.ended(runId);
+  });
+});
+
+describe('a fallback whose output a person gives', () => {
+  const plan = (name: string): string => `
+plan: ${name}
+steps:
+  hold: { tool: test.rest, with: { waitMs: 2000 } }
+  main: { tool: test.fail, with: { times: 9 }, retry: { maxAttempts: 1 }, onError: { step: spare }, needs: [hold] }
+  spare: { tool: test.fail, with: { times: 9 }, retry: { initialDelayMs: 600000 } }
+  after: { transform: "\${steps.main.output}" }
+output: "\${steps.after.output}"
+`;
+
+  it.each(['before', 'after'])('stands in for the step that failed, when it was given %s that', async (order) => {
+    const runId = await engine.start(await engine.save(plan(`given-${order}`)));
+    if (order === 'before') await engine.untilStep(runId, 'hold', 'running');
+    else await engine.untilStep(runId, 'spare', 'retrying');
+    await override(runId, 'spare', { attempt: 7 });
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: { attempt: 7 } });
   });
 });

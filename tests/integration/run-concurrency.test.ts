@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Explanation } from '#core/engine/explain.ts';
 import { explainRun } from '#services/runs/explain.ts';
+import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
 import { retryRun } from '#services/runs/actions/retry.ts';
 import { terminateRun } from '#services/runs/actions/terminate.ts';
 import { reconcile } from '#services/duties/reconciler.ts';
@@ -86,6 +87,34 @@ describe('runs of a plan with concurrency', () => {
     expect(await engine.ended(second)).toMatchObject({ status: 'cancelled' });
   });
 
+  it('are accepted where the plan cancels, also when what they supersede ends in that moment', async () => {
+    const plan = await engine.save(bounded('ending', `${byKey}, onConflict: cancelRunning`));
+    const ids: string[] = [];
+    // Each meets the last as it ends: of those that were read as open some are closed when their turn to be cancelled comes.
+    for (let round = 0; round < proofSize(15, 60); round += 1) {
+      ids.push(...(await Promise.all(Array.from({ length: 4 }, () => engine.start(plan, { key: 'x', waitMs: 0 })))));
+    }
+    const ends = await Promise.all(ids.map(async (runId) => (await engine.ended(runId)).status));
+    expect(new Set(ends)).toEqual(new Set(['succeeded', 'cancelled']));
+    expect(await slots()).toEqual([]);
+  });
+
+  it('wait on in their place after a pause, and say so', async () => {
+    const plan = await engine.save(bounded('paused-in-line', byKey));
+    const first = await engine.start(plan, { key: 'x', waitMs: 60_000 });
+    const second = await engine.start(plan, { key: 'x' });
+    const before = (await engine.read(second)).waitingFor;
+    expect(before).toMatchObject({ kind: 'concurrency', ref: first });
+    await engine.act(second, (transaction, change) => pauseRun(transaction, { ...change, reason: null }));
+    const paused = (await why(second)).reasons;
+    expect(paused.map(({ blockedBy }) => blockedBy.kind)).toEqual(['concurrency', 'paused', 'paused']);
+    await engine.act(second, (transaction, change) => resumeRun(transaction, { ...change, reason: null }));
+    expect(await engine.read(second)).toMatchObject({ status: 'queued', waitingFor: before });
+    expect((await why(second)).reasons[0]).toMatchObject({ blockedBy: { kind: 'concurrency', ref: first }, command: `kai run cancel ${first}` });
+    await engine.cancel(first);
+    expect((await engine.ended(second)).status).toBe('succeeded');
+  });
+
   it('give their slots back however they end, and take one again when they are retried', async () => {
     const plan = await engine.save(bounded('ends', byKey));
     const first = await engine.start(plan, { key: 'x', waitMs: 60_000 });
@@ -109,7 +138,11 @@ describe('runs of a plan with concurrency', () => {
     const late = await engine.start(plan, { key: 'x' }, { deadlineAt: new Date(Date.now() + 6_000).toISOString() });
     await sleep(7_000);
     await reconcile({ system: engine.rig.system, workflows: engine.workflows, log: engine.log });
-    expect(await engine.ended(late)).toMatchObject({ status: 'failed', error: { code: 'run_timeout' }, startedAt: null });
+    expect(await engine.ended(late)).toMatchObject({
+      status: 'failed',
+      error: { code: 'run_timeout', message: expect.stringMatching(/^The run had not started when its deadline passed\. Waits for a slot/) },
+      startedAt: null,
+    });
     await engine.cancel(first);
     await engine.ended(first);
   });
@@ -148,6 +181,16 @@ describe('a run with startAt', () => {
     expect(await linesOf('later')).toBe(1);
   });
 
+  it('still waits for its time after a pause, and says so', async () => {
+    const startAt = new Date(Date.now() + 4_000).toISOString();
+    const runId = await engine.start(await engine.save(traced('paused-later')), {}, { startAt });
+    await engine.act(runId, (transaction, change) => pauseRun(transaction, { ...change, reason: null }));
+    expect((await why(runId)).reasons.map(({ blockedBy }) => blockedBy.kind)).toEqual(['timer', 'paused', 'paused']);
+    await engine.act(runId, (transaction, change) => resumeRun(transaction, { ...change, reason: null }));
+    expect(await engine.read(runId)).toMatchObject({ status: 'queued', waitingFor: { kind: 'timer', until: startAt } });
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+  });
+
   it('can be cancelled before: it is over at once, and never starts', async () => {
     const runId = await engine.start(await engine.save(traced('never')), {}, { startAt: new Date(Date.now() + 2_000).toISOString() });
     await engine.cancel(runId, 'changed our mind');
@@ -180,5 +223,8 @@ it('a run with a deadline or a time of its own is ended by it', async () => {
   const plan = await engine.save('plan: own-time\nsteps:\n  only: { tool: test.rest, with: { waitMs: 60000 } }\n');
   const byDuration = await engine.start(plan, {}, { timeoutMs: 1_000 });
   const byInstant = await engine.start(plan, {}, { deadlineAt: new Date(Date.now() + 1_500).toISOString() });
-  for (const runId of [byDuration, byInstant]) expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'run_timeout' } });
+  const messages = [/within the 1000 ms that it was started with/, /by its deadline, 2/];
+  for (const [index, runId] of [byDuration, byInstant].entries()) {
+    expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'run_timeout', message: expect.stringMatching(messages[index] ?? '') } });
+  }
 });

@@ -94,6 +94,41 @@ describe('a fork', () => {
     await expect(forkRun(dependencies(), { ...by(first), from: 'end', input: { text: 1 } })).rejects.toMatchObject({ code: 'input_invalid' });
     expect(await count()).toBe(before);
   });
+
+  it('is refused when its run is deleted, or changed by hand, before it is made', async () => {
+    const first = await engine.start(await engine.save(source('overtaken', 'x')));
+    await engine.ended(first);
+    const { sql } = engine.rig.system;
+    const after = (happens: () => Promise<unknown>) => {
+      const { database, acceptRun: accept } = dependencies();
+      return { database, acceptRun: async (request: Parameters<typeof acceptRun>[1]) => await happens().then(() => accept(request)) };
+    };
+    const runs = async (): Promise<number> => (await sql`select 1 from kos.runs`).length;
+    const before = await runs();
+    const changed = after(() => sql`update kos.steps set status = 'running' where run_id = ${first} and path = 'note'`);
+    await expect(forkRun(changed, { ...by(first), from: 'end' })).rejects.toMatchObject({ code: 'fork_overtaken' });
+    expect(await runs()).toBe(before);
+    await sql`update kos.steps set status = 'succeeded' where run_id = ${first} and path = 'note'`;
+    const deleted = after(() => sql.begin((transaction) => removeRunRows(transaction, engine.workspaceId, [first])));
+    await expect(forkRun(deleted, { ...by(first), from: 'end' })).rejects.toMatchObject({ code: 'run_not_found' });
+    expect(await runs()).toBe(before - 1);
+  });
+
+  it('keeps its run from being deleted while it carries over', async () => {
+    const first = await engine.start(await engine.save(source('held', 'x')));
+    await engine.ended(first);
+    let refusal: unknown;
+    await made(
+      forkRun(dependencies(), {
+        ...by(first),
+        from: 'end',
+        alsoInTransaction: async () => {
+          refusal = await engine.rig.system.sql`select from kos.runs where id = ${first} for update nowait`.catch((error: unknown) => error);
+        },
+      }),
+    );
+    expect(refusal).toMatchObject({ code: '55P03' });
+  });
 });
 
 describe('a replay', () => {

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Transaction } from '#services/database/connect.ts';
+import { reconcile } from '#services/duties/reconciler.ts';
 import { explainRun } from '#services/runs/explain.ts';
 import { holdStarts, readStarts, releaseStarts, type Starts } from '#services/runs/held-starts.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
@@ -53,6 +55,20 @@ describe('a workspace whose starts are held', () => {
     expect(await engine.ended(runId)).toMatchObject({
       status: 'cancelled',
       error: { message: 'The run was cancelled by prn_test before it started: no longer wanted' },
+    });
+    await release();
+  });
+
+  it('ends a held run by its deadline', async () => {
+    await hold('not now');
+    const runId = await engine.start(await engine.save('plan: late\nsteps:\n  one: { transform: 1 }\n'), {}, { deadlineAt: new Date(Date.now() + 1_500).toISOString() });
+    await expect.poll(async () => (await engine.read(runId)).waitingFor?.kind).toBe('paused');
+    await sleep(1_600);
+    await reconcile({ system: engine.rig.system, workflows: engine.workflows, log: engine.log });
+    expect(await engine.read(runId)).toMatchObject({
+      status: 'failed',
+      startedAt: null,
+      error: { code: 'run_timeout', message: expect.stringMatching(/^The run had not started when its deadline passed\. No new run of the workspace starts: held by .*not now/) },
     });
     await release();
   });

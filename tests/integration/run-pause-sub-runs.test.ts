@@ -50,6 +50,19 @@ describe('a pause of a run whose steps run other plans', () => {
     expect(await statusesBelow(runId)).toEqual(paths.map((path) => `${path} succeeded`));
   });
 
+  it('ends with the cancel of the run: those below end, too, also what somebody paused by hand', async () => {
+    const runId = await engine.start(await engine.save('plan: ended\nsteps:\n  each: { plan: between, with: { forMs: 600000 }, forEach: [1, 2] }\n'));
+    await expect.poll(async () => (await statusesBelow(runId)).filter((row) => row.endsWith('waiting')).length, { timeout: 60_000 }).toBe(4);
+    const [byHand] = await below(runId);
+    await pause(byHand?.id ?? '', 'mine');
+    await pause(runId);
+    await engine.cancel(runId);
+    expect((await engine.ended(runId)).status).toBe('cancelled');
+    await expect
+      .poll(() => statusesBelow(runId), { timeout: 60_000 })
+      .toEqual(['each[0]', 'each[0]/inner', 'each[1]', 'each[1]/inner'].map((path) => `${path} cancelled`));
+  });
+
   it('leaves alone what somebody paused by hand, and what is being cancelled', async () => {
     const runId = await engine.start(
       await engine.save('plan: mixed\nsteps:\n  each: { plan: rests, with: { forMs: 600000 }, forEach: [1, 2, 3], onError: continue }\n'),

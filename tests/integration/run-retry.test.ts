@@ -17,6 +17,26 @@ afterAll(() => engine.close());
 const retry = (runId: string) => engine.act(runId, (transaction, change) => retryRun(transaction, { ...change, reason: 'mended' }));
 
 describe('a retry', () => {
+  it('leaves items alone whose failure the plan tolerates', async () => {
+    const missing = join(engine.home, 'workspace', 'after-items.txt');
+    const runId = await engine.start(
+      await engine.save(`
+plan: tolerated-items
+steps:
+  each: { tool: test.fail, with: { times: 9 }, forEach: "\${[1, 2, 3]}", onItemError: { tolerate: 1 }, onError: continue, retry: { maxAttempts: 1 } }
+  read: { tool: fs.read, with: { path: "${missing}" }, needs: [each], retry: { maxAttempts: 1 } }
+`),
+    );
+    expect((await engine.ended(runId)).status).toBe('failed');
+    const items = async () => (await engine.steps(runId)).filter(({ path }) => path.startsWith('each'));
+    const before = await items();
+    expect(before.some(({ status }) => status === 'failed')).toBe(true);
+    await writeFile(missing, 'here');
+    await retry(runId);
+    expect((await engine.ended(runId)).status).toBe('succeeded');
+    expect(await items()).toEqual(before);
+  });
+
   it('runs what failed and what did not run, under the same keys, and nothing else', async () => {
     const missing = join(engine.home, 'workspace', 'late.txt');
     const source = `

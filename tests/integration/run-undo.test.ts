@@ -316,6 +316,15 @@ describe('what people do while a run undoes', () => {
     expect(await engine.ended(runId)).toMatchObject({ status: 'failed' });
     expect((await traces(runId, 'paused')).slice(3)).toEqual(['car~undo un-car!', 'flight~undo un-flight!', 'hotel~undo un-hotel!']);
   });
+
+  it('a cancel lifts a pause: what was done is undone', async () => {
+    const runId = await engine.start(await engine.save(bookings('paused-then-cancelled', waiting)));
+    await engine.untilStep(runId, 'last', 'waiting');
+    await engine.act(runId, (transaction, change) => pauseRun(transaction, { ...change, reason: null }));
+    await engine.cancel(runId, 'no longer wanted');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'cancelled' });
+    expect((await traces(runId, 'paused-then-cancelled')).slice(3)).toEqual(['car~undo un-car!', 'flight~undo un-flight!', 'hotel~undo un-hotel!']);
+  });
 });
 
 describe('a run of a run', () => {

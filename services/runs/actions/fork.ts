@@ -8,7 +8,7 @@ import type { PlanShape } from '#schemas/shape.ts';
 import type { Database, Transaction, TransactionSql } from '#services/database/connect.ts';
 import { recordAudit } from '#services/records/record.ts';
 import type { AcceptRequest } from '../accept.ts';
-import { readRun } from '../read.ts';
+import { readRun, runNotFound } from '../read.ts';
 
 export interface ForkDependencies {
   database: Database;
@@ -111,15 +111,22 @@ interface CarryOver {
   fork: Fork;
 }
 
-/** Rows of steps with their outcome; outputs and artifacts by reference, so that they stay as long as either run does. */
+/**
+ * Rows of steps with their outcome; outputs and artifacts by reference, so that they stay as long as either run does. The run they come from is not deleted
+ * meanwhile. Throws KosError `run_not_found` when it has been, `fork_overtaken` when the carried steps are no longer what the fork was planned with.
+ */
 async function carryOver(sql: TransactionSql, { workspaceId, from, to, fork }: CarryOver): Promise<void> {
   const { carried, numbers } = fork;
   if (carried.length === 0) return;
-  await sql`
+  const kept = await sql`select from kos.runs where id = ${from} for key share`;
+  if (kept.count === 0) throw runNotFound(from);
+  const { count } = await sql`
     insert into kos.steps (workspace_id, run_id, path, step, kind, status, attempt, fence, input, output, output_id, error, started_at, finished_at, metadata)
     select workspace_id, ${to}, path, (${sql.json(numbers)}::jsonb->>path)::int, kind, status, attempt, 1, input, output, output_id, error, started_at, finished_at,
       metadata || ${sql.json({ carriedFrom: from })}::jsonb
-    from kos.steps where run_id = ${from} and item is null and iteration is null and undoes is null and path in ${sql(carried)}`;
+    from kos.steps where run_id = ${from} and item is null and iteration is null and undoes is null and path in ${sql(carried)}
+      and (status in ('succeeded', 'skipped') or (status = 'failed' and metadata->>'tolerated' = 'true'))`;
+  if (count !== carried.length) throw overtaken(from);
   await sql`
     insert into kos.output_references (workspace_id, output_id, run_id)
     select distinct ${workspaceId}, output_id, ${to} from kos.steps where run_id = ${to} and output_id is not null on conflict do nothing`;
@@ -128,3 +135,11 @@ async function carryOver(sql: TransactionSql, { workspaceId, from, to, fork }: C
     select ${workspaceId}, r.artifact_id, ${to} from kos.artifact_references r join kos.artifacts a on a.id = r.artifact_id
     where r.run_id = ${from} and (a.run_id <> ${from} or split_part(split_part(a.step_path, '[', 1), '#', 1) in ${sql(carried)}) on conflict do nothing`;
 }
+
+const overtaken = (runId: string): KosError =>
+  new KosError({
+    code: 'fork_overtaken',
+    message: `The run ${runId} went on, or was changed by hand, while it was forked: steps that were to be carried over are no longer what they were. Nothing was started.`,
+    fix: `See where it stands, and fork again: kai run get ${runId}`,
+    status: 409,
+  });

@@ -1,6 +1,7 @@
 import type { PendingQuery, Row } from 'postgres';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
+import { tellWaitToStart } from '../wait-to-start.ts';
 
 interface Pause {
   workspaceId: string;
@@ -53,6 +54,7 @@ export async function resumeSubRuns(sql: TransactionSql, runId: string, pause: P
         waiting_for = null, control_version = control_version + 1
       where parent_run_id in ${sql(parents)} and status = 'paused' and paused_by = parent_run_id
       returning id, parent_run_id as "parentRunId"`;
+    for (const { id } of resumed) await tellWaitToStart(sql, id);
     await tell(sql, pause, resumed, { type: 'run.resumed', action: 'run.unpause' });
     return resumed;
   });

@@ -1,7 +1,8 @@
 import type { WaitingFor } from '#schemas/run.ts';
-import type { Transaction } from '#services/database/connect.ts';
+import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { nameOf } from '#services/people/name-of.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
+import { tellWaitToStart } from '../wait-to-start.ts';
 import { lockRunFor, orderLook, type RunChange } from './locked-run.ts';
 import { pauseSubRuns, resumeSubRuns } from './pause-sub-runs.ts';
 
@@ -27,12 +28,17 @@ export async function pauseRun({ sql }: Transaction, change: RunChange & { reaso
 
 /** The run goes on, and with it the runs below that were paused with it. Throws KosError `run_not_paused`, `run_final` (409). */
 export async function resumeRun({ sql }: Transaction, change: RunChange & { reason: string | null }): Promise<void> {
+  if ((await lockRunFor(sql, 'resume', change.runId)) !== null) await liftPause(sql, change);
+}
+
+/** Of a run whose row is held, and that is paused. What ends a run goes on, too: it is to undo what its steps did. */
+export async function liftPause(sql: TransactionSql, change: RunChange & { reason: string | null }): Promise<void> {
   const { workspaceId, actor, runId, reason } = change;
-  if ((await lockRunFor(sql, 'resume', runId)) === null) return;
   await sql`
     update kos.runs set status = case when claimed_by is null then 'queued' else 'running' end, paused_at = null, paused_by = null, pause_reason = null,
       waiting_for = null, control_version = control_version + 1
     where id = ${runId}`;
+  await tellWaitToStart(sql, runId);
   await orderLook(sql, change);
   await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: { by: actor, reason } }]);
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.unpause', subject: runId, data: { reason } }]);

@@ -56,7 +56,7 @@ async function resetSteps(sql: TransactionSql, runId: string): Promise<string[]>
   const items = await sql<{ path: string }[]>`
     update kos.steps set status = 'pending', ${reset}
     where run_id = ${runId} and item is not null and iteration is null and ${ended} and ${untolerated}
-      and step in (select step from kos.steps where run_id = ${runId} and item is null and iteration is null and ${ended})
+      and step in (select step from kos.steps where run_id = ${runId} and item is null and iteration is null and ${ended} and ${untolerated})
     returning path`;
   const steps = await sql<{ path: string }[]>`
     update kos.steps set status = case when metadata ? 'items' then 'running' else 'pending' end, ${reset}

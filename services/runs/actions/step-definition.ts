@@ -23,6 +23,8 @@ export interface StepFacts extends StepDefinition {
   joins: boolean;
   /** It runs in rounds, and the path names none of them. */
   repeats: boolean;
+  /** The step whose failure it stands in for; null: it does not, or the path names a round of it. */
+  fallbackOf: string | null;
 }
 
 /** What the run's plan says of a step. Throws KosError `run_not_found`, `step_not_found` (404). */
@@ -51,8 +53,9 @@ export async function readStepFacts({ sql }: Transaction, runId: string, path: s
       status: 404,
     });
   }
-  if (undo) return { path, number, kind: 'tool', definition: definition['undo'] as JsonObject, joins: false, repeats: false };
-  return { path, number, kind: shape.kind, definition, joins: loops && item === null, repeats: shape.repeat !== undefined && iteration === null };
+  if (undo) return { path, number, kind: 'tool', definition: definition['undo'] as JsonObject, joins: false, repeats: false, fallbackOf: null };
+  const fallbackOf = shape.fallbackOf === undefined || iteration !== null ? null : (Object.keys(steps)[shape.fallbackOf] ?? null);
+  return { path, number, kind: shape.kind, definition, joins: loops && item === null, repeats: shape.repeat !== undefined && iteration === null, fallbackOf };
 }
 
 /** Holds an output that a person gives against what the plan says the step puts out. Throws KosError `output_invalid` (422, with pointers). */

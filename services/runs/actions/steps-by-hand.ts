@@ -8,6 +8,7 @@ import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { effectKeyOf } from '../ledger/effects.ts';
 import { markCompensated } from '../ledger/undos.ts';
 import { outputIsInline, stepOutputBytesAtMost, storeOutput } from '../ledger/record-outcome.ts';
+import { standIn } from '../ledger/stand-in.ts';
 import { assertDirection } from './direction.ts';
 import { lockRunFor, type LockedRun, orderLook, type RunChange } from './locked-run.ts';
 
@@ -23,6 +24,9 @@ export interface StepDefinition {
   kind: string;
   /** It runs in rounds, and the path names none of them. */
   repeats?: boolean;
+  /** It names the `forEach` itself, not an item of it. */
+  joins?: boolean;
+  fallbackOf?: string | null;
 }
 
 /** What a person can end: nothing works on it, and it has not ended well. */
@@ -55,6 +59,7 @@ export async function resolveStep({ sql }: Transaction, change: StepChange, step
   const run = await lockFor(sql, 'resolve', change, resolution.outcome);
   const before = await lockStep(sql, change);
   if (before !== 'uncertain') throw notUncertain(change, before);
+  if (step.joins === true) throw await itemsMeant(sql, change);
   if (step.repeats === true) throw await roundMeant(sql, change);
   const effect = { happened: 'happened', did_not: 'none', retry: 'uncertain' }[resolution.outcome];
   await sql`update kos.effects set status = ${effect}, updated_at = clock_timestamp() where key = ${effectKeyOf(change.runId, change.path)}`;
@@ -72,7 +77,7 @@ async function lockFor(sql: TransactionSql, action: RunAction, change: StepChang
   return run;
 }
 
-async function lockStep(sql: TransactionSql, { runId, path }: StepChange): Promise<StepStatus | null> {
+async function lockStep(sql: TransactionSql, { runId, path }: Pick<StepChange, 'runId' | 'path'>): Promise<StepStatus | null> {
   const [row] = await sql<{ status: StepStatus }[]>`select status from kos.steps where run_id = ${runId} and path = ${path} for update`;
   return row?.status ?? null;
 }
@@ -105,7 +110,18 @@ async function roundMeant(sql: TransactionSql, { runId, path }: StepChange): Pro
   return conflict(
     'round_meant',
     `${path} runs in rounds: it is uncertain for one of them.`,
-    `Resolve that: kai run resolve ${runId} '${round?.path ?? `${path}#0`}' happened|did-not|retry`,
+    `Resolve that: kai run resolve ${runId} '${round?.path ?? `${path}#0`}' happened|did-not --reason R`,
+  );
+}
+
+async function itemsMeant(sql: TransactionSql, { runId, path }: StepChange): Promise<KosError> {
+  const uncertain = await sql<{ path: string }[]>`
+    select path from kos.steps where run_id = ${runId} and item is not null and undoes is null and split_part(path, '[', 1) = ${path} and status = 'uncertain'
+    order by item, iteration nulls last`;
+  return conflict(
+    'item_meant',
+    `${path} has items: it is uncertain for some of them.`,
+    `Resolve each: kai run resolve ${runId} '${uncertain[0]?.path ?? `${path}[0]`}' happened|did-not --reason R. Which they are: kai run why ${runId}`,
   );
 }
 
@@ -125,6 +141,9 @@ async function endByHand(sql: TransactionSql, change: StepChange, step: StepDefi
   const metadata: JsonObject = { byHand: { action: end.by, actor, reason }, ...(end.status === 'skipped' ? { reason } : {}) };
   const { item, iteration, undo } = parseStepPath(path);
   if (item !== null || iteration !== null || undo) await assertBegun(sql, change);
+  const fallbackOf = step.fallbackOf ?? null;
+  // Whichever of the two ends last must see the other's end: a failure under way is waited for.
+  if (fallbackOf !== null) await lockStep(sql, { runId, path: fallbackOf });
   const [ended] = await sql<{ path: string }[]>`
     insert into kos.steps as s (workspace_id, run_id, path, step, item, iteration, kind, status, attempt, fence, output, output_id, finished_at, metadata)
     values (${workspaceId}, ${runId}, ${path}, ${step.number}, ${item}, ${iteration}, ${step.kind}, ${end.status}, 0, 1, ${jsonParameter(sql, inline ? end.output : null)}, ${outputId},
@@ -134,6 +153,7 @@ async function endByHand(sql: TransactionSql, change: StepChange, step: StepDefi
     where s.status in ${sql(endable)} or (s.status = 'waiting' and s.retry_at is not null) returning path`;
   if (ended === undefined) throw notEndable(change, await lockStep(sql, change));
   if (step.repeats === true) await endOpenRound(sql, change, step.number);
+  if (fallbackOf !== null) await standIn(sql, { runId, failed: fallbackOf, fallback: path });
   if (undo && end.status === 'succeeded') await markCompensated(sql, change, [undoneBy(path)]);
 }
 

@@ -78,7 +78,11 @@ export async function cancelSubRuns(sql: TransactionSql, run: { workspaceId: str
   await sql`
     with asked as (
       update kos.runs set cancel_requested_at = clock_timestamp(), cancel_requested_by = 'kos', cancel_reason = ${reason},
-        undo_on_cancel = (select undo_on_cancel from kos.runs caller where caller.id = ${run.runId})
+        undo_on_cancel = (select undo_on_cancel from kos.runs caller where caller.id = ${run.runId}),
+        -- One that is paused goes on to its end.
+        status = case when status <> 'paused' then status when claimed_by is null then 'queued' else 'running' end,
+        waiting_for = case when status = 'paused' then null else waiting_for end, control_version = control_version + case when status = 'paused' then 1 else 0 end,
+        paused_at = null, paused_by = null, pause_reason = null
       where parent_run_id = ${run.runId} and status in ('queued', 'running', 'waiting', 'paused') and cancel_requested_at is null ${ofStep} returning id
     )
     insert into kos.outbox (workspace_id, run_id, kind, payload)

@@ -137,5 +137,5 @@ export const waitForResolution = (runId: string, path: string, error: OutcomeErr
   kind: 'approval',
   ref: null,
   until: null,
-  text: `${path} is uncertain: ${error?.message ?? 'its effect may have happened.'} Say what came of it: kai run resolve ${runId} ${path} happened|did-not|retry`,
+  text: `${path} is uncertain: ${error?.message ?? 'its effect may have happened.'} Say what came of it: kai run resolve ${runId} '${path}' happened|did-not --reason R`,
 });
