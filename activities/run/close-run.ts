@@ -66,10 +66,14 @@ async function runTimedOut(sql: TransactionSql, { claim, executable }: RunWork):
   return { code: 'run_timeout', stepPath: null, ...describeBound(run ?? null, executable.shape.timeoutMs) };
 }
 
-function describeBound(run: { deadlineAt: Date; timeoutMs: number | null; caller: string | null } | null, plansMs: number | null): Pick<OutcomeError, 'message' | 'fix'> {
+function describeBound(
+  run: { deadlineAt: Date; timeoutMs: number | null; caller: string | null } | null,
+  plansMs: number | null,
+): Pick<OutcomeError, 'message' | 'fix'> {
   const { deadlineAt = null, timeoutMs = plansMs, caller = null } = run ?? {};
   const until = deadlineAt?.toISOString() ?? 'its deadline';
-  if (caller !== null) return { message: `The run did not end by ${until}, when ${caller}, which started it, must have ended.`, fix: `Give that run more time.` };
+  if (caller !== null)
+    return { message: `The run did not end by ${until}, when ${caller}, which started it, must have ended.`, fix: `Give that run more time.` };
   if (timeoutMs === null) return { message: `The run did not end by its deadline, ${until}.`, fix: 'Start it again with a later deadline.' };
   if (timeoutMs === plansMs) return { message: `The run did not end within the ${timeoutMs} ms that its plan allows.`, fix: 'Raise timeoutMs of the plan.' };
   return { message: `The run did not end within the ${timeoutMs} ms that it was started with.`, fix: 'Start it again with a larger timeoutMs.' };

@@ -87,8 +87,7 @@ export async function endInReuse({ sql, work, step }: Ending, kept: KeptOutput):
     { status: 'succeeded', output, error: null, costMicros: 0, metadata: { ...carried, reusedFrom } },
     { startedToo: !step.wasRunning, facts: { reusedFrom }, outputId },
   );
-  if (compiled.fallbackOf !== null && work.round === undefined)
-    await standIn(sql, { runId: claim.runId, failed: compiled.fallbackOf, fallback: step.path });
+  if (compiled.fallbackOf !== null && work.round === undefined) await standIn(sql, { runId: claim.runId, failed: compiled.fallbackOf, fallback: step.path });
   await work.alsoAtEnd?.(sql);
   return outputId === null ? { outcome: 's', output } : { outcome: 's' };
 }

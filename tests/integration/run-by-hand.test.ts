@@ -102,7 +102,11 @@ describe('an uncertain effect', () => {
     expect(uncertain[0]).toMatchObject({ stepPath: 'pay', blockedBy: { kind: 'items', text: expect.stringContaining(`of ${items.length} of its items`) } });
     expect(items.length).toBeGreaterThan(0);
     for (const { stepPath, command } of uncertain.slice(1)) expect(command).toBe(`kai run resolve ${runId} '${stepPath}' happened|did-not --reason R`);
-    await expect(resolve(runId, 'pay', { outcome: 'did_not' })).rejects.toMatchObject({ code: 'item_meant', status: 409, fix: expect.stringContaining(items[0] ?? '') });
+    await expect(resolve(runId, 'pay', { outcome: 'did_not' })).rejects.toMatchObject({
+      code: 'item_meant',
+      status: 409,
+      fix: expect.stringContaining(items[0] ?? ''),
+    });
     expect((await engine.audit(runId)).filter(({ action }) => action.startsWith('step.resolve'))).toEqual([]);
     for (const path of items) await resolve(runId, path, { outcome: 'happened', output: 'seen' });
     expect((await engine.ended(runId)).status).toBe('succeeded');

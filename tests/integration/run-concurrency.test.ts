@@ -225,6 +225,9 @@ it('a run with a deadline or a time of its own is ended by it', async () => {
   const byInstant = await engine.start(plan, {}, { deadlineAt: new Date(Date.now() + 1_500).toISOString() });
   const messages = [/within the 1000 ms that it was started with/, /by its deadline, 2/];
   for (const [index, runId] of [byDuration, byInstant].entries()) {
-    expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'run_timeout', message: expect.stringMatching(messages[index] ?? '') } });
+    expect(await engine.ended(runId)).toMatchObject({
+      status: 'failed',
+      error: { code: 'run_timeout', message: expect.stringMatching(messages[index] ?? '') },
+    });
   }
 });

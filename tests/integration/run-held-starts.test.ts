@@ -61,14 +61,21 @@ describe('a workspace whose starts are held', () => {
 
   it('ends a held run by its deadline', async () => {
     await hold('not now');
-    const runId = await engine.start(await engine.save('plan: late\nsteps:\n  one: { transform: 1 }\n'), {}, { deadlineAt: new Date(Date.now() + 1_500).toISOString() });
+    const runId = await engine.start(
+      await engine.save('plan: late\nsteps:\n  one: { transform: 1 }\n'),
+      {},
+      { deadlineAt: new Date(Date.now() + 1_500).toISOString() },
+    );
     await expect.poll(async () => (await engine.read(runId)).waitingFor?.kind).toBe('paused');
     await sleep(1_600);
     await reconcile({ system: engine.rig.system, workflows: engine.workflows, log: engine.log });
     expect(await engine.read(runId)).toMatchObject({
       status: 'failed',
       startedAt: null,
-      error: { code: 'run_timeout', message: expect.stringMatching(/^The run had not started when its deadline passed\. No new run of the workspace starts: held by .*not now/) },
+      error: {
+        code: 'run_timeout',
+        message: expect.stringMatching(/^The run had not started when its deadline passed\. No new run of the workspace starts: held by .*not now/),
+      },
     });
     await release();
   });
