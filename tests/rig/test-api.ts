@@ -47,6 +47,7 @@ import { createRateGuard } from '#web/api/rate-guard.ts';
 import { makeRoutes } from '#web/api/routes/index.ts';
 import { acceptSockets } from '#web/api/sockets.ts';
 import { makeSessionCookie } from '#web/api/session-cookie.ts';
+import { countStreamLosses } from '#web/api/stream-losses.ts';
 import type { Route } from '#web/api/route.ts';
 import { createTestPayloadSealing } from './test-payload-key.ts';
 import { makeTestDatabase, type TestDatabase } from './test-database.ts';
@@ -176,6 +177,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
   const { database, system } = rig;
   const { name, owner, signer } = await openInstallation(system, signingIdentity(Buffer.alloc(32, 5)));
   const listener = await startEventListener({ address: rig.addresses.app, system, log });
+  const losses = countStreamLosses(log);
   const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
   const home = await mkdtemp(join(tmpdir(), 'kos-test-api-'));
   const publicUrl = options.publicUrl ?? 'https://kos.example';
@@ -202,6 +204,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     database,
     system,
     listener,
+    losses,
     queueOrder: { seen: () => ({ fair: true, byPriority: true }), usualBound: () => null },
     artifacts: createArtifactStore({ directory: join(home, 'artifacts') }),
     secrets: createSecretService({ database, sealing: createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) }) }),
@@ -230,7 +233,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     evaluator,
     planSchemaUrl: 'https://kos.example/plan.schema.json',
     health: createHealthProbe({ pingDatabase: () => database.ping(), pingTemporal: async () => 1, countWorkers: async () => 1 }, Date.now),
-    metrics: createMetrics(system, listener.watching),
+    metrics: createMetrics(system, { open: listener.watching, dropped: losses.counts }),
     listTools: () => tools,
     checkJson: async (schema, value) => validateJson(schema, value),
     listModels: () => [],

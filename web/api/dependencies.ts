@@ -27,12 +27,15 @@ import type { OidcService } from '#services/people/oidc.ts';
 import type { AccessTokens } from '#services/tokens/access-tokens.ts';
 import type { HealthProbe } from './health.ts';
 import type { SessionCookie } from './session-cookie.ts';
+import type { StreamLosses } from './stream-losses.ts';
 
 /** What the routes stand on; `main.ts` constructs it. */
 export interface ApiDependencies {
   database: Database;
   system: SystemDatabase;
   listener: EventListener;
+  /** Clients of streams that were sent away. */
+  losses: StreamLosses;
   queueOrder: Pick<QueueOrderWatch, 'seen' | 'usualBound'>;
   artifacts: ArtifactStore;
   secrets: SecretService;

@@ -4,11 +4,13 @@ import type { Database, SystemDatabase } from '#services/database/connect.ts';
 import type { EventListener } from '#services/events/listener.ts';
 import { formatPosition, parsePosition } from '#services/events/position.ts';
 import { type EventScope, readEvents, type ResumePoint, resumeFrom, standNow } from '#services/events/reader.ts';
+import type { StreamLosses } from './stream-losses.ts';
 
 export interface FeedDependencies {
   database: Database;
   system: SystemDatabase;
   listener: EventListener;
+  losses: StreamLosses;
 }
 
 export interface FeedRequest {
@@ -27,6 +29,9 @@ export interface StreamTiming {
 }
 
 export const usualTiming: StreamTiming = { heartbeatEveryMs: 15_000, patienceMs: 30_000 };
+
+/** So long a client that is sent away may take to read what it was sent before. */
+export const farewellMs = 2_000;
 
 /** Where events go: each call resolves when the client can take more. */
 export interface EventSink {

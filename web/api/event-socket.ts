@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import type { EventEnvelope, KosEvent } from '#schemas/event.ts';
-import { type FeedDependencies, feedEvents, type FeedRequest, type StreamTiming, usualTiming } from './event-feed.ts';
+import { farewellMs, type FeedDependencies, feedEvents, type FeedRequest, type StreamTiming, usualTiming } from './event-feed.ts';
 
 /** Close codes of RFC 6455 §7.4.1 and IANA's registry. */
 const closeCodes = { policyViolation: 1008, tryAgainLater: 1013 } as const;
-/** So long a client may take to answer a close, or to read what it was sent before. */
-const farewellMs = 2_000;
 
 /** The same events over a WebSocket, from server to client only, in the envelope of earlier kOS documents. */
 export async function sendEvents(socket: WebSocket, dependencies: FeedDependencies, request: FeedRequest, timing: StreamTiming = usualTiming): Promise<void> {
@@ -18,9 +16,11 @@ export async function sendEvents(socket: WebSocket, dependencies: FeedDependenci
     gone.abort();
   };
   const send = async (envelope: EventEnvelope): Promise<void> => {
-    if (!(await isTaken(socket, JSON.stringify(envelope), timing.patienceMs)))
-      part(closeCodes.tryAgainLater, `You took nothing for ${timing.patienceMs} ms: come back with after=${seen ?? ''}`);
+    const isInTime = await isTaken(socket, JSON.stringify(envelope), timing.patienceMs);
     seen = envelope.position ?? seen;
+    if (isInTime) return;
+    dependencies.losses.slow({ kind: 'websocket', scope: request.scope, position: seen, patienceMs: timing.patienceMs });
+    part(closeCodes.tryAgainLater, `You took nothing for ${timing.patienceMs} ms: come back with after=${seen ?? ''}`);
   };
   // What a client says is no request: it would act on nothing.
   socket.once('message', () => part(closeCodes.policyViolation, 'This socket goes from server to client only.'));

@@ -46,6 +46,7 @@ import { oidcCallbackPath } from './routes/oidc.ts';
 import { planSchemaPath } from './routes/plan-schema.ts';
 import { acceptSockets } from './sockets.ts';
 import { makeSessionCookie } from './session-cookie.ts';
+import { countStreamLosses } from './stream-losses.ts';
 
 /** The API process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
 const configuration = readConfiguration(environment);
@@ -79,6 +80,7 @@ const cookie = makeSessionCookie({ installation: name, publicUrl });
 const oidc = configuration.oidc && createOidcService({ system, settings: { ...configuration.oidc, redirectUri: `${publicUrl}${oidcCallbackPath}` } });
 
 const listener = await startEventListener({ address: facts.database.listen ?? facts.database.app, system, log });
+const losses = countStreamLosses(log);
 const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
 const accepting = { database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate };
 const duties = startDuties({ database, system, workflows, accepting, artifacts, home, publicUrl, log, now: Date.now });
@@ -89,6 +91,7 @@ const routes = makeRoutes({
   database,
   system,
   listener,
+  losses,
   queueOrder: duties.queueOrder,
   artifacts,
   secrets: createSecretService({ database, sealing: secretSealing }),
@@ -111,7 +114,7 @@ const routes = makeRoutes({
     { pingDatabase: () => database.ping(), pingTemporal: () => workflows.countPollers(), countWorkers: () => countWorkers(system.sql, workflows) },
     Date.now,
   ),
-  metrics: createMetrics(system, listener.watching),
+  metrics: createMetrics(system, { open: listener.watching, dropped: losses.counts }),
   listTools: () => tools,
   checkJson: evaluator.validateJson,
   listModels: () => models,

@@ -1,16 +1,14 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { WebSocket, WebSocketServer } from 'ws';
+import { WebSocket } from 'ws';
 import { usualRates } from '#core/policy/rates.ts';
 import type { EventEnvelope, EventType } from '#schemas/event.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import { recordEvents } from '#services/records/record.ts';
 import { makeTestApi, type TestApi } from '#tests/rig/test-api.ts';
 import { insertRun } from '#tests/rig/test-runs.ts';
-import type { StreamTiming } from './event-feed.ts';
-import { sendEvents } from './event-socket.ts';
 
 let api: TestApi;
 
@@ -225,54 +223,3 @@ async function refusedByLibrary(url: string, headers: Record<string, string>): P
   for await (const chunk of socket) text += String(chunk);
   return text.split('\r\n')[0] ?? '';
 }
-
-describe('a slow client', () => {
-  /** One run's socket on a server of its own, so that its timing can be chosen. */
-  async function serve(runId: string, timing: StreamTiming): Promise<{ address: string; ended: Promise<void>; close: () => void }> {
-    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-    const ended = Promise.withResolvers<void>();
-    server.on('connection', (socket) => {
-      const request = { scope: { workspaceId: api.owner.workspaceId, runId }, after: null, signal: new AbortController().signal };
-      ended.resolve(sendEvents(socket, api.dependencies, request, timing));
-    });
-    await once(server, 'listening');
-    return { address: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`, ended: ended.promise, close: () => server.close() };
-  }
-
-  it('is dropped with a reason, and goes on from where it was', async () => {
-    const runId = await makeRun();
-    const text = 'x'.repeat(100_000);
-    const all = 300;
-    for (let count = 0; count < all; count += 1) await record(runId, 'step.succeeded', { count, text });
-    const { address, ended, close } = await serve(runId, { heartbeatEveryMs: 15_000, patienceMs: 300 });
-    const lazy = new WebSocket(address);
-    const received: EventEnvelope[] = [];
-    lazy.on('message', (message: Buffer) => received.push(JSON.parse(message.toString()) as EventEnvelope));
-    const closed = once(lazy, 'close') as Promise<[number, Buffer]>;
-    await once(lazy, 'open');
-    lazy.pause();
-    await ended;
-    expect(api.dependencies.listener.watching()).toBe(0);
-    lazy.resume();
-    const [code, reason] = await closed;
-    expect([code, reason.toString()]).toEqual([1013, expect.stringMatching(/^You took nothing for 300 ms: come back with after=/)]);
-    close();
-    const got = received.slice(1);
-    expect(got.length).toBeLessThan(all);
-    const next = await open(`?run=${runId}&after=${got.at(-1)?.position ?? ''}`);
-    await next.until(1 + 1 + all - got.length);
-    const counts = [...got, ...next.received.slice(1)].slice(1).map(({ payload }) => payload['count']);
-    expect(counts).toEqual(Array.from({ length: all }, (_, count) => count));
-    next.socket.terminate();
-  });
-
-  it('is hung up on when it answers no beat', async () => {
-    const { address, ended, close } = await serve(await makeRun(), { heartbeatEveryMs: 50, patienceMs: 30_000 });
-    const deaf = new WebSocket(address, { autoPong: false });
-    const closed = once(deaf, 'close');
-    await ended;
-    expect((await closed)[0]).toBe(1006);
-    expect(api.dependencies.listener.watching()).toBe(0);
-    close();
-  });
-});
