@@ -119,7 +119,7 @@ async function readSocket({ url, apiKey, runId }: StreamAsk, { after, signal, ..
   socket.once('open', to.connected);
   socket.on('message', (message: Buffer) => {
     const { id, type, task_id: run, position, payload } = JSON.parse(message.toString()) as EventEnvelope;
-    if (type === 'reset') to.reset(String(payload['reason']));
+    if (type === 'reset') to.reset(JSON.stringify(payload['reason']));
     else if (id !== null) to.event({ id, position: position ?? '', type, runId: run });
     else if (position !== null) to.stands(position);
   });
