@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { environment, projectRoot, readConfiguration } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { connectDatabase } from '#services/database/connect.ts';
-import { endWithSupervisor, readPartFacts } from '#services/embedded/part.ts';
+import { endWithSupervisor, makeOwnPortsReader, readPartFacts } from '#services/embedded/part.ts';
 import { settleHeap } from '#services/embedded/settle-heap.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { createLog } from '#services/logging/log.ts';
@@ -33,7 +33,7 @@ const database = connectDatabase(facts.database.app, { max: 12, applicationName:
 const settings = createSettingsReader({ database, now: Date.now });
 const builtIn = builtInRoots({ home: facts.home, projectRoot });
 const evaluator = createEvaluator();
-const egress = { forbiddenPorts: () => facts.ownPorts };
+const egress = { forbiddenPorts: makeOwnPortsReader(configuration.partFacts) };
 const tools = createToolRegistry(builtinTools({ home: facts.home, egress, checkJson: evaluator.validateJson }));
 
 const worker = await createRunWorker({

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { KosError } from '#core/errors.ts';
@@ -28,16 +29,29 @@ export const partFactsSchema = z.object({
 
 export type PartFacts = z.infer<typeof partFactsSchema>;
 
+const ownPortsSchema = partFactsSchema.pick({ ownPorts: true });
+
+/**
+ * The ports as they are now: a Temporal server that was started again has others. Read at every question, which is rare: only a connection to
+ * this very machine asks it.
+ */
+export function makeOwnPortsReader(file: string | undefined): () => readonly number[] {
+  if (file === undefined) throw notUnderSupervisor();
+  return () => ownPortsSchema.parse(JSON.parse(readFileSync(file, 'utf8'))).ownPorts;
+}
+
+function notUnderSupervisor(): KosError {
+  return new KosError({
+    code: 'not_started_by_supervisor',
+    message: 'This program is a part of kOS and was started by itself.',
+    fix: 'Run npm start: its supervisor starts every part.',
+    status: 500,
+  });
+}
+
 /** `file` is `configuration.partFacts`. */
 export async function readPartFacts(file: string | undefined): Promise<PartFacts> {
-  if (file === undefined) {
-    throw new KosError({
-      code: 'not_started_by_supervisor',
-      message: 'This program is a part of kOS and was started by itself.',
-      fix: 'Run npm start: its supervisor starts every part.',
-      status: 500,
-    });
-  }
+  if (file === undefined) throw notUnderSupervisor();
   return partFactsSchema.parse(JSON.parse(await readFile(file, 'utf8')));
 }
 

@@ -6,6 +6,7 @@ import { stablePorts } from './ports.ts';
 import type { RunningServer } from './postgres-server.ts';
 import { forgetPart, recordPart, sweepPart } from './run-records.ts';
 import { prepareNamespace } from './temporal-namespace.ts';
+import { listenForServicePorts } from './temporal-service-ports.ts';
 import { temporalArguments, temporalMemory, temporalPortNames, temporalStopSteps } from './temporal-settings.ts';
 
 export interface TemporalServerOptions {
@@ -24,8 +25,8 @@ export interface TemporalServerOptions {
 export interface TemporalFacts {
   address: string;
   namespace: string;
-  httpAddress: string;
-  metricsAddress: string;
+  /** Every port that it listens on, those of its inner services too. */
+  ownPorts: number[];
 }
 
 const readyTimeoutMs = 60_000;
@@ -68,6 +69,7 @@ async function tryToStart(options: TemporalServerOptions, folder: string): Promi
   const ports = await stablePorts(options.home, temporalPortNames);
   let lostPort: string | null = null;
   let lastLine: string | undefined;
+  const services = listenForServicePorts(options.onLine);
   const child = await startChild({
     name: 'Temporal',
     file: options.binary,
@@ -84,7 +86,7 @@ async function tryToStart(options: TemporalServerOptions, folder: string): Promi
     onLine: (line) => {
       lastLine = line;
       if (line.includes('address already in use')) lostPort ??= line;
-      options.onLine(line);
+      services.onLine(line);
     },
   });
   await recordPart(options.home, 'temporal', child.identity);
@@ -98,12 +100,15 @@ async function tryToStart(options: TemporalServerOptions, folder: string): Promi
     await child.stop(temporalStopSteps);
     return { lostPort, lastLine, cause: cause as Error };
   }
+  const servicePorts = services.ports();
+  if (servicePorts.length === 0) {
+    options.say('This Temporal server does not say on which ports its inner services listen: plans are kept from the ports that kOS gave it, but not from those.');
+  }
   return {
     facts: {
       address: `127.0.0.1:${ports.temporal}`,
       namespace: options.namespace,
-      httpAddress: `127.0.0.1:${ports.temporalHttp}`,
-      metricsAddress: `127.0.0.1:${ports.temporalMetrics}`,
+      ownPorts: [...new Set([...Object.values(ports), ...servicePorts])],
     },
     identity: child.identity,
     exited: child.exited,

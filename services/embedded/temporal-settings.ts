@@ -66,6 +66,8 @@ export function temporalArguments(options: TemporalArguments): string[] {
     'json',
     '--log-level',
     'warn',
+    // Tells the ports that it takes for its inner services: nothing can set them.
+    '--log-config',
     // The person's own CLI profile must not reach our server.
     '--disable-config-env',
     '--disable-config-file',

@@ -8,7 +8,7 @@ import { createAuthenticator } from '#services/credentials/authenticate.ts';
 import { watchPresence } from '#services/credentials/presence.ts';
 import { connectDatabase, connectSystemDatabase } from '#services/database/connect.ts';
 import { startDuties } from '#services/duties/start.ts';
-import { endWithSupervisor, readPartFacts } from '#services/embedded/part.ts';
+import { endWithSupervisor, makeOwnPortsReader, readPartFacts } from '#services/embedded/part.ts';
 import { settleHeap } from '#services/embedded/settle-heap.ts';
 import { startEventListener } from '#services/events/listener.ts';
 import { startSequencer } from '#services/events/sequencer.ts';
@@ -51,6 +51,7 @@ import { countStreamLosses } from './stream-losses.ts';
 /** The API process: everything it stands on is made here, and nowhere else. A crash ends it; the supervisor starts it again. */
 const configuration = readConfiguration(environment);
 const facts = await readPartFacts(configuration.partFacts);
+const egress = { forbiddenPorts: makeOwnPortsReader(configuration.partFacts) };
 const { home, publicUrl } = facts;
 const log = createLog('api');
 const keys = join(home, 'keys');
@@ -67,7 +68,7 @@ const { name, owner, signer } = await openInstallation(system, openSigningIdenti
 const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
 const workflows = connectRunWorkflows({ ...facts.temporal, ...(await configuredSecurity(configuration.temporal)), sealing: payloadSealing });
 const evaluator = createEvaluator();
-const tools = builtinTools({ home, egress: { forbiddenPorts: () => facts.ownPorts } }).map(describeTool);
+const tools = builtinTools({ home, egress }).map(describeTool);
 const models = createModelService({ openai: configuration.openai }).list();
 const compile = createPlanCompiler({ tools, models: models.map(({ name }) => name) });
 await saveExamples({ database, compile, log }, owner, { folder: join(projectRoot, 'examples'), planSchemaUrl });
@@ -100,7 +101,7 @@ const routes = makeRoutes({
   triggers: { database, system, sealing: secretSealing, evaluator, acceptRun: accept, log, now: Date.now },
   outgoing: {
     sealing: secretSealing,
-    egress: { forbiddenPorts: () => facts.ownPorts },
+    egress,
     allowedHosts: (workspaceId) => readAllowedHosts(database, workspaceId),
   },
   sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
@@ -130,7 +131,7 @@ const routes = makeRoutes({
   publicUrl,
   version,
   places: { home, projectRoot },
-  closed: () => ({ home, ownPorts: facts.ownPorts }),
+  closed: () => ({ home, ownPorts: egress.forbiddenPorts() }),
   planSchemaUrl,
   log,
   now: () => new Date(),

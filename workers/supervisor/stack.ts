@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import type { Configuration } from '#config';
 import { KosError } from '#core/errors.ts';
 import { type DatabaseAddress, parseDatabaseUrl } from '#services/database/address.ts';
@@ -82,7 +82,7 @@ export function makeStack(options: StackOptions): Stack {
     return options.prepareDatabase(administrator, keys);
   };
 
-  const provideTemporal = async (onMoved: (facts: TemporalFacts) => Promise<void>): Promise<TemporalPlace> => {
+  const provideTemporal = async (onRestarted: (facts: TemporalFacts) => Promise<void>): Promise<TemporalPlace> => {
     const { namespace, address: configured } = configuration.temporal;
     if (configured !== undefined) {
       await checkConfiguredTemporal(configuration.temporal);
@@ -93,15 +93,11 @@ export function makeStack(options: StackOptions): Stack {
       name: 'temporal',
       start: () => startTemporal({ home, binary, namespace, onLine: logs.of('temporal').line, say }),
     };
-    let current: string | undefined;
-    const facts = await startPart('temporal', definition, async (next) => {
-      if (next.address === current) return;
-      await onMoved(next);
-      current = next.address;
-    });
-    current = facts.address;
-    return placeOf(facts);
+    return placeOf(await startPart('temporal', definition, onRestarted));
   };
+
+  /** Of an embedded database that listens on a port: on Windows, where there is no socket folder. */
+  const portsOfOwn = ({ system }: PartFacts['database']): number[] => (configuration.database.url === undefined && !isAbsolute(system.host) ? [system.port] : []);
 
   const writeFacts = (database: PartFacts['database'], temporal: TemporalPlace): Promise<void> => {
     const facts: PartFacts = {
@@ -111,7 +107,7 @@ export function makeStack(options: StackOptions): Stack {
       publicUrl: address.publicUrl,
       temporal: { address: temporal.address, namespace: temporal.namespace },
       database,
-      ownPorts: [address.port, ...temporal.ports],
+      ownPorts: [address.port, ...temporal.ports, ...portsOfOwn(database)],
     };
     return writeJsonFile(factsFile, facts);
   };
@@ -142,19 +138,25 @@ export function makeStack(options: StackOptions): Stack {
 
   const start = async (): Promise<void> => {
     let database: PartFacts['database'] | undefined;
-    const onMoved = async (facts: TemporalFacts): Promise<void> => {
+    let temporal: TemporalPlace | undefined;
+    /** Its inner services have other ports at every start; its own address moves only when another program took that. */
+    const onRestarted = async (facts: TemporalFacts): Promise<void> => {
+      const before = temporal;
+      temporal = placeOf(facts);
       if (database === undefined) return;
+      await writeFacts(database, temporal);
+      if (temporal.address === before?.address) return;
       say('Temporal had to take another port: worker and API start again.');
-      await writeFacts(database, placeOf(facts));
       await Promise.all([parts.get('worker')?.restart(), parts.get('api')?.restart()]);
     };
     // Neither needs the other. Both are awaited even when one fails, so that nothing is started behind the back of the clean-up.
     const preparing = abandonOnFailure(provideDatabase());
-    const serving = abandonOnFailure(provideTemporal(onMoved));
+    const serving = abandonOnFailure(provideTemporal(onRestarted));
     await Promise.allSettled([preparing, serving]);
     abandoned.signal.throwIfAborted();
     database = await preparing;
-    await writeFacts(database, await serving);
+    temporal ??= await serving;
+    await writeFacts(database, temporal);
     await startPrograms();
     const readiness = await waitUntilReady(address, readyTimeoutMs, abandoned.signal);
     abandoned.signal.throwIfAborted();
@@ -214,8 +216,7 @@ async function prepareConfigured(
 }
 
 function placeOf(facts: TemporalFacts): TemporalPlace {
-  const ports = [facts.address, facts.httpAddress, facts.metricsAddress].map((address) => Number(address.split(':')[1]));
-  return { address: facts.address, namespace: facts.namespace, ports };
+  return { address: facts.address, namespace: facts.namespace, ports: facts.ownPorts };
 }
 
 function startFailure(why: string, home: string): KosError {
