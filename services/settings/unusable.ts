@@ -2,7 +2,7 @@ import { type FaultDetail, KosError } from '#core/errors.ts';
 import type { WorkspaceSettings } from '#schemas/settings.ts';
 import { canonicalHost, type Endpoint, isAddressLiteral } from '#services/egress/allow-list.ts';
 import { checkAddress, checkEndpoint, EgressRefused } from '#services/egress/guard.ts';
-import { isClosed, readBoundary } from '#services/tools/files/boundary.ts';
+import { isClosed, isClosedElsewhere, readBoundary } from '#services/tools/files/boundary.ts';
 
 /** What stays closed to tools whatever a workspace allows. */
 export interface Closed {
@@ -64,6 +64,7 @@ function whyRefused(endpoint: Endpoint, ownPorts: readonly number[]): string | n
 
 async function whyClosed(path: string, { home }: Closed): Promise<string | null> {
   const boundary = await readBoundary(home, { roots: [{ path, write: false }], egress: [] });
-  const isRefused = boundary.roots.some((root) => isClosed(root.path, boundary) || isClosed(root.real, boundary));
+  const { real } = boundary.roots[0] ?? { real: path };
+  const isRefused = isClosed(path, boundary) || isClosed(real, boundary) || (await isClosedElsewhere(real, boundary));
   return isRefused ? `${path} belongs to kOS itself or to the system; tools reach no such file, whatever is allowed` : null;
 }

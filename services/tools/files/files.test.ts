@@ -1,7 +1,7 @@
 import { link, mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { execFileSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { executeTool } from '#services/tools/execute.ts';
 import { fileFailure } from '#services/tools/files/failures.ts';
@@ -26,6 +26,13 @@ beforeEach(async () => {
   await writeFile(join(base, 'outside', 'secret.txt'), 'OUTSIDE');
 });
 afterAll(() => rm(base, { recursive: true, force: true }));
+
+/** Null for who may not mount; else what takes it away again. */
+async function mountAgain(place: string, elsewhere: string): Promise<(() => void) | null> {
+  await mkdir(elsewhere, { recursive: true });
+  const mounted = spawnSync('mount', ['--bind', place, elsewhere]).status === 0;
+  return mounted ? () => void execFileSync('umount', [elsewhere]) : null;
+}
 
 const tool = (name: string): Tool => {
   const found = registry.get(name);
@@ -160,6 +167,35 @@ describe('what is outside the roots', () => {
     const found = await run('fs.search', { path: base, query: 'OWNER-KEY' }, { path: base, write: false });
     expect(found.matches).toEqual([]);
     expect(await readFile(join(home, 'cli.json'), 'utf8')).toBe('OWNER-KEY');
+  });
+
+  it('stays closed where home, or a part of it, is mounted a second time', async ({ skip }) => {
+    const elsewhere = { path: join(base, 'elsewhere'), write: true };
+    for (const [place, readable, closed] of [
+      [home, 'logs/api.log', 'cli.json'],
+      [base, 'home/logs/api.log', 'home/keys/payload.key'],
+      [join(home, 'keys'), null, 'payload.key'],
+    ] as const) {
+      const unmount = await mountAgain(place, elsewhere.path);
+      if (unmount === null) return skip('only who may mount a file system can mount one twice');
+      try {
+        const path = join(elsewhere.path, closed);
+        expect(await fail('fs.read', { path }, elsewhere), path).toMatchObject({ code: 'path_refused', effect: 'none' });
+        expect(await fail('fs.write', { path, content: '{}' }, elsewhere), path).toMatchObject({ code: 'path_refused' });
+        expect(await fail('fs.create', { path: join(dirname(path), 'new'), content: '' }, elsewhere), path).toMatchObject({ code: 'path_refused' });
+        if (readable !== null) expect(await run('fs.read', { path: join(elsewhere.path, readable) }, elsewhere)).toMatchObject({ content: 'log line\n' });
+      } finally {
+        unmount();
+      }
+    }
+  });
+
+  it('directly below the top of the disk is not answered with a command that opens all of it', async () => {
+    const { fix } = await fail('fs.read', { path: '/no-such-file-at-the-top' });
+    expect(fix).toContain(data);
+    expect(fix).not.toContain('settings add');
+    expect((await fail('fs.write', { path: '/new.txt', content: '' })).fix).toBe(`Put it into a folder that is allowed: ${workspace}.`);
+    expect((await fail('fs.list', { path: '/' })).fix).not.toContain('settings add');
   });
 
   it('is answered with the command that allows it', async () => {

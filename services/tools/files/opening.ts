@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { constants, type FileHandle, lstat, mkdir, open, opendir, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { type Access, absolutePath, type Boundary, isClosed, type RealRoot, rootFor } from '#services/tools/files/boundary.ts';
+import { type Access, absolutePath, type Boundary, isClosed, isClosedElsewhere, type RealRoot, refuseClosed, rootFor } from '#services/tools/files/boundary.ts';
 import { errnoOf, fileFailure } from '#services/tools/files/failures.ts';
 import { ToolFailure } from '#services/tools/tool.ts';
 
@@ -82,7 +82,9 @@ async function openPlace(
   const handle = await openReference(before);
   try {
     const real = await placeOf(handle, before);
-    return { handle, real, root: rootFor(real, access, boundary, folderToAllow) };
+    const root = rootFor(real, access, boundary, folderToAllow);
+    if (await isClosedElsewhere(real, boundary)) refuseClosed(path, boundary);
+    return { handle, real, root };
   } catch (error) {
     await handle.close();
     throw error;
