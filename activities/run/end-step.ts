@@ -11,7 +11,7 @@ import { endStep, recordModelCall, recordRetry, stepOutputBytesAtMost } from '#s
 import { elapsedMs, type TakenStep } from '#services/runs/ledger/take-step.ts';
 import { standIn } from '#services/runs/ledger/stand-in.ts';
 import type { ExpressionEvaluator } from './dependencies.ts';
-import { AttemptLost, retryDelayMs, type StepFailure, storableText } from './failure.ts';
+import { AttemptLost, retryDelayMs, type StepFailure, storableText, uncountedRetryDelayMs } from './failure.ts';
 import type { Performed } from './perform-step.ts';
 import { heedsCancel, type StepWork } from './step-work.ts';
 
@@ -105,7 +105,7 @@ export async function endInFailure(ending: Ending, failure: StepFailure, header:
   }
   if (cancelled) return await endCancelled(ending);
   if (retryInMs === null) return await endFailed(ending, failure.error);
-  await recordRetry(sql, claim, step, failure.error, retryInMs, work.alone);
+  await recordRetry(sql, claim, step, failure, retryInMs, work.alone);
   return { retryInMs };
 }
 
@@ -115,8 +115,9 @@ const isCancelled = (signal: AbortSignal): boolean => signal.aborted && !(signal
 /** Null: this was the last attempt, by what failed, by its number, or by the time that all attempts together may take. */
 async function nextAttemptInMs({ sql, work, step }: Ending, failure: StepFailure): Promise<number | null> {
   const { retry, timeoutInAllMs } = work.compiled;
-  if (!failure.retryable || step.attempt >= retry.maxAttempts || retry.nonRetryable.includes(failure.error.code)) return null;
-  const inMs = retryDelayMs(retry, step.attempt, failure.retryAfterMs);
+  const isLast = failure.uncounted !== true && step.attempt >= retry.maxAttempts;
+  if (!failure.retryable || isLast || retry.nonRetryable.includes(failure.error.code)) return null;
+  const inMs = failure.uncounted === true ? uncountedRetryDelayMs(step.elapsedMs) : retryDelayMs(retry, step.attempt, failure.retryAfterMs);
   if (timeoutInAllMs === null) return inMs;
   return (await elapsedMs(sql, work.claim, step)) + inMs < timeoutInAllMs ? inMs : null;
 }

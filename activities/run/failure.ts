@@ -2,6 +2,7 @@ import { CancelledFailure } from '@temporalio/common';
 import type { RetryPolicy } from '#core/plan/compiled.ts';
 import { KosError } from '#core/errors.ts';
 import type { OutcomeError } from '#schemas/run.ts';
+import { StoreFull } from '#services/artifacts/store.ts';
 import { isDatabaseFailure } from '#services/database/failures.ts';
 import { ModelFailure } from '#services/models/model.ts';
 import { Superseded } from '#services/runs/ledger/header.ts';
@@ -16,6 +17,8 @@ export interface StepFailure {
   effect: 'none' | 'unknown';
   /** Delay that the outside asked for. */
   retryAfterMs: number | null;
+  /** kOS itself lacked what it needs: the try uses up none of the step's attempts. */
+  uncounted?: true;
 }
 
 /** Postgres refuses the NUL character and halves of surrogate pairs in `jsonb`, where errors are kept. */
@@ -49,6 +52,7 @@ export function classifyFailure(thrown: unknown, stepPath: string): StepFailure 
     return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: thrown.effect, retryAfterMs: thrown.retryAfterMs };
   if (thrown instanceof ModelFailure)
     return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: thrown.billed, retryAfterMs: thrown.retryAfterMs };
+  if (thrown instanceof StoreFull) return { error: outcomeError(thrown, stepPath), retryable: true, effect: 'none', retryAfterMs: null, uncounted: true };
   if (thrown instanceof KosError) return { error: outcomeError(thrown, stepPath), retryable: thrown.retryable, effect: 'none', retryAfterMs: null };
   if (isAround(thrown)) return null;
   const message = `A fault in kOS itself while working on ${stepPath}: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
@@ -69,6 +73,11 @@ export const stepTimedOut = (stepPath: string, timeoutMs: number, effect: 'none'
     retryable: true,
     effect,
   });
+
+const uncountedRetryMs = { atLeast: 1_000, atMost: 30_000 };
+
+/** For what kOS lacks there is no number of attempts to go by: the longer it has lasted, the rarer it is looked at. */
+export const uncountedRetryDelayMs = (elapsedMs: number): number => Math.min(uncountedRetryMs.atMost, Math.max(uncountedRetryMs.atLeast, elapsedMs / 2));
 
 /** Milliseconds until the next attempt: the plan's back-off, or what the outside asked for where that is longer, within the plan's ceiling. */
 export function retryDelayMs(policy: RetryPolicy, attempt: number, retryAfterMs: number | null): number {

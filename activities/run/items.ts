@@ -147,7 +147,7 @@ async function openingFailed(
   if (failure === null) throw thrown;
   if (failure.retryable && step.attempt < compiled.retry.maxAttempts) {
     const retryInMs = retryDelayMs(compiled.retry, step.attempt, null);
-    await recordRetry(sql, work.claim, step, failure.error, retryInMs, alone);
+    await recordRetry(sql, work.claim, step, failure, retryInMs, alone);
     return { retryInMs };
   }
   return { outcome: await failStep(dependencies, sql, { ...work, compiled }, step, failure.error) };

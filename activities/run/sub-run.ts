@@ -96,7 +96,7 @@ export async function endSubRun(
   if (child?.status === 'failed' && step.attempt < compiled.retry.maxAttempts && !compiled.retry.nonRetryable.includes(error.code)) {
     const retryInMs = retryDelayMs(compiled.retry, step.attempt, null);
     await addCosts(sql, { runId: work.claim.runId, path: step.path }, costMicros);
-    await recordRetry(sql, work.claim, step, error, retryInMs, false);
+    await recordRetry(sql, work.claim, step, { error }, retryInMs, false);
     return { retryInMs };
   }
   return { outcome: await failStep(dependencies, sql, { ...work, compiled }, step, error, { metadata: facts, costMicros }) };

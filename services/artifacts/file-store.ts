@@ -4,7 +4,7 @@ import { type FileHandle, mkdir, open, opendir, rename, stat, unlink, utimes } f
 import { dirname, join } from 'node:path';
 import { KosError } from '#core/errors.ts';
 import { idPattern } from '#schemas/ids.ts';
-import type { ArtifactLocation, ArtifactStore, StoredContent } from './store.ts';
+import { type ArtifactLocation, type ArtifactStore, StoreFull, type StoredContent } from './store.ts';
 
 const workspacePattern = idPattern('workspace');
 const sha256Pattern = /^[0-9a-f]{64}$/;
@@ -168,12 +168,5 @@ const damaged = (sha256: string): KosError =>
     status: 500,
   });
 
-const diskFull = (directory: string, cause: unknown): KosError =>
-  new KosError({
-    code: 'disk_full',
-    message: `There is no space left on the disk that holds ${directory}: the artifact was not written.`,
-    fix: 'Free some space; the step is tried again by itself.',
-    status: 507,
-    retryable: true,
-    cause,
-  });
+const diskFull = (directory: string, cause: unknown): StoreFull =>
+  new StoreFull(`There is no space left on the disk that holds ${directory}: the artifact was not written.`, cause);

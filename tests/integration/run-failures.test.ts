@@ -64,6 +64,10 @@ async function mountSmallDisk(): Promise<string | null> {
 }
 
 const statuses = async (runId: string): Promise<string[]> => (await engine.steps(runId)).map(({ path, status, attempt }) => `${path} ${status} ${attempt}`);
+const retriesOf = async (runId: string): Promise<number> => {
+  const rows = await engine.rig.system.sql`select id from kos.events where run_id = ${runId} and type = 'step.retrying'`;
+  return rows.length;
+};
 const fastRetry = 'retry: { maxAttempts: 3, initialDelayMs: 100 }';
 
 describe('another attempt', () => {
@@ -293,7 +297,7 @@ steps:
 });
 
 describe('a disk that is full', () => {
-  it('holds an artifact back until there is room, and loses nothing', async ({ skip }) => {
+  it('holds an artifact back until there is room, uses up no attempt, and loses nothing', async ({ skip }) => {
     if (disk === null) skip('only who may mount a file system can fill one up');
     const filler = join(disk ?? '', 'filler');
     await mkdir(join(disk ?? '', 'artifacts'), { recursive: true });
@@ -302,14 +306,19 @@ describe('a disk that is full', () => {
 plan: full-disk
 input: { type: object, properties: { text: { type: string } } }
 steps:
-  report: { artifact: { name: report.txt, content: "\${input.text}" }, retry: { maxAttempts: 10, initialDelayMs: 300, backoffCoefficient: 1 } }
+  report: { artifact: { name: report.txt, content: "\${input.text}" }, retry: { maxAttempts: 1 } }
 output: "\${steps.report.output.sizeBytes}"
 `);
     const runId = await engine.start(name, { text: 'x'.repeat(500_000) });
     const held = await engine.untilStep(runId, 'report', 'retrying');
-    expect(held.error?.code).toBe('disk_full');
+    expect(held).toMatchObject({ attempt: 1, error: { code: 'disk_full', fix: 'Free some space on that disk.' } });
+    // Tried again meanwhile, more often than its plan has attempts.
+    await expect.poll(() => retriesOf(runId), { timeout: 60_000 }).toBeGreaterThan(1);
+    const [why] = await engine.rig.system.sql<{ text: string }[]>`select waiting_for->>'text' as text from kos.runs where id = ${runId}`;
+    expect(why?.text).toMatch(/no space left on the disk .* uses up no attempt/);
     await rm(filler);
     expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: 500_000 });
+    expect(await statuses(runId)).toEqual(['report succeeded 1']);
     await expect(access(filler)).rejects.toThrow(/ENOENT/);
   });
 });

@@ -120,10 +120,19 @@ export async function storeOutput(sql: TransactionSql, claim: Pick<Claim, 'works
   return outputId;
 }
 
+/** Why there is to be another attempt. `uncounted`: kOS itself lacked something, and the next attempt has the number of this one. */
+export interface RetryReason {
+  error: OutcomeError;
+  uncounted?: true;
+}
+
 /** A failed attempt that is to be followed by another, `delayMs` from now. */
-export async function recordRetry(sql: TransactionSql, claim: Claim, step: TakenStep, error: OutcomeError, delayMs: number, alone: boolean): Promise<void> {
+export async function recordRetry(sql: TransactionSql, claim: Claim, step: TakenStep, reason: RetryReason, delayMs: number, alone: boolean): Promise<void> {
+  const { error } = reason;
+  const uncounted = reason.uncounted === true;
   const [row] = await sql<{ retryAt: Date }[]>`
-    update kos.steps set status = 'retrying', fence = fence + 1, error = ${sql.json(error)}, retry_at = clock_timestamp() + make_interval(secs => ${delayMs / 1000})
+    update kos.steps set status = 'retrying', fence = fence + 1, error = ${sql.json(error)}, retry_at = clock_timestamp() + make_interval(secs => ${delayMs / 1000}),
+      metadata = ${uncounted ? sql`metadata || '{"uncounted": true}'` : sql`metadata`}
     where run_id = ${claim.runId} and path = ${step.path} and fence = ${step.fence}
     returning retry_at as "retryAt"`;
   if (row === undefined) throw new StaleWriter(step);
@@ -132,7 +141,9 @@ export async function recordRetry(sql: TransactionSql, claim: Claim, step: Taken
     kind: 'retry',
     ref: step.path,
     until,
-    text: `Attempt ${step.attempt} of ${step.path} failed (${error.code}); the next one starts at ${until}.`,
+    text: uncounted
+      ? `${error.message} ${step.path} waits for what kOS itself lacks, which uses up no attempt; it is tried again at ${until}.`
+      : `Attempt ${step.attempt} of ${step.path} failed (${error.code}); the next one starts at ${until}.`,
   };
   await sql`update kos.steps set waiting_for = ${sql.json(waitingFor)} where run_id = ${claim.runId} and path = ${step.path}`;
   const { workspaceId, runId } = claim;

@@ -83,7 +83,7 @@ export function outcomeOf(status: StepStatus, tolerated: boolean): Outcome | nul
 
 /**
  * Takes a step: raises its fence, so that whoever took it before can write no more. An attempt is counted only when the step was not being
- * worked on; a step that a lost worker left `running` goes on in the same attempt. (A query inside `returning` sees the row as it was.)
+ * worked on; a step that a lost worker left `running` goes on in the same attempt, and so does one that waited for what kOS itself lacks. (A query inside `returning` sees the row as it was.)
  */
 export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPlace): Promise<TakenStep | EndedStep> {
   const [row] = await sql<Pick<TakenStep, 'fence' | 'attempt' | 'input' | 'line' | 'wasRunning' | 'elapsedMs'>[]>`
@@ -92,7 +92,8 @@ export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPla
       clock_timestamp())
     on conflict (run_id, path) do update set
       fence = s.fence + 1, status = 'running', waiting_for = null, retry_at = null,
-      attempt = s.attempt + case when s.status in ('pending', 'retrying') then 1 else 0 end,
+      attempt = s.attempt + case when s.status in ('pending', 'retrying') and not s.metadata ? 'uncounted' then 1 else 0 end,
+      metadata = s.metadata - 'uncounted',
       started_at = coalesce(s.started_at, clock_timestamp())
     where s.status not in ${sql(endedStatuses)}
     returning fence, attempt, input, metadata->'line' as line, (extract(epoch from clock_timestamp() - started_at) * 1000)::float8 as "elapsedMs",

@@ -22,7 +22,7 @@ const full: FailureText = {
   status: 507,
   retryable: true,
   says: 'could not be written: the disk is full',
-  fix: 'Free space; the step is tried again.',
+  fix: 'Free some space on that disk.',
 };
 const badPath: FailureText = { code: 'path_invalid', status: 422, retryable: false, says: 'is not a usable path', fix: null };
 const busy: FailureText = { code: 'too_many_open_files', status: 503, retryable: true, says: 'could not be opened: too many files are open', fix: null };
