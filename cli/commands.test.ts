@@ -461,6 +461,17 @@ describe('status and doctor', () => {
     const { code, stdout } = await kai(['status'], routes);
     expect(code).toBe(0);
     for (const text of ['ready at', '1 running, 12 succeeded', '2 wait for a decision', 'database ok']) expect(stdout).toContain(text);
+    expect(stdout).not.toContain('free');
+  });
+
+  test('status says how much room the disk of a kOS on this machine has', async () => {
+    server = await startFixtureServer(routes);
+    const home = await makeHome(server);
+    await mkdir(join(home, 'run'));
+    await writeFile(join(home, 'run', 'supervisor.json'), JSON.stringify({ pid: process.pid, started: 'once' }));
+    expect((await runKai(['status'], { home })).stdout).toMatch(/disk +\d[\d.,]* [kMGT]?B free/);
+    const { disk } = JSON.parse((await runKai(['status', '--json'], { home })).stdout) as { disk: { freeBytes: number; runsWait: boolean } };
+    expect(disk).toEqual({ freeBytes: expect.any(Number), runsWait: disk.freeBytes < 1_000_000_000 });
   });
 
   test('status says that new runs are held back', async () => {

@@ -186,6 +186,23 @@ describe('run start --wait', () => {
     expect(await kai.finished).toMatchObject({ code: 0, stdout: 'second try\n' });
   });
 
+  test('says once what holds a run back before it starts, and again when that changes', async () => {
+    const event = eventMaker();
+    const waiting = (text: string): Run => aRun({ status: 'queued', waitingFor: { kind: 'engine', ref: 'disk', until: null, text } });
+    run = waiting('Less than 1 GB is free.');
+    server.on('GET /v1/runs/{id}/events', () => ({ events: [event('run.accepted')], then: 'stay' }));
+    const kai = spawnKai(['run', 'start', 'triage', '--wait'], { home });
+    await kai.says(`The run has not started. Less than 1 GB is free. (kai run why ${runId})`);
+    const asked = (): number => server.received.filter(({ method, path }) => method === 'GET' && path === `/v1/runs/${runId}`).length;
+    const before = asked();
+    await expect.poll(asked, { timeout: 30_000 }).toBeGreaterThan(before);
+    run = waiting('As many runs are at work as may be.');
+    await kai.says('The run has not started. As many runs are at work as may be.');
+    run = succeeded('at last');
+    const { code, stderr } = await kai.finished;
+    expect({ code, told: stderr.match(/has not started/g)?.length }).toEqual({ code: 0, told: 2 });
+  });
+
   test('times out with 7 and says how to come back', async () => {
     server.on('GET /v1/runs/{id}/events', () => ({ events: [], then: 'stay' }));
     const { code, stdout, stderr } = await runKai(['run', 'start', 'triage', '--wait', '--timeout', '0.5'], { home });

@@ -1,4 +1,4 @@
-import { access, constants, stat, statfs } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { type Configuration, environment, projectRoot } from '#config';
 import { isPortFree } from '#services/embedded/ports.ts';
@@ -6,7 +6,7 @@ import { temporalVersion } from '#services/embedded/temporal-binary.ts';
 import type { Client } from '../client.ts';
 import { asKosError } from '../faults.ts';
 import { describeBytes } from '../times.ts';
-import { readPartProcesses } from './home-facts.ts';
+import { readDisk, readPartProcesses } from './home-facts.ts';
 
 export interface Finding {
   name: string;
@@ -84,14 +84,11 @@ async function checkKeyFile({ home, cli }: Configuration): Promise<Finding> {
   }
 }
 
-/** Below this, new runs wait. */
-const neededFreeBytes = 1_000_000_000;
-
 async function checkDisk({ home }: Configuration): Promise<Finding> {
   const place = (await mayUse(home)) ? home : projectRoot;
-  const { bavail, bsize } = await statfs(place);
-  const text = `${describeBytes(bavail * bsize)} free where ${place} lies`;
-  return bavail * bsize >= neededFreeBytes
+  const { freeBytes, runsWait } = await readDisk(place);
+  const text = `${describeBytes(freeBytes)} free where ${place} lies`;
+  return !runsWait
     ? ok('disk', text)
     : fault('disk', `${text}: new runs wait until there is 1 GB`, 'Free some space, or shorten retention: kai settings set retention.runsDays 30');
 }

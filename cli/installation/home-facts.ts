@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRunning } from '#services/embedded/process-identity.ts';
 import { readJsonFile } from '#services/embedded/run-records.ts';
@@ -9,6 +10,20 @@ export interface PartProcess {
 }
 
 const recordedParts = ['supervisor', 'postgres', 'temporal', 'worker', 'api'];
+
+export interface DiskFacts {
+  freeBytes: number;
+  /** Too little for new runs: they wait. */
+  runsWait: boolean;
+}
+
+const neededFreeBytes = 1_000_000_000;
+
+export async function readDisk(place: string): Promise<DiskFacts> {
+  const { bavail, bsize } = await statfs(place);
+  const freeBytes = bavail * bsize;
+  return { freeBytes, runsWait: freeBytes < neededFreeBytes };
+}
 
 /** What `$KOS_HOME/run` says of this installation's processes, looked up by id and start time. Parts without a record are left out. */
 export async function readPartProcesses(home: string): Promise<PartProcess[]> {

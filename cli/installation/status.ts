@@ -6,7 +6,8 @@ import { isAway, stillAway } from '../patience.ts';
 import { describeFields } from '../show-value.ts';
 import { describeAdmission, describeHold } from '../commands/starts.ts';
 import { paintOfStatus } from '../status-words.ts';
-import { readPartProcesses } from './home-facts.ts';
+import { type DiskFacts, readDisk, readPartProcesses } from './home-facts.ts';
+import { describeBytes } from '../times.ts';
 
 /** `kai status`: whether kOS is ready, and what runs and waits. Exit code 1 unless it is ready. */
 export async function showStatus(invocation: Invocation): Promise<void> {
@@ -19,6 +20,8 @@ export async function showStatus(invocation: Invocation): Promise<void> {
   });
   const [me, overview, starts] = await Promise.all([client.me(), client.overview(), client.starts.get()]);
   const url = await client.transport.address();
+  // A home without processes belongs to a kOS elsewhere, whose disk is not here.
+  const disk = processes.length === 0 ? null : await readDisk(home);
   invocation.exitCode = readiness.ready ? exitCodes.ok : exitCodes.error;
   if (output.json) {
     const { runs, openApprovals } = overview;
@@ -27,6 +30,7 @@ export async function showStatus(invocation: Invocation): Promise<void> {
       url,
       version: me.version,
       home,
+      disk,
       parts: readiness.parts,
       processes,
       workspace: me.workspace,
@@ -48,6 +52,7 @@ export async function showStatus(invocation: Invocation): Promise<void> {
           .join(', '),
       ],
       ['home', home],
+      ...(disk === null ? [] : [['disk', describeDisk(disk, invocation)] as [string, string]]),
       ['signed in', describeIdentity(me)],
       ['runs', describeRuns(overview.runs, invocation)],
       ['approvals', describeApprovals(overview)],
@@ -58,6 +63,11 @@ export async function showStatus(invocation: Invocation): Promise<void> {
     ]),
   );
   if (!readiness.ready) output.say('What is wrong: kai doctor');
+}
+
+function describeDisk({ freeBytes, runsWait }: DiskFacts, { output }: Invocation): string {
+  const free = `${describeBytes(freeBytes)} free`;
+  return runsWait ? output.dataColours.red(`${free}: new runs wait until there is 1 GB`) : free;
 }
 
 const describeIdentity = (me: Me): string => `${me.principal.name}, ${me.roles.join(', ')} of the workspace ${me.workspace?.slug ?? '(none)'}`;

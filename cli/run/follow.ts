@@ -48,7 +48,7 @@ export async function followRun(invocation: Invocation, options: FollowOptions):
       await fillTree(client, tree, first);
       return { kind: 'ended', run: first };
     }
-    return (await followOpenRun(invocation, { options, signal, progress, tree })) ?? (interrupted.aborted ? { kind: 'detached' } : { kind: 'timed_out' });
+    return (await followOpenRun(invocation, { options, signal, progress, tree, toldOfStart: null })) ?? (interrupted.aborted ? { kind: 'detached' } : { kind: 'timed_out' });
   } catch (error) {
     if (!signal.aborted) throw error;
     return interrupted.aborted ? { kind: 'detached' } : { kind: 'timed_out' };
@@ -63,6 +63,8 @@ interface Following {
   signal: AbortSignal;
   progress: Progress;
   tree: StepTree;
+  /** What was told last of why the run has not started yet. */
+  toldOfStart: string | null;
 }
 
 /** Null: the signal aborted first. */
@@ -133,12 +135,20 @@ async function outcomeOfState(invocation: Invocation, following: Following): Pro
     following.tree.status = run.status;
     following.tree.waitingFor = run.waitingFor;
     if (isFinalRunStatus(run.status)) return { kind: 'ended', run };
+    tellOfStart(following, run);
     // Of approvals in sub-runs no event of this run tells.
     return run.waitingFor?.kind === 'approval' || following.tree.hasSubRuns ? await meetPeople(invocation, following) : null;
   } catch (error) {
     if (error instanceof KosError && error.status >= 500) return null;
     throw error;
   }
+}
+
+/** What holds a run back before it starts has no event; a reason that lasts is told once. */
+function tellOfStart(following: Following, { id, status, waitingFor }: Run): void {
+  const text = status === 'queued' ? (waitingFor?.text ?? null) : null;
+  if (text !== null && text !== following.toldOfStart) following.progress.note(`The run has not started. ${text} (kai run why ${id})`);
+  following.toldOfStart = text;
 }
 
 /** What the run's open approvals mean here: null when they have been decided, or somebody else is to decide. */

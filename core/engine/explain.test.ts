@@ -71,6 +71,34 @@ const situation = fc
 const reasonOf = (reasons: readonly Reason[], step: number): Reason | undefined => reasons.find(({ stepPath }) => stepPath === `s${step}`);
 
 describe('an explanation', () => {
+  it('names for a step that needs others since when, and the command of the one that must end first', () => {
+    const shape: PlanShape = {
+      steps: [[], [0], [1]].map((needs) => ({ kind: 'transform', needs, timeoutMs: 1_000 })) as unknown as PlanShape['steps'],
+      units: [[0], [1], [2]],
+      maxInFlight: 10,
+    } as unknown as PlanShape;
+    const began = '2031-01-01T00:05:00.000Z';
+    const asked = { kind: 'approval', ref: 'apr_1', until: null, text: 'It waits for a decision.' };
+    const facts = factsOf(shape, ['.', '.', '.']);
+    facts.steps[0] = { path: 's0', status: 'waiting', outcome: null, attempt: 1, startedAt: began, waitingFor: asked, items: null };
+    const { reasons } = explain(facts);
+    const command = reasonOf(reasons, 0)?.command;
+    expect(command).toContain('apr_1');
+    expect(reasonOf(reasons, 1)).toMatchObject({ since: began, command, unblocks: 's0 must end first; the command is that of s0.' });
+    expect(reasonOf(reasons, 2)).toMatchObject({ since: at, command, unblocks: 's1 must end first, and before it s0; the command is that of s0.' });
+  });
+
+  it('of a run that waits for room on the disk says so, and nothing else', () => {
+    const waitingFor = { kind: 'engine', ref: 'disk', until: null, text: 'Less than 1 GB is free.' };
+    const { shape } = randomPlan(1);
+    const facts = factsOf(shape, [], { status: 'queued', execution: 'missing', waitingFor, pendingStart: { since: at, lastError: 'Less than 1 GB is free.' } });
+    const { reasons } = explain(facts);
+    expect(reasons.filter(({ stepPath }) => stepPath === null)).toEqual([
+      expect.objectContaining({ blockedBy: { kind: 'engine', ref: null, text: waitingFor.text }, command: 'kai doctor', until: null }),
+    ]);
+    for (const { blockedBy } of reasons) expect(blockedBy.text).not.toContain('about to start');
+  });
+
   it('gives every unfinished step a reason, and none to those that have ended', () => {
     fc.assert(
       fc.property(situation, fc.boolean(), ({ shape, letters }, paused) => {

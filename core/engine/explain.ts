@@ -156,10 +156,12 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   return reasons;
 }
 
-/** A run that is not to be started yet: its time has not come, its plan lets no more of its runs be open at once, or the workspace holds all starts. */
+/** A run that is not to be started yet: its time has not come, its plan lets no more of its runs be open at once, the disk is full, or the workspace holds all starts. */
 function heldBack({ runId, status, createdAt, waitingFor: told, waitsToStart = null }: RunFactsForExplain): Reason | null {
   const waitingFor = status === 'queued' ? told : waitsToStart;
-  if (waitingFor === null || (waitingFor.kind !== 'timer' && waitingFor.kind !== 'concurrency' && waitingFor.kind !== 'paused')) return null;
+  if (waitingFor === null) return null;
+  if (waitingFor.kind === 'engine' && waitingFor.ref === 'disk') return heldForDisk(status, createdAt, waitingFor.text);
+  if (waitingFor.kind !== 'timer' && waitingFor.kind !== 'concurrency' && waitingFor.kind !== 'paused') return null;
   const { ref, until, text } = waitingFor;
   const kind: BlockKind = waitingFor.kind;
   const base = { stepPath: null, status, blockedBy: { kind, ref, text }, since: createdAt, until };
@@ -169,6 +171,16 @@ function heldBack({ runId, status, createdAt, waitingFor: told, waitsToStart = n
     return { ...base, unblocks: 'A run of the workspace ends or waits; or an admin lets more be at work.', command: 'kai settings set runsAtOnce N' };
   return { ...base, unblocks: 'A run that holds a slot ends; to make room at once, cancel one.', command: `kai run cancel ${ref}` };
 }
+
+const heldForDisk = (status: string, since: string, text: string): Reason => ({
+  stepPath: null,
+  status,
+  blockedBy: { kind: 'engine', ref: null, text },
+  since,
+  until: null,
+  unblocks: 'Somebody frees space on that disk; the run then starts by itself.',
+  command: 'kai doctor',
+});
 
 function explainStep(facts: RunFactsForExplain, step: number, id: string): Reason {
   const row = facts.steps[step];
@@ -276,7 +288,7 @@ function explainPending(facts: RunFactsForExplain, step: number): Explained {
   const nameOf = (need: number): string => facts.stepIds[need] ?? String(need);
   switch (verdict.verdict) {
     case 'blocked':
-      return blockedByNeeds(verdict.by.map(nameOf));
+      return blockedByNeeds(facts, verdict.by);
     case 'never':
       return {
         blockedBy: { kind: 'ending', ref: nameOf(verdict.because), text: `${nameOf(verdict.because)} failed: this step will not start.` },
@@ -298,13 +310,49 @@ function explainPending(facts: RunFactsForExplain, step: number): Explained {
   }
 }
 
-const blockedByNeeds = (names: string[]): Explained => ({
-  blockedBy: { kind: 'needs', ref: names[0] ?? null, text: `It needs ${names.join(', ')}, which ${names.length === 1 ? 'has' : 'have'} not ended.` },
-  since: null,
-  until: null,
-  unblocks: `${names.join(', ')} ${names.length === 1 ? 'ends' : 'end'}.`,
-  command: null,
-});
+/** The command that helps is that of the step at the root: what is needed may itself need others. */
+function blockedByNeeds(facts: RunFactsForExplain, needs: number[]): Explained {
+  const names = needs.map((need) => facts.stepIds[need] ?? String(need));
+  const began = needs.flatMap((need) => facts.steps[need]?.startedAt ?? []).toSorted();
+  const root = rootOfNeeds(facts, needs[0] ?? 0);
+  const rootName = facts.stepIds[root] ?? String(root);
+  const { command } = explainStep(facts, root, rootName);
+  const before = needs.includes(root) ? '' : `, and before ${names.length === 1 ? 'it' : 'them'} ${rootName}`;
+  return {
+    blockedBy: { kind: 'needs', ref: names[0] ?? null, text: `It needs ${names.join(', ')}, which ${names.length === 1 ? 'has' : 'have'} not ended.` },
+    since: began[0] ?? facts.createdAt,
+    until: null,
+    unblocks: `${names.join(', ')} must end first${before}${command === null ? '' : `; the command is that of ${rootName}`}.`,
+    command,
+  };
+}
+
+/** Of the steps of one run: in a long chain all have the same. */
+const knownRoots = new WeakMap<RunFactsForExplain, Map<number, number>>();
+
+/** From a step that has not ended back to one that waits for no other. */
+function rootOfNeeds(facts: RunFactsForExplain, from: number): number {
+  const known = knownRoots.get(facts) ?? new Map<number, number>();
+  knownRoots.set(facts, known);
+  const way: number[] = [];
+  let step: number | undefined = from;
+  let root = from;
+  while (step !== undefined) {
+    way.push(step);
+    root = known.get(step) ?? step;
+    step = root === step ? firstNeedOf(facts, step) : undefined;
+  }
+  for (const passed of way) known.set(passed, root);
+  return root;
+}
+
+/** Undefined: it has begun, or nothing that it needs holds it up. */
+function firstNeedOf(facts: RunFactsForExplain, step: number): number | undefined {
+  const shape = facts.shape.steps[step];
+  if (shape === undefined || facts.steps[step] !== undefined) return undefined;
+  const verdict = needsVerdict(shape, (need) => facts.steps[need]?.outcome ?? null);
+  return verdict.verdict === 'blocked' ? verdict.by[0] : undefined;
+}
 
 /** Of a run that was paused with the one that started it: that one. */
 const resumeCommand = ({ runId, waitingFor }: RunFactsForExplain): string =>

@@ -226,7 +226,7 @@ async function findsSlot({ sql }: SystemDatabase, row: OutboxRow, run: StartRow)
 
 async function holdForDisk(sql: SystemDatabase['sql'], { workspaceId, runId }: OutboxRow, endsInMs: number | null): Promise<Sent> {
   const text = 'Less than 1 GB is free on the disk of KOS_HOME: new runs wait until there is more.';
-  await sql`update kos.runs set waiting_for = ${sql.json({ kind: 'engine', ref: null, until: null, text })} where id = ${runId} and status = 'queued'`;
+  await sql`update kos.runs set waiting_for = ${sql.json({ kind: 'engine', ref: 'disk', until: null, text })} where id = ${runId} and status = 'queued'`;
   if (endsInMs !== null && endsInMs <= 0) {
     await sql.begin((transaction) => closeOverdue(transaction, workspaceId, runId));
     return { done: true };

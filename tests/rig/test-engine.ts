@@ -51,6 +51,8 @@ export interface TestEngineOptions {
   reconciler?: boolean;
   /** Runs of the workspace that may be at work at once; default: as many as come. */
   usualBound?: number;
+  /** On the disk of KOS_HOME; default: more than enough. */
+  freeBytes?: () => Promise<number>;
 }
 
 export interface StepView {
@@ -110,7 +112,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   };
   const sending = { system: rig.system, workflows, log };
   const accepting = { database: rig.database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate };
-  const outbox = startOutbox({ ...sending, accepting, freeBytes: async () => Number.POSITIVE_INFINITY, usualBound: () => options.usualBound ?? null });
+  const outbox = startOutbox({ ...sending, accepting, freeBytes: options.freeBytes ?? (async () => Number.POSITIVE_INFINITY), usualBound: () => options.usualBound ?? null });
   const schedules = startScheduleSync({ system: rig.system, door: workflows.schedules, log });
   const reconciler = options.reconciler === false ? null : startReconciler(sending);
 
