@@ -48,7 +48,10 @@ export async function followRun(invocation: Invocation, options: FollowOptions):
       await fillTree(client, tree, first);
       return { kind: 'ended', run: first };
     }
-    return (await followOpenRun(invocation, { options, signal, progress, tree, toldOfStart: null })) ?? (interrupted.aborted ? { kind: 'detached' } : { kind: 'timed_out' });
+    return (
+      (await followOpenRun(invocation, { options, signal, progress, tree, toldOfStart: null })) ??
+      (interrupted.aborted ? { kind: 'detached' } : { kind: 'timed_out' })
+    );
   } catch (error) {
     if (!signal.aborted) throw error;
     return interrupted.aborted ? { kind: 'detached' } : { kind: 'timed_out' };

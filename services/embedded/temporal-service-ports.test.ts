@@ -25,7 +25,13 @@ otel: {}`;
 test('the ports of the inner services are read, and what is no configuration is passed on', () => {
   const passed: string[] = [];
   const listening = listenForServicePorts((line) => passed.push(line));
-  const lines = ['CLI 1.5.1', ...configuration.split('\n'), 'panic: listen tcp 127.0.0.1:41145: bind: address already in use', '    a line of its trace', '{"level":"WARN"}'];
+  const lines = [
+    'CLI 1.5.1',
+    ...configuration.split('\n'),
+    'panic: listen tcp 127.0.0.1:41145: bind: address already in use',
+    '    a line of its trace',
+    '{"level":"WARN"}',
+  ];
   for (const line of lines) listening.onLine(line);
   expect(listening.ports()).toEqual([23451, 23452, 41145, 37239]);
   expect(passed).toEqual([lines[0], ...lines.slice(-3)]);

@@ -13,7 +13,8 @@ afterAll(() => engine.close());
 
 const { retention } = workspaceSettingsSchema.parse({});
 const artifacts = () => createArtifactStore({ directory: join(engine.home, 'artifacts') });
-const pruneAllRuns = () => pruneRuns({ system: engine.rig.system, artifacts: artifacts(), log: engine.log, now: Date.now }, { workspaceId: engine.workspaceId, retention });
+const pruneAllRuns = () =>
+  pruneRuns({ system: engine.rig.system, artifacts: artifacts(), log: engine.log, now: Date.now }, { workspaceId: engine.workspaceId, retention });
 const pruneAllEvents = () => pruneEvents(engine.rig.system, { workspaceId: engine.workspaceId, retention });
 
 /** As if all of it had happened so many days ago. Here no sequencer numbers events: those that it has not seen stay. */

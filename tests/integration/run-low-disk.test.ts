@@ -14,7 +14,9 @@ const why = (runId: string) => engine.act(runId, (transaction) => explainRun(eng
 
 describe('while less than 1 GB is free', () => {
   it('new runs wait and say so; what runs goes on, and they start when there is room', async () => {
-    const plan = await engine.save('plan: roomy\nsteps:\n  hold: { signal: { name: go } }\n  last: { transform: "done", needs: [hold] }\noutput: "${steps.last.output}"\n');
+    const plan = await engine.save(
+      'plan: roomy\nsteps:\n  hold: { signal: { name: go } }\n  last: { transform: "done", needs: [hold] }\noutput: "${steps.last.output}"\n',
+    );
     const running = await engine.start(plan);
     await engine.untilStep(running, 'hold', 'waiting');
 

@@ -112,7 +112,12 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   };
   const sending = { system: rig.system, workflows, log };
   const accepting = { database: rig.database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate };
-  const outbox = startOutbox({ ...sending, accepting, freeBytes: options.freeBytes ?? (async () => Number.POSITIVE_INFINITY), usualBound: () => options.usualBound ?? null });
+  const outbox = startOutbox({
+    ...sending,
+    accepting,
+    freeBytes: options.freeBytes ?? (async () => Number.POSITIVE_INFINITY),
+    usualBound: () => options.usualBound ?? null,
+  });
   const schedules = startScheduleSync({ system: rig.system, door: workflows.schedules, log });
   const reconciler = options.reconciler === false ? null : startReconciler(sending);
 

@@ -26,7 +26,8 @@ const program = { file: join(tmpdir(), 'not-there.ts'), nodeOptions: [], graceMs
 const stackOn = (environment: Record<string, string>, prepare: (administrator: DatabaseAddress) => Promise<DatabaseAddress>): Stack =>
   makeStack({
     configuration: readConfiguration({ KOS_HOME: home, TEMPORAL_ADDRESS: `127.0.0.1:${(temporal.address() as AddressInfo).port}`, ...environment }),
-    address: { host: '127.0.0.1', port: 3000, localUrl: 'http://127.0.0.1:3000', publicUrl: 'http://127.0.0.1:3000' },
+    // Nobody listens there: a kOS that runs on this machine must not answer for this one.
+    address: { host: '127.0.0.1', port: 1, localUrl: 'http://127.0.0.1:1', publicUrl: 'http://127.0.0.1:1' },
     projectRoot,
     environment: {},
     worker: { name: 'worker', ...program },

@@ -97,7 +97,8 @@ export function makeStack(options: StackOptions): Stack {
   };
 
   /** Of an embedded database that listens on a port: on Windows, where there is no socket folder. */
-  const portsOfOwn = ({ system }: PartFacts['database']): number[] => (configuration.database.url === undefined && !isAbsolute(system.host) ? [system.port] : []);
+  const portsOfOwn = ({ system }: PartFacts['database']): number[] =>
+    configuration.database.url === undefined && !isAbsolute(system.host) ? [system.port] : [];
 
   const writeFacts = (database: PartFacts['database'], temporal: TemporalPlace): Promise<void> => {
     const facts: PartFacts = {

@@ -1,7 +1,8 @@
 import { link, mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
+import { promisify } from 'node:util';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { executeTool } from '#services/tools/execute.ts';
 import { fileFailure } from '#services/tools/files/failures.ts';
@@ -10,6 +11,7 @@ import { createToolRegistry } from '#services/tools/registry.ts';
 import { failureOf, toolContext } from '#services/tools/tool.conformance.ts';
 import { type AllowedRoot, type Tool, ToolFailure } from '#services/tools/tool.ts';
 
+const command = promisify(execFile);
 const base = await realpath(await mkdtemp(join(tmpdir(), 'kos-files-')));
 const home = join(base, 'home');
 const workspace = join(home, 'workspace');
@@ -28,10 +30,12 @@ beforeEach(async () => {
 afterAll(() => rm(base, { recursive: true, force: true }));
 
 /** Null for who may not mount; else what takes it away again. */
-async function mountAgain(place: string, elsewhere: string): Promise<(() => void) | null> {
+async function mountAgain(place: string, elsewhere: string): Promise<(() => Promise<unknown>) | null> {
   await mkdir(elsewhere, { recursive: true });
-  const mounted = spawnSync('mount', ['--bind', place, elsewhere]).status === 0;
-  return mounted ? () => void execFileSync('umount', [elsewhere]) : null;
+  return await command('mount', ['--bind', place, elsewhere]).then(
+    () => () => command('umount', [elsewhere]),
+    () => null,
+  );
 }
 
 const tool = (name: string): Tool => {
@@ -185,7 +189,7 @@ describe('what is outside the roots', () => {
         expect(await fail('fs.create', { path: join(dirname(path), 'new'), content: '' }, elsewhere), path).toMatchObject({ code: 'path_refused' });
         if (readable !== null) expect(await run('fs.read', { path: join(elsewhere.path, readable) }, elsewhere)).toMatchObject({ content: 'log line\n' });
       } finally {
-        unmount();
+        await unmount();
       }
     }
   });
