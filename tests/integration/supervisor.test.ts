@@ -175,6 +175,9 @@ describe('a start that cannot be', () => {
     const stack = launchTinyStack(home, { words: ['broken-api'] });
     expect(await stack.ended).toBe(1);
     expect(stack.output()).toContain('This part is broken on purpose');
+    // Why a start failed stands in the log too, not on the terminal alone.
+    const log = (await readFile(join(home, 'logs', 'supervisor.jsonl'), 'utf8')).trim().split('\n');
+    expect(JSON.parse(log.at(-1) ?? '')).toMatchObject({ level: 'error', message: expect.stringContaining('did not come up') });
     expect(await runningParts(home)).toEqual([]);
   });
 

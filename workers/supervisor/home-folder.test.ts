@@ -42,6 +42,10 @@ test('a home that cannot be made is named', async () => {
   await expect(prepareHome(join(folder, 'file', 'home'))).rejects.toMatchObject({ code: 'home_not_writable', message: expect.stringContaining(folder) });
 });
 
+test.skipIf(process.platform !== 'linux')('a home where the system takes no folders is named at once', async () => {
+  await expect(prepareHome('/proc/kos-home/deep')).rejects.toMatchObject({ code: 'home_not_writable', message: expect.stringContaining('/proc/kos-home') });
+});
+
 test('less than 1 GB free is said, more is not', () => {
   expect(describeFreeSpace('/data', 999_000_000)).toContain('999 MB');
   expect(describeFreeSpace('/data', 1_000_000_000)).toBeNull();

@@ -18,7 +18,7 @@ export async function prepareHome(home: string): Promise<void> {
   try {
     await refuseForeign(home);
     for (const folder of [home, join(home, 'run'), join(home, 'keys'), join(home, 'logs'), join(home, 'workspace')]) {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await makeFolder(folder);
     }
     if (process.platform !== 'win32') for (const folder of [home, join(home, 'run'), join(home, 'keys')]) await closeToOthers(folder);
   } catch (cause) {
@@ -31,6 +31,22 @@ export async function prepareHome(home: string): Promise<void> {
       cause,
     });
   }
+}
+
+/** Node's own `recursive` goes round for ever where a folder that is there takes none in it, such as /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  const make = (): Promise<'made' | 'there' | 'no parent'> =>
+    mkdir(folder, { mode: 0o700 }).then(
+      () => 'made' as const,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST') return 'there' as const;
+        if (error.code === 'ENOENT' && folder !== dirname(folder)) return 'no parent' as const;
+        throw error;
+      },
+    );
+  if ((await make()) !== 'no parent') return;
+  await makeFolder(dirname(folder));
+  if ((await make()) === 'no parent') throw new Error(`the system makes no folder in ${dirname(folder)}`);
 }
 
 /** Closing a folder of other programs to everybody but us could stop them: `KOS_HOME=/srv` is a slip, not a wish. */

@@ -6,6 +6,7 @@ import { firstSignIn } from './first-sign-in.ts';
 import { runFirstExample } from './first-run.ts';
 import { prepareHome, warnOfLowSpace } from './home-folder.ts';
 import { lockHome } from './home-lock.ts';
+import { refuseLostKeys, rememberKeys } from './known-keys.ts';
 import { openLogs } from './log-files.ts';
 import { chooseAddress } from './network.ts';
 import { sweepHome } from './sweep.ts';
@@ -28,8 +29,8 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   const { home } = configuration;
   await prepareHome(home);
   const lock = await lockHome(home, new Date());
+  const logs = openLogs(join(home, 'logs'), print);
   try {
-    const logs = openLogs(join(home, 'logs'), print);
     const say = (message: string): void => {
       logs.of('supervisor').write('info', message);
       print(message);
@@ -37,6 +38,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
     const warning = await warnOfLowSpace(home);
     if (warning !== null) say(warning);
     await sweepHome(home, say);
+    await refuseLostKeys(home, configuration.database.url !== undefined);
     const address = await chooseAddress(configuration);
     await lock.announce(address.publicUrl);
     // A signal that came before this line tells nobody any more; one that comes later stops the stack.
@@ -51,6 +53,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
     if (!end.aborted) {
       logs.of('supervisor').write('info', readyLine(address));
       print(readyLine(address));
+      await rememberKeys(home);
       // Convenience: that it cannot be written (a full disk) must not end what runs.
       const kaiFolder = await makeKaiCommand(home, projectRoot).catch((error: unknown) => {
         say(`The command in ${join(home, 'bin')} could not be made: ${(error as Error).message}.`);
@@ -66,6 +69,9 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
       }
     }
     await ended;
+  } catch (error) {
+    logs.of('supervisor').write('error', explainFailure(error));
+    throw error;
   } finally {
     await lock.release();
   }
