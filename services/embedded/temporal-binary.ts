@@ -2,9 +2,13 @@ import { execFile } from 'node:child_process';
 import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { KosError } from '#core/errors.ts';
+import { z } from 'zod';
 import { endsWithin, startChild } from './child-process.ts';
+import { claimFile } from './claim.ts';
+import { identifyProcess, type ProcessIdentity } from './process-identity.ts';
 
 const run = promisify(execFile);
 
@@ -114,7 +118,6 @@ async function buildWithGo(search: BinarySearch): Promise<Found> {
 }
 
 async function goInstall(search: BinarySearch, draft: string, environment: Record<string, string | undefined>): Promise<Found> {
-  search.say('Building the Temporal server with Go: about 6 minutes on two cores, once per machine.');
   const lines: string[] = [];
   const child = await startChild({
     name: 'go install',
@@ -127,6 +130,8 @@ async function goInstall(search: BinarySearch, draft: string, environment: Recor
   // SIGINT: Go ends its compilers with itself.
   whenAborted(search.signal, () => void child.stop([{ signal: 'SIGINT', graceMs: 2_000 }]));
   const started = performance.now();
+  // One that cannot work (a part of its source is out of reach) ends at once: only one that goes on is told of.
+  if (!(await endsWithin(child.exited, 3_000))) search.say('Building the Temporal server with Go: about 6 minutes on two cores, once per machine.');
   while (!(await endsWithin(child.exited, 5_000))) {
     search.say(`Building the Temporal server (${Math.round((performance.now() - started) / 1_000)} s; ${lines.length} modules fetched) …`);
   }
@@ -141,16 +146,55 @@ function whenAborted(signal: AbortSignal | undefined, stop: () => void): void {
   else signal?.addEventListener('abort', stop, { once: true });
 }
 
-/** Works in a folder beside the final one and renames the finished program, so that a kill leaves nothing that looks whole. */
+const draftPrefix = 'draft-';
+const lookEveryMs = 1_000;
+
+/** One start on this machine at a time fetches or builds: a second one waits for what the first one leaves. */
 async function intoCache(search: BinarySearch, work: (draft: string) => Promise<Found>): Promise<Found> {
   const folder = cacheFolder(search);
-  let draft: string;
+  const claim = join(folder, 'maker.json');
   try {
     await mkdir(folder, { recursive: true });
-    draft = await mkdtemp(join(folder, 'draft-'));
+    if ((await becomeMaker(search, claim)) === 'made by another') return await check(cachedBinary(search));
   } catch (error) {
+    if (search.signal?.aborted === true) throw error;
     return { reason: `${folder} cannot be written: ${(error as Error).message}` };
   }
+  try {
+    return await makeInDraft(search, folder, work);
+  } finally {
+    await rm(claim, { force: true });
+  }
+}
+
+async function becomeMaker(search: BinarySearch, claim: string): Promise<'maker' | 'made by another'> {
+  const own = await identifyProcess(process.pid);
+  if (own === null) throw new Error('this process is not in the process table');
+  let waitedFor: number | null = null;
+  for (;;) {
+    const maker = await claimFile(claim, own, readMaker);
+    if (maker === null) break;
+    if (maker.pid !== waitedFor) search.say(`Another start (process ${maker.pid}) is getting the Temporal server: waiting for it …`);
+    waitedFor = maker.pid;
+    await sleep(lookEveryMs, undefined, search.signal === undefined ? {} : { signal: search.signal });
+  }
+  if (waitedFor === null || !(await isExecutable(cachedBinary(search)))) return 'maker';
+  await rm(claim, { force: true });
+  return 'made by another';
+}
+
+const makerSchema = z.object({ pid: z.number().int(), started: z.string() });
+
+function readMaker(value: unknown): ProcessIdentity | null {
+  const parsed = makerSchema.safeParse(value);
+  return parsed.success ? parsed.data : null;
+}
+
+/** Works in a folder beside the final one and renames the finished program, so that a kill leaves nothing that looks whole. */
+async function makeInDraft(search: BinarySearch, folder: string, work: (draft: string) => Promise<Found>): Promise<Found> {
+  // Nobody else makes anything here: what lies about was left by starts that were killed.
+  for (const name of await readdir(folder)) if (name.startsWith(draftPrefix)) await rm(join(folder, name), { recursive: true, force: true });
+  const draft = await mkdtemp(join(folder, draftPrefix));
   try {
     const found = await work(draft);
     if ('reason' in found) return found;

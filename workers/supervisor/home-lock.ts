@@ -1,8 +1,9 @@
-import { link, rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KosError } from '#core/errors.ts';
-import { identifyProcess, isRunning } from '#services/embedded/process-identity.ts';
-import { readJsonFile, writeJsonFile } from '#services/embedded/run-records.ts';
+import { claimFile } from '#services/embedded/claim.ts';
+import { identifyProcess } from '#services/embedded/process-identity.ts';
+import { writeJsonFile } from '#services/embedded/run-records.ts';
 import { z } from 'zod';
 
 const holderSchema = z.object({
@@ -30,51 +31,24 @@ export async function lockHome(home: string, now: Date): Promise<HomeLock> {
   const identity = await identifyProcess(process.pid);
   if (identity === null) throw new Error('This process is not in the process table.');
   const own: Holder = { ...identity, since: now.toISOString(), url: null };
-  const draft = `${file}.${process.pid}.claim`;
-  await writeJsonFile(draft, own);
-  try {
-    await claim(file, draft, home);
-  } finally {
-    await rm(draft, { force: true });
-  }
+  const holder = await claimFile(file, own, readHolder).catch((cause: unknown) => {
+    throw new KosError({
+      code: 'home_in_use',
+      message: `The start on ${home} failed: ${(cause as Error).message}.`,
+      fix: 'Start one at a time.',
+      status: 409,
+      cause,
+    });
+  });
+  if (holder !== null) throw inUse(home, holder);
   return {
     announce: (url) => writeJsonFile(file, { ...own, url }),
     release: () => rm(file, { force: true }),
   };
 }
 
-/** `link` fails when the name is taken, and so lets exactly one of several starts win. */
-async function claim(file: string, draft: string, home: string): Promise<void> {
-  for (let attempt = 1; attempt <= 5; attempt += 1) {
-    try {
-      await link(draft, file);
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const holder = await readHolder(file);
-    if (holder !== null && (await isRunning(holder))) throw inUse(home, holder);
-    await removeStale(file, draft);
-  }
-  throw new KosError({ code: 'home_in_use', message: `Several starts compete for ${home}.`, fix: 'Start one of them.', status: 409 });
-}
-
-/** Moved away before it is judged again: another start may have replaced the stale file since we read it, and then gets its own back. */
-async function removeStale(file: string, draft: string): Promise<void> {
-  const moved = `${draft}.stale`;
-  try {
-    await rename(file, moved);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  const holder = await readHolder(moved);
-  if (holder !== null && (await isRunning(holder))) await link(moved, file);
-  await rm(moved, { force: true });
-}
-
-async function readHolder(file: string): Promise<Holder | null> {
-  const parsed = holderSchema.safeParse(await readJsonFile(file));
+function readHolder(value: unknown): Holder | null {
+  const parsed = holderSchema.safeParse(value);
   return parsed.success ? parsed.data : null;
 }
 
