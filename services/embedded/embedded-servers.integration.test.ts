@@ -1,5 +1,6 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { Connection } from '@temporalio/client';
 import postgres from 'postgres';
 import { describe, expect, inject, test } from 'vitest';
@@ -41,6 +42,34 @@ describe('the servers that a test run shares', () => {
       await connection.close();
     }
   });
+});
+
+test.each([
+  ['garbage', (file: string) => writeFile(file, 'this is no database at all\n'.repeat(1_000))],
+  ['half of it', async (file: string) => truncate(file, Math.floor((await stat(file)).size / 2 / 4096) * 4096 - 100)],
+])('a Temporal whose file is %s starts with a new one, and keeps the old one', async (_, damage) => {
+  const said: string[] = [];
+  const quiet = (): void => undefined;
+  const binary = await findTemporalBinary({ cache: readConfiguration(environment).cache, environment, say: quiet });
+  const home = await makeServersFolder('kos-tests-damaged-');
+  const start = () => startTemporal({ home, binary, namespace: 'default', onLine: quiet, say: (line) => said.push(line), durable: false });
+  try {
+    await (await start()).stop();
+    const file = join(home, 'temporal', 'temporal.db');
+    // Else its write-ahead log would heal it.
+    const store = new DatabaseSync(file);
+    store.exec('pragma wal_checkpoint(truncate)');
+    store.close();
+    await damage(file);
+    const server = await start();
+    await server.stop();
+    expect(said).toEqual([expect.stringContaining('is damaged')]);
+    const kept = (await readdir(home)).filter((name) => name.startsWith('temporal.damaged-'));
+    expect(kept).toHaveLength(1);
+    expect(await readdir(join(home, kept[0] ?? ''))).toContain('temporal.db');
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
 });
 
 test('homes that are copies of each other start at once, each at ports of its own', async () => {

@@ -1,4 +1,4 @@
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KosError } from '#core/errors.ts';
 import { startChild } from './child-process.ts';
@@ -38,17 +38,39 @@ const triesForPorts = 3;
 export async function startTemporal(options: TemporalServerOptions): Promise<RunningServer<TemporalFacts>> {
   const swept = await sweepPart(options.home, 'temporal', temporalStopSteps);
   if (swept !== null) options.say(`Stopped the Temporal server that an earlier start had left behind (process ${swept}).`);
-  const folder = join(options.home, 'temporal');
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await chmod(folder, 0o700);
+  const folder = await prepareFolder(options.home);
   for (let tries = 1; ; tries += 1) {
     const started = await tryToStart(options, folder);
     if (!('lostPort' in started)) return started;
+    if (started.damage !== null && tries === 1) {
+      await setAside(options, folder, started.damage);
+      continue;
+    }
     if (started.lostPort === null || tries === triesForPorts) throw notStarted(options.home, started);
   }
 }
 
+async function prepareFolder(home: string): Promise<string> {
+  const folder = join(home, 'temporal');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await chmod(folder, 0o700);
+  return folder;
+}
+
+/** What SQLite says of a file that is none of its own, is broken, or lost what was in it. */
+const damagePattern = /database disk image is malformed|file is not a database|no such table: \w+/;
+
+/** Its file promises only that work goes on; what the work is stands in Postgres, from which every open run is started again. */
+async function setAside({ home, say }: TemporalServerOptions, folder: string, damage: string): Promise<void> {
+  const kept = `${folder}.damaged-${new Date().toISOString().replaceAll(':', '-')}`;
+  await rename(folder, kept);
+  await prepareFolder(home);
+  say(`Temporal's file is damaged (${damage}). It starts with a new one, and every open run goes on from the database; the old one is kept as ${kept}.`);
+}
+
 interface NotStarted {
+  /** What is wrong with its file; null: nothing that it told. */
+  damage: string | null;
   /** What the server said of a port that it could not have; the trace of a panic may follow. */
   lostPort: string | null;
   lastLine: string | undefined;
@@ -68,6 +90,7 @@ function notStarted(home: string, { lostPort, lastLine, cause }: NotStarted): Ko
 async function tryToStart(options: TemporalServerOptions, folder: string): Promise<RunningServer<TemporalFacts> | NotStarted> {
   const ports = await stablePorts(options.home, temporalPortNames);
   let lostPort: string | null = null;
+  let damage: string | null = null;
   let lastLine: string | undefined;
   const services = listenForServicePorts(options.onLine);
   const child = await startChild({
@@ -86,6 +109,7 @@ async function tryToStart(options: TemporalServerOptions, folder: string): Promi
     onLine: (line) => {
       lastLine = line;
       if (line.includes('address already in use')) lostPort ??= line;
+      damage ??= damagePattern.exec(line)?.[0] ?? null;
       services.onLine(line);
     },
   });
@@ -98,11 +122,13 @@ async function tryToStart(options: TemporalServerOptions, folder: string): Promi
     ended.signal.throwIfAborted();
   } catch (cause) {
     await child.stop(temporalStopSteps);
-    return { lostPort, lastLine, cause: cause as Error };
+    return { lostPort, damage, lastLine, cause: cause as Error };
   }
   const servicePorts = services.ports();
   if (servicePorts.length === 0) {
-    options.say('This Temporal server does not say on which ports its inner services listen: plans are kept from the ports that kOS gave it, but not from those.');
+    options.say(
+      'This Temporal server does not say on which ports its inner services listen: plans are kept from the ports that kOS gave it, but not from those.',
+    );
   }
   return {
     facts: {
