@@ -76,10 +76,10 @@ async function mend({ system, workflows, log }: ReconcilerOptions, run: OpenRun)
 }
 
 /** Raises the generation, so that nothing of the lost chain can write any more, and orders a start from Postgres. */
-export async function orderResume(sql: TransactionSql, run: Pick<OpenRun, 'id' | 'workspaceId'>): Promise<void> {
+export async function orderResume(sql: TransactionSql, run: Pick<OpenRun, 'id' | 'workspaceId'>, because = 'missing in Temporal'): Promise<void> {
   await sql`update kos.runs set generation = generation + 1, claimed_by = null where id = ${run.id}`;
   await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${run.workspaceId}, ${run.id}, 'start', ${sql.json({ resume: true })})`;
-  await recordAudit(sql, [{ workspaceId: run.workspaceId, actor: 'kos', action: 'run.resume', subject: run.id, data: { because: 'missing in Temporal' } }]);
+  await recordAudit(sql, [{ workspaceId: run.workspaceId, actor: 'kos', action: 'run.resume', subject: run.id, data: { because } }]);
 }
 
 const outside = (code: string, message: string): OutcomeError => ({ code, message, fix: null, stepPath: null });

@@ -7,6 +7,7 @@ import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { startJobs } from './jobs.ts';
 import { startOutbox } from './outbox.ts';
 import { startOutgoing } from './outgoing.ts';
+import { startOverlookedWaits } from './overlooked-waits.ts';
 import { startPruning } from './pruning.ts';
 import { type QueueOrderWatch, watchQueueOrder } from './queue-order.ts';
 import { startReconciler } from './reconciler.ts';
@@ -46,7 +47,17 @@ export function startDuties(dependencies: DutyDependencies): Duties {
   const schedules = startScheduleSync({ system, log, door: workflows.schedules });
   const watch = startScheduleWatch({ system, log, door: workflows.schedules });
   const outgoing = startOutgoing({ system, log, publicUrl, door: workflows.outgoing, now: dependencies.now });
-  const duties = [queueOrder, outbox, jobs, schedules, watch, outgoing, startReconciler(dependencies), startPruning(dependencies)];
+  const duties = [
+    queueOrder,
+    outbox,
+    jobs,
+    schedules,
+    watch,
+    outgoing,
+    startReconciler(dependencies),
+    startOverlookedWaits(dependencies),
+    startPruning(dependencies),
+  ];
   return {
     queueOrder,
     nudgeOutbox: () => {
