@@ -1,6 +1,7 @@
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { identifyProcess } from '#services/embedded/process-identity.ts';
 import { type FixtureServer, type Handler, problem, startFixtureServer } from '#tests/kai/fixture-server.ts';
 import { type KaiOptions, type KaiResult, makeHome, runKai } from '#tests/kai/run-kai.ts';
 import { anApproval, anArtifact, aPlan, approvalId, aRun, artifactId, page, runId } from '#tests/kai/shapes.ts';
@@ -44,6 +45,12 @@ describe('talking to the server', () => {
   ])('HTTP %i is exit code %i', async (status, expected) => {
     const { code } = await kai(['api', 'GET', '/v1/me'], { 'GET /v1/me': () => ({ status, json: problem({ status, code: 'some_code', detail: 'No.' }) }) });
     expect(code).toBe(expected);
+  });
+
+  test('a key that this machine’s own server does not know is told with what makes another one', async () => {
+    const refusal = problem({ status: 401, code: 'credential_refused', detail: 'The credential is unknown.', fix: 'Send Authorization: Bearer.' });
+    const { code, stderr } = await kai(['api', 'GET', '/v1/me'], { 'GET /v1/me': () => ({ status: 401, json: refusal }) });
+    expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringContaining('every start writes a key') });
   });
 
   test('a start that breaks off is repeated under the same idempotency key', async () => {
@@ -490,6 +497,21 @@ describe('status and doctor', () => {
     });
     expect(code).toBe(1);
     expect(stdout).toContain('workers down');
+  });
+
+  test('doctor does not take another program on the usual port for kOS', async () => {
+    server = await startFixtureServer(routes);
+    const home = await makeHome(server);
+    const port = new URL(server.url).port;
+    await mkdir(join(home, 'run'));
+    await writeFile(join(home, 'run', 'supervisor.json'), JSON.stringify(await identifyProcess(process.pid)));
+    const portFinding = async (listensAt: number): Promise<string> => {
+      await writeFile(join(home, 'run', 'part-facts.json'), JSON.stringify({ port: listensAt }));
+      const { stdout } = await runKai(['doctor', '--json'], { home, env: { KOS_PORT: port } });
+      return (JSON.parse(stdout) as { findings: { name: string; text: string }[] }).findings.find(({ name }) => name === 'port')?.text ?? '';
+    };
+    expect(await portFinding(Number(port))).toContain('as it should be');
+    expect(await portFinding(4103)).toBe(`kOS listens on port 4103; another program holds 127.0.0.1:${port}`);
   });
 
   test('doctor finds nothing but that no supervisor runs here', async () => {

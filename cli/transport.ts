@@ -132,7 +132,17 @@ async function sendOnce(credentials: Credentials, request: Request): Promise<Ans
     throw unreachable(credentials.url, error, timeout.aborted);
   }
   if (response.ok) return { status: response.status, headers: response.headers, response };
-  throw await faultOfResponse(response, credentials.url);
+  throw withOwnRemedy(await faultOfResponse(response, credentials.url), credentials);
+}
+
+/** Of a key that the server of this `$KOS_HOME` does not know: no command of `kai` makes another one without it, but a start does. */
+function withOwnRemedy(fault: KosError, { local }: Credentials): KosError {
+  if (fault.code !== 'credential_refused' || local === undefined) return fault;
+  const { code, message, status, details, extra } = fault;
+  const fix = local
+    ? 'Stop kOS and start it again (npm start): every start writes a key that is good to cli.json.'
+    : 'Sign in again (kai login), or set KOS_API_KEY to a key of that server.';
+  return new KosError({ code, message, fix, status, details, extra, cause: fault });
 }
 
 /** The time-out covers the wait for the answer's head alone: bodies (streams, artifacts) may take as long as they take. */

@@ -6,7 +6,7 @@ import { temporalVersion } from '#services/embedded/temporal-binary.ts';
 import type { Client } from '../client.ts';
 import { asKosError } from '../faults.ts';
 import { describeBytes } from '../times.ts';
-import { readDisk, readPartProcesses } from './home-facts.ts';
+import { readDisk, readOwnPort, readPartProcesses } from './home-facts.ts';
 
 export interface Finding {
   name: string;
@@ -137,10 +137,12 @@ async function checkProcesses({ home, cli }: Configuration): Promise<Finding> {
 async function checkPort(configuration: Configuration): Promise<Finding> {
   const { port, host, home } = configuration;
   const runs = (await readPartProcesses(home)).some((part) => part.running && part.name === 'supervisor');
+  const ownPort = runs ? await readOwnPort(home) : null;
   if (port === 0) return ok('port', 'any free one (KOS_PORT is 0)');
   if (await isPortFree(port, host)) return ok('port', runs ? `${host}:${port} is free: kOS was started on another port` : `${host}:${port} is free`);
-  return runs
-    ? ok('port', `${host}:${port} is taken, as it should be`)
+  if (ownPort === port) return ok('port', `${host}:${port} is taken, as it should be`);
+  return ownPort !== null
+    ? ok('port', `kOS listens on port ${ownPort}; another program holds ${host}:${port}`)
     : warning('port', `another program holds ${host}:${port}`, 'Stop it, or start on another port: npm start -- --port 0');
 }
 
@@ -162,7 +164,7 @@ async function checkReady(_configuration: Configuration, client: Client): Promis
 /** Whether Temporal serves workspaces in turn is a setting of its own, which the server tried when it started. */
 async function checkQueueOrder(_configuration: Configuration, client: Client): Promise<Finding> {
   const starts = await client.starts.get().catch((thrown: unknown) => asKosError(thrown));
-  if (starts instanceof Error) return ok('fairness', `not seen: ${starts.message}`);
+  if (starts instanceof Error) return warning('fairness', `not known: ${starts.message}`, starts.fix ?? 'npm start');
   const { queueOrder, admission } = starts;
   if (queueOrder === null) return ok('fairness', 'not tried yet: Temporal has not answered since the server started');
   const missing = [...(queueOrder.fair ? [] : ['workspaces in turn']), ...(queueOrder.byPriority ? [] : ['urgent runs first'])];

@@ -36,6 +36,12 @@ export async function readPartProcesses(home: string): Promise<PartProcess[]> {
   return found.flat();
 }
 
+/** Where the kOS of this home listens; null: it has not said so yet. */
+export async function readOwnPort(home: string): Promise<number | null> {
+  const facts = await readJsonFile(join(home, 'run', 'part-facts.json'));
+  return typeof facts === 'object' && facts !== null && 'port' in facts && typeof facts.port === 'number' ? facts.port : null;
+}
+
 /** Null: no such record, or not one of ours. */
 export async function readPartRecord(home: string, part: string): Promise<{ pid: number; started: string } | null> {
   const record = await readJsonFile(join(home, 'run', `${part}.json`));
