@@ -11,5 +11,6 @@ export async function presentRights(sql: TransactionSql, principalId: string): P
 
 /** Why what acts for somebody may do something no longer; null: it may. */
 export async function lostRightOf(sql: TransactionSql, acting: { createdBy: string; granted: readonly string[] }, needed: Permission): Promise<string | null> {
-  return lostRight(acting.granted, await presentRights(sql, acting.createdBy), needed, await nameOf(sql, acting.createdBy));
+  const [rights, name] = await Promise.all([presentRights(sql, acting.createdBy), nameOf(sql, acting.createdBy)]);
+  return lostRight(acting.granted, rights, needed, name);
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { KosError } from '#core/errors.ts';
 import { canonicalJson } from '#core/expression/values.ts';
 import type { Json } from '#schemas/json.ts';
-import type { Database, Transaction } from '#services/database/connect.ts';
+import type { Database, Transaction, TransactionSql } from '#services/database/connect.ts';
 
 /** One request that must take effect once. */
 export interface IdempotencyScope {
@@ -64,14 +64,14 @@ export const digestBody = (body: unknown): string =>
  * `idempotency_in_flight` (409) or `idempotency_key_reused` (422).
  */
 export function findIdempotent(database: Database, scope: IdempotencyScope, inFlightIs: 'refused' | 'awaited' = 'refused'): Promise<IdempotentEffect | null> {
-  return database.inWorkspace(scope.workspaceId, async (transaction) => {
-    if (inFlightIs === 'awaited') {
-      await transaction.sql`select pg_advisory_xact_lock(hashtextextended(${lockName(scope)}, 7))`;
-      return findEffect(transaction, scope);
-    }
-    const [lock] = await transaction.sql<{ taken: boolean }[]>`select pg_try_advisory_xact_lock(hashtextextended(${lockName(scope)}, 7)) as taken`;
-    if (lock?.taken !== true) throw inFlight();
-    return findEffect(transaction, scope);
+  return database.inWorkspace(scope.workspaceId, async ({ sql, commit }) => {
+    // Statements of their own, for the second must see what the lock's last holder committed; sent together, in one round trip.
+    const lock = inFlightIs === 'awaited' ? awaitLock(sql, scope) : sql<{ taken: boolean }[]>`select pg_try_advisory_xact_lock(${lockOf(sql, scope)}) as taken`;
+    const [locked, found] = [lock.execute(), selectEffect(sql, scope).execute()];
+    commit();
+    const [[taken], rows] = await Promise.all([locked, found]);
+    if (taken?.taken !== true) throw inFlight();
+    return theEffect(rows, scope);
   });
 }
 
@@ -79,23 +79,40 @@ export function findIdempotent(database: Database, scope: IdempotencyScope, inFl
 export async function recordIdempotent(transaction: Transaction, scope: IdempotencyScope, effect: IdempotentEffect): Promise<void> {
   const { sql } = transaction;
   // Waits, so that of many requests at once one surely gets through. A statement of its own: the next must see what the lock's last holder committed.
-  await sql`select pg_advisory_xact_lock(hashtextextended(${lockName(scope)}, 7))`;
-  const before = await findEffect(transaction, scope);
-  if (before !== null) throw new AlreadyTookEffect(before);
-  await sql`
+  const locked = awaitLock(sql, scope).execute();
+  const written = sql`
     insert into kos.idempotency_keys (workspace_id, principal_id, route, key, body_digest, status, reference)
     values (${scope.workspaceId}, ${scope.principalId}, ${scope.route}, ${scope.key}, ${scope.bodyDigest}, ${effect.status}, ${sql.json(effect.reference)})
     on conflict (workspace_id, principal_id, route, key) do update
-      set body_digest = excluded.body_digest, status = excluded.status, reference = excluded.reference, created_at = now()`;
+      set body_digest = excluded.body_digest, status = excluded.status, reference = excluded.reference, created_at = now()
+      where idempotency_keys.created_at <= now() - make_interval(hours => ${idempotencyKeptHours})
+    returning 1`.execute();
+  const [, inserted] = await Promise.all([locked, written]);
+  if (inserted.length > 0) return;
+  const before = theEffect(await selectEffect(sql, scope), scope);
+  if (before === null) throw new Error(`The idempotency key of ${scope.route} is there and cannot be seen.`);
+  throw new AlreadyTookEffect(before);
 }
 
 const lockName = (scope: IdempotencyScope): string => JSON.stringify([scope.workspaceId, scope.principalId, scope.route, scope.key]);
 
-async function findEffect({ sql }: Transaction, scope: IdempotencyScope): Promise<IdempotentEffect | null> {
-  const [row] = await sql<{ body_digest: string; status: number; reference: Json }[]>`
-    select body_digest, status, reference from kos.idempotency_keys
-    where workspace_id = ${scope.workspaceId} and principal_id = ${scope.principalId} and route = ${scope.route} and key = ${scope.key}
-      and created_at > now() - make_interval(hours => ${idempotencyKeptHours})`;
+const lockOf = (sql: TransactionSql, scope: IdempotencyScope) => sql`hashtextextended(${lockName(scope)}, 7)`;
+
+const awaitLock = (sql: TransactionSql, scope: IdempotencyScope) => sql<{ taken: boolean }[]>`
+  select true as taken from (select pg_advisory_xact_lock(${lockOf(sql, scope)})) lock`;
+
+interface EffectRow {
+  body_digest: string;
+  status: number;
+  reference: Json;
+}
+
+const selectEffect = (sql: TransactionSql, scope: IdempotencyScope) => sql<EffectRow[]>`
+  select body_digest, status, reference from kos.idempotency_keys
+  where workspace_id = ${scope.workspaceId} and principal_id = ${scope.principalId} and route = ${scope.route} and key = ${scope.key}
+    and created_at > now() - make_interval(hours => ${idempotencyKeptHours})`;
+
+function theEffect([row]: readonly EffectRow[], scope: IdempotencyScope): IdempotentEffect | null {
   if (row === undefined) return null;
   if (row.body_digest !== scope.bodyDigest) throw reused();
   return { status: row.status, reference: row.reference };

@@ -56,7 +56,20 @@ export function createRateLimiter(dependencies: { system: SystemDatabase; now: (
     allowance.tokens = kept + row.granted;
     allowance.remaining = row.remaining;
     allowance.drawnAt = now();
-    if (row.granted === 0) allowance.refusedUntil = now() + ((1 - row.remaining) / perSecond) * 1_000;
+    if (allowance.tokens < 1) allowance.refusedUntil = now() + ((1 - row.remaining) / perSecond) * 1_000;
+  };
+
+  const drawing = (bucket: string, limit: RateLimit, allowance: Allowance): Promise<void> => {
+    allowance.drawing ??= draw(bucket, limit, allowance).finally(() => {
+      allowance.drawing = null;
+    });
+    return allowance.drawing;
+  };
+
+  /** Before the last is given out, so that none of many requests waits for the database. Whoever finds none left draws again, and hears what fails. */
+  const drawAhead = (bucket: string, limit: RateLimit, allowance: Allowance): void => {
+    if (allowance.tokens >= batchOf(limit) / 2 || allowance.tokens < 1) return;
+    drawing(bucket, limit, allowance).catch(() => undefined);
   };
 
   const takeOne = async (bucket: string, limit: RateLimit): Promise<boolean> => {
@@ -65,13 +78,11 @@ export function createRateLimiter(dependencies: { system: SystemDatabase; now: (
     for (;;) {
       if (allowance.tokens >= 1 && !isStale(allowance, limit, now())) {
         allowance.tokens -= 1;
+        drawAhead(bucket, limit, allowance);
         return true;
       }
       if (now() < allowance.refusedUntil) return false;
-      allowance.drawing ??= draw(bucket, limit, allowance).finally(() => {
-        allowance.drawing = null;
-      });
-      await allowance.drawing;
+      await drawing(bucket, limit, allowance);
     }
   };
 

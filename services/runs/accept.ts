@@ -51,7 +51,7 @@ export interface PlanRow {
  * KosError `plan_not_found` (404), `input_invalid` (422, with pointers), `deadline_passed` (422), `concurrency_limit` (409).
  */
 export async function acceptRun(dependencies: AcceptDependencies, accept: AcceptRequest): Promise<{ runId: string }> {
-  const plan = await dependencies.database.inWorkspace(accept.workspaceId, ({ sql }) => findPlan(sql, accept.request.plan));
+  const plan = await fetchPlan(dependencies.database, accept.workspaceId, accept.request.plan);
   const input = await checkedInput(dependencies, plan, accept.request.input);
   const runId = newId('run');
   const callsPlans = plan.shape.steps.some(({ kind }) => kind === 'plan');
@@ -64,11 +64,24 @@ export async function acceptRun(dependencies: AcceptDependencies, accept: Accept
   return { runId };
 }
 
-export async function findPlan(sql: TransactionSql, reference: string): Promise<PlanRow> {
+export const findPlan = async (sql: TransactionSql, reference: string): Promise<PlanRow> => thePlan(await selectPlan(sql, reference), reference);
+
+/** In a transaction of its own, in one round trip. */
+const fetchPlan = (database: Database, workspaceId: string, reference: string): Promise<PlanRow> =>
+  database.inWorkspace(workspaceId, async ({ sql, commit }) => {
+    const asked = selectPlan(sql, reference).execute();
+    commit();
+    return thePlan(await asked, reference);
+  });
+
+function selectPlan(sql: TransactionSql, reference: string) {
   const [name = '', version] = reference.split('@');
-  const [row] = await sql<PlanRow[]>`
+  return sql<PlanRow[]>`
     select v.name, v.version, v.digest, v.document, v.shape from kos.plans p join kos.plan_versions v on v.workspace_id = p.workspace_id and v.name = p.name
     where p.name = ${name} and not p.archived and v.version = ${version === undefined ? sql`p.latest_version` : Number(version)}`;
+}
+
+function thePlan([row]: readonly PlanRow[], reference: string): PlanRow {
   if (row !== undefined) return row;
   throw new KosError({
     code: 'plan_not_found',
@@ -111,22 +124,12 @@ export interface NewRun {
 
 const defaultPriority = 3;
 
-/** The run's row, event, audit entry and the order to start it. */
+/** The run's row, event, audit entry and the order to start it: sent together, for none needs the answer of another. */
 export async function insertRun(sql: TransactionSql, accept: InsertRequest, plan: PlanRow, run: NewRun): Promise<void> {
   const { workspaceId, actor, responsible, origin, request } = accept;
   const { runId, input, planPins, bound, parent } = run;
   const labels = { ...(plan.document.labels as Record<string, string> | undefined), ...request.labels };
-  const times = timesOf(request, plan.shape.timeoutMs, await databaseTimeMs(sql));
-  await sql`
-    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, start_at, deadline_at,
-      timeout_ms, waiting_for, concurrency_key, priority, use_cache, plan_pins, parent_run_id, root_run_id, called_from, depth)
-    values (${runId}, ${workspaceId}, ${plan.name}, ${plan.version}, ${plan.digest}, 'queued', ${jsonParameter(sql, input)}, ${sql.json(labels)}, ${actor}, ${responsible},
-      ${sql.json(origin)}, ${currentRules}, ${times.startAt}, least(${times.deadlineAt}::timestamptz, ${parent?.deadlineAt ?? null}::timestamptz), ${times.timeoutMs},
-      ${times.startAt === null ? null : sql.json({ ...waitsForItsTime(times.startAt) })}, ${bound?.key ?? null},
-      ${request.priority ?? Number(plan.document.priority ?? defaultPriority)}, ${request.cache !== false}, ${planPins === null ? null : sql.json(planPins)}, ${parent?.runId ?? null},
-      ${parent?.rootRunId ?? null}, ${parent?.calledFrom ?? null}, ${parent?.depth ?? 0})`;
-  await orderStart(sql, accept, plan, run, times);
-  await referToArtifacts(sql, workspaceId, runId, input);
+  const times = timesOf(request, plan.shape.timeoutMs, namesInstant(request) ? await databaseTimeMs(sql) : Date.now());
   const data = {
     plan: plan.name,
     version: plan.version,
@@ -134,9 +137,24 @@ export async function insertRun(sql: TransactionSql, accept: InsertRequest, plan
     ...(parent === undefined ? {} : { parentRunId: parent.runId, calledFrom: parent.calledFrom }),
     ...(times.startAt === null ? {} : { startAt: times.startAt.toISOString() }),
   };
-  await recordEvents(sql, [{ workspaceId, runId, type: 'run.accepted', data }]);
-  await recordAudit(sql, [{ workspaceId, actor, action: 'run.accept', subject: runId, data: { ...data, origin } }]);
+  const written = sql`
+    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, start_at, deadline_at,
+      timeout_ms, waiting_for, concurrency_key, priority, use_cache, plan_pins, parent_run_id, root_run_id, called_from, depth)
+    values (${runId}, ${workspaceId}, ${plan.name}, ${plan.version}, ${plan.digest}, 'queued', ${jsonParameter(sql, input)}, ${sql.json(labels)}, ${actor}, ${responsible},
+      ${sql.json(origin)}, ${currentRules}, ${times.startAt}, least(${times.deadlineAt}::timestamptz, ${parent?.deadlineAt ?? null}::timestamptz), ${times.timeoutMs},
+      ${times.startAt === null ? null : sql.json({ ...waitsForItsTime(times.startAt) })}, ${bound?.key ?? null},
+      ${request.priority ?? Number(plan.document.priority ?? defaultPriority)}, ${request.cache !== false}, ${planPins === null ? null : sql.json(planPins)}, ${parent?.runId ?? null},
+      ${parent?.rootRunId ?? null}, ${parent?.calledFrom ?? null}, ${parent?.depth ?? 0})`.execute();
+  await Promise.all([
+    written,
+    orderStart(sql, accept, plan, run, times),
+    referToArtifacts(sql, workspaceId, runId, input),
+    recordEvents(sql, [{ workspaceId, runId, type: 'run.accepted', data }]),
+    recordAudit(sql, [{ workspaceId, actor, action: 'run.accept', subject: runId, data: { ...data, origin } }]),
+  ]);
 }
+
+const namesInstant = ({ startAt, deadlineAt }: InsertRequest['request']): boolean => startAt !== undefined || deadlineAt !== undefined;
 
 /** Instants are compared by one clock, which is the outbox's too. */
 async function databaseTimeMs(sql: TransactionSql): Promise<number> {
@@ -145,7 +163,13 @@ async function databaseTimeMs(sql: TransactionSql): Promise<number> {
 }
 
 /** At once, at its time, or when it is its turn: a run that starts later looks for a slot then, and holds up nobody until it does. */
-async function orderStart(sql: TransactionSql, accept: InsertRequest, plan: PlanRow, { runId, bound, parent }: NewRun, { startAt }: RunTimes): Promise<void> {
+async function orderStart(
+  sql: TransactionSql,
+  accept: InsertRequest,
+  plan: PlanRow,
+  { runId, bound, parent }: NewRun,
+  { startAt, timeoutMs }: RunTimes,
+): Promise<void> {
   const { workspaceId, actor } = accept;
   const order = { resume: false, carried: accept.carried === true, ...(accept.wrapper === undefined ? {} : { wrapper: accept.wrapper }) };
   // A run that a step starts looks for its slot in a transaction of its own: here the rows of its parent are held.
@@ -153,7 +177,7 @@ async function orderStart(sql: TransactionSql, accept: InsertRequest, plan: Plan
     const slot = await takeSlot(sql, { workspaceId, planName: plan.name, key: bound.key, rule: bound.rule, runId, actor, order });
     if (slot === 'waits') return;
   }
-  if (startAt === null) await sql`update kos.runs set ${beginsNow(sql)} where id = ${runId} and timeout_ms is not null`;
+  if (startAt === null && timeoutMs !== null) await sql`update kos.runs set ${beginsNow(sql)} where id = ${runId}`;
   await sql`
     insert into kos.outbox (workspace_id, run_id, kind, payload, next_attempt_at)
     values (${workspaceId}, ${runId}, 'start', ${sql.json({ ...order, ...(startAt === null ? {} : { later: true }) })}, coalesce(${startAt}::timestamptz, clock_timestamp()))`;

@@ -1,7 +1,7 @@
 import { KosError } from '#core/errors.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { Ending, FailureHandling, Origin, OutcomeError, Run, RunStatus, WaitingFor } from '#schemas/run.ts';
-import type { Transaction, TransactionSql } from '#services/database/connect.ts';
+import type { Database, Transaction, TransactionSql } from '#services/database/connect.ts';
 import { decodeNewestFirst, newestFirstKey, type Page, pageBytes, pageOf, type Sized } from '#services/paging/page.ts';
 
 interface RunRow {
@@ -68,12 +68,23 @@ const showRun = (row: RunRow): Run => ({
   ending: row.ending,
 });
 
-/** Throws KosError `run_not_found`, for another workspace's run too. */
-export async function readRun({ sql }: Transaction, runId: string): Promise<Run> {
-  const [row] = await sql<RunRow[]>`select ${columns(sql)} from kos.runs where id = ${runId}`;
+const selectRun = (sql: TransactionSql, runId: string) => sql<RunRow[]>`select ${columns(sql)} from kos.runs where id = ${runId}`;
+
+function theRun([row]: readonly RunRow[], runId: string): Run {
   if (row === undefined) throw runNotFound(runId);
   return showRun(row);
 }
+
+/** Throws KosError `run_not_found`, for another workspace's run too. */
+export const readRun = async ({ sql }: Transaction, runId: string): Promise<Run> => theRun(await selectRun(sql, runId), runId);
+
+/** In a transaction of its own, in one round trip. Throws as `readRun` does. */
+export const fetchRun = (database: Database, workspaceId: string, runId: string): Promise<Run> =>
+  database.inWorkspace(workspaceId, async ({ sql, commit }) => {
+    const asked = selectRun(sql, runId).execute();
+    commit();
+    return theRun(await asked, runId);
+  });
 
 export const runNotFound = (runId: string): KosError =>
   new KosError({ code: 'run_not_found', message: `There is no run ${runId} in this workspace.`, fix: 'kai run list', status: 404 });
@@ -90,10 +101,11 @@ export interface RunFilter {
   limit: number;
 }
 
-/** Newest first. A page may hold fewer than `limit` where inputs and outputs are large. */
-export async function listRuns({ sql }: Transaction, filter: RunFilter): Promise<Page<Run>> {
+type ListedRow = RunRow & Sized;
+
+function selectRuns(sql: TransactionSql, filter: RunFilter) {
   const before = filter.cursor === null ? null : decodeNewestFirst(filter.cursor);
-  const rows = await sql<(RunRow & Sized)[]>`
+  return sql<ListedRow[]>`
     with page as materialized (
       select ${columns(sql)} from kos.runs
       where ${filter.statuses === null ? sql`true` : sql`status in ${sql(filter.statuses)}`}
@@ -107,8 +119,21 @@ export async function listRuns({ sql }: Transaction, filter: RunFilter): Promise
       from page window earlier as (order by created_at desc, id desc rows between unbounded preceding and 1 preceding)
     )
     select page.*, sized.found from page join sized using (id) where sized.bytes_before < ${pageBytes} order by created_at desc, id desc`;
-  return pageOf(rows, filter.limit, showRun, (row) => newestFirstKey({ createdAt: row.created_at, id: row.id }), rows[0]?.found);
 }
+
+const runsPage = (rows: readonly ListedRow[], limit: number): Page<Run> =>
+  pageOf(rows, limit, showRun, (row) => newestFirstKey({ createdAt: row.created_at, id: row.id }), rows[0]?.found);
+
+/** Newest first. A page may hold fewer than `limit` where inputs and outputs are large. */
+export const listRuns = async ({ sql }: Transaction, filter: RunFilter): Promise<Page<Run>> => runsPage(await selectRuns(sql, filter), filter.limit);
+
+/** As `listRuns`, in a transaction of its own, in one round trip. */
+export const fetchRuns = (database: Database, workspaceId: string, filter: RunFilter): Promise<Page<Run>> =>
+  database.inWorkspace(workspaceId, async ({ sql, commit }) => {
+    const asked = selectRuns(sql, filter).execute();
+    commit();
+    return runsPage(await asked, filter.limit);
+  });
 
 /** How many runs there are in each status; statuses without runs are left out. */
 export async function countRuns({ sql }: Transaction): Promise<Partial<Record<RunStatus, number>>> {

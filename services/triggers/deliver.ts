@@ -91,9 +91,11 @@ export async function ignore(means: DeliverMeans, delivered: Delivered, delivery
 /** One delivery with that key at a time. Throws Duplicate. */
 async function claim(sql: TransactionSql, { trigger, key }: Delivered): Promise<void> {
   if (key === null) return;
-  await sql`select pg_advisory_xact_lock(hashtextextended(${`delivery ${trigger.id} ${key}`}, 0))`;
-  const [equal] = await sql<{ id: string }[]>`
-    select id from kos.trigger_deliveries where trigger_id = ${trigger.id} and key = ${key} and status in ('accepted', 'ignored')`;
+  // Statements of their own, for the second must see what the lock's last holder committed; sent together.
+  const locked = sql`select pg_advisory_xact_lock(hashtextextended(${`delivery ${trigger.id} ${key}`}, 0))`.execute();
+  const found = sql<{ id: string }[]>`
+    select id from kos.trigger_deliveries where trigger_id = ${trigger.id} and key = ${key} and status in ('accepted', 'ignored')`.execute();
+  const [, [equal]] = await Promise.all([locked, found]);
   if (equal !== undefined) throw new Duplicate(equal.id);
 }
 
@@ -146,9 +148,9 @@ async function write({ sealing }: DeliverMeans, sql: TransactionSql, delivered: 
   const { trigger, content, bytes, key, redelivery } = delivered;
   const { status, reason = null, runId = null, duplicateOf = null } = outcome;
   const sealed = sealFor(sealing, trigger.id, 'content', JSON.stringify(content));
-  await sql`
+  const written = sql`
     insert into kos.trigger_deliveries (id, workspace_id, trigger_id, status, reason, key, duplicate_of, run_id, redelivered_by, content, bytes)
-    values (${deliveryId}, ${trigger.workspaceId}, ${trigger.id}, ${status}, ${reason}, ${key}, ${duplicateOf}, ${runId}, ${redelivery?.actor ?? null}, ${sealed}, ${bytes})`;
+    values (${deliveryId}, ${trigger.workspaceId}, ${trigger.id}, ${status}, ${reason}, ${key}, ${duplicateOf}, ${runId}, ${redelivery?.actor ?? null}, ${sealed}, ${bytes})`.execute();
   const data: JsonObject = { triggerId: trigger.id, name: trigger.name, deliveryId, status, ...(reason === null ? {} : { reason }) };
-  await recordEvents(sql, [{ workspaceId: trigger.workspaceId, runId, type: 'trigger.delivered', data }]);
+  await Promise.all([written, recordEvents(sql, [{ workspaceId: trigger.workspaceId, runId, type: 'trigger.delivered', data }])]);
 }

@@ -116,6 +116,9 @@ function idempotencyScope(request: Request, principal: Principal, body: unknown)
   };
 }
 
+/** Made once: an abort without a reason makes an exception with its stack, for every request. */
+const over = new Error('This call is over.');
+
 /** A call whose signal can be aborted from here, and whose caller is looked at again. */
 type OpenCall = Call<unknown, unknown, unknown> & { end: () => void; see: (principal: Principal) => void };
 
@@ -125,7 +128,7 @@ function makeCall(
   { principal, scope, rates }: { principal: Principal | null; scope: IdempotencyScope | null; rates: RateGuard },
 ): OpenCall {
   const gone = new AbortController();
-  response.once('close', () => gone.abort());
+  response.once('close', () => gone.abort(over));
   let present = principal;
   return {
     principal,
@@ -139,7 +142,7 @@ function makeCall(
     header: (name) => request.get(name),
     headers: () => Object.fromEntries(Object.entries(request.headers).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))),
     signal: gone.signal,
-    end: () => gone.abort(),
+    end: () => gone.abort(over),
     traceId: response.locals['traceId'] as string,
     admitDelivery: (triggerId) => rates.admitDelivery(triggerId, response),
     admitChange: async () => {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isFinalRunStatus, type Run } from '#schemas/run.ts';
 import type { Database } from '#services/database/connect.ts';
 import type { EventListener } from '#services/events/listener.ts';
-import { readRun } from '#services/runs/read.ts';
+import { fetchRun } from '#services/runs/read.ts';
 
 /** Longest wait that `Prefer: wait=N` may ask for, in seconds. */
 const longestWaitSeconds = 60;
@@ -21,14 +21,13 @@ export async function waitForRun(
   request: { workspaceId: string; runId: string; seconds: number; signal: AbortSignal },
 ): Promise<Run> {
   const { workspaceId, runId } = request;
-  const read = (): Promise<Run> => dependencies.database.inWorkspace(workspaceId, (transaction) => readRun(transaction, runId));
   const until = performance.now() + request.seconds * 1_000;
   let news = new AbortController();
   const unwatch = dependencies.listener.watch(runId, () => news.abort());
   try {
     for (;;) {
       news = new AbortController();
-      const run = await read();
+      const run = await fetchRun(dependencies.database, workspaceId, runId);
       const leftMs = until - performance.now();
       if (isFinalRunStatus(run.status) || leftMs <= 0 || request.signal.aborted) return run;
       await sleep(Math.min(leftMs, lookEveryMs), undefined, { signal: AbortSignal.any([news.signal, request.signal]) }).catch(() => undefined);

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import type { Principal } from '#core/policy/principal.ts';
 import type { Json } from '#schemas/json.ts';
 import { idSchema } from '#schemas/ids.ts';
-import { isFinalRunStatus, runSchema, runStatuses, startRunSchema } from '#schemas/run.ts';
+import { isFinalRunStatus, runSchema, type RunStatus, runStatuses, startRunSchema } from '#schemas/run.ts';
 import { setPinned } from '#services/runs/change.ts';
-import { listRuns, readRun } from '#services/runs/read.ts';
+import { fetchRun, fetchRuns, readRun } from '#services/runs/read.ts';
 import { deleteRun } from '#services/runs/remove.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
 import { type Call, defineRoute, empty, json, type Reply, type Route } from '../route.ts';
@@ -47,7 +47,7 @@ export const runRoutes = (dependencies: ApiDependencies): Route[] => [
         alsoInTransaction: (transaction, id) => call.recordEffect(transaction, { status: 202, reference: { runId: id } }),
       });
       dependencies.nudgeOutbox();
-      return answerStart(dependencies, principal, runId, call);
+      return preferredWait(call.header('prefer')) === null ? answerAccepted(dependencies, runId, 'queued') : answerStart(dependencies, principal, runId, call);
     },
     replay: (reference, call) => answerStart(dependencies, call.principal, runReferenceSchema.parse(reference).runId, call),
   }),
@@ -73,7 +73,7 @@ export const runRoutes = (dependencies: ApiDependencies): Route[] => [
         cursor: query.cursor ?? null,
         limit: query.limit,
       };
-      return json(await inWorkspaceOf(dependencies, principal, (transaction) => listRuns(transaction, filter)));
+      return json(await fetchRuns(dependencies.database, principal.workspaceId, filter));
     },
   }),
   defineRoute({
@@ -83,7 +83,7 @@ export const runRoutes = (dependencies: ApiDependencies): Route[] => [
     access: { permission: 'runs:read' },
     params: idParams('run'),
     responses: { 200: runSchema },
-    handler: async ({ principal, params }) => json(await inWorkspaceOf(dependencies, principal, (transaction) => readRun(transaction, params.id))),
+    handler: async ({ principal, params }) => json(await fetchRun(dependencies.database, principal.workspaceId, params.id)),
   }),
   ...(['pin', 'unpin'] as const).map((verb) =>
     defineRoute({
@@ -129,7 +129,11 @@ async function answerStart(
 ): Promise<Reply> {
   const seconds = preferredWait(call.header('prefer')) ?? 0;
   const run = await waitForRun(dependencies, { workspaceId: principal.workspaceId, runId, seconds, signal: call.signal });
-  const location = { Location: `/v1/runs/${runId}` };
-  if (seconds > 0 && isFinalRunStatus(run.status)) return json(run, 200, { ...location, 'Preference-Applied': `wait=${seconds}` });
-  return json({ id: runId, status: run.status, url: `${dependencies.publicUrl}/v1/runs/${runId}` } satisfies Json, 202, location);
+  if (seconds > 0 && isFinalRunStatus(run.status)) return json(run, 200, { ...locationOf(runId), 'Preference-Applied': `wait=${seconds}` });
+  return answerAccepted(dependencies, runId, run.status);
 }
+
+const locationOf = (runId: string): { Location: string } => ({ Location: `/v1/runs/${runId}` });
+
+const answerAccepted = ({ publicUrl }: ApiDependencies, runId: string, status: RunStatus): Reply =>
+  json({ id: runId, status, url: `${publicUrl}${locationOf(runId).Location}` } satisfies Json, 202, locationOf(runId));
