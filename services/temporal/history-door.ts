@@ -51,13 +51,13 @@ export function makeHistoryDoor({ connection, namespace, codec }: DoorParts): Hi
     const { workflowExecutionInfo } = await connection.workflowService.describeWorkflowExecution({ namespace, execution: { workflowId } });
     return workflowExecutionInfo?.execution?.runId ?? '';
   };
-  /** Temporal's pages are of whole batches of events, so one may hold more than was asked for: the rest is for the next page. */
-  const readOn = async (workflowId: string, place: HistoryPlace, limit: number): Promise<{ raw: RawEvent[]; next: HistoryPlace | null }> => {
+  /** So many batches. They may hold more events than are wanted: the rest is for the next page. */
+  const readBatches = async (workflowId: string, place: HistoryPlace, limit: number, batches: number): Promise<RawPage> => {
     const { execution, token, before } = place;
     const { history, nextPageToken } = await connection.workflowService.getWorkflowExecutionHistoryReverse({
       namespace,
       execution: { workflowId, runId: execution },
-      maximumPageSize: limit,
+      maximumPageSize: batches,
       nextPageToken: Buffer.from(token, 'base64'),
     });
     const all = history?.events ?? [];
@@ -67,7 +67,15 @@ export function makeHistoryDoor({ connection, namespace, codec }: DoorParts): Hi
     const next = nextPlace(execution, nextPageToken, all);
     const goesOn = next !== null && next.execution === execution ? { ...next, before } : next;
     // Events that came since the last page may fill this one.
-    return raw.length === 0 && goesOn !== null && goesOn.execution === execution ? readOn(workflowId, goesOn, limit) : { raw, next: goesOn };
+    return raw.length === 0 && goesOn !== null && goesOn.execution === execution ? readBatches(workflowId, goesOn, limit, batches) : { raw, next: goesOn };
+  };
+  /** Fewer batches than events first, then as many as events are missing. */
+  const readOn = async (workflowId: string, place: HistoryPlace, limit: number): Promise<RawPage> => {
+    const first = await readBatches(workflowId, place, limit, Math.ceil(limit / eventsInBatch));
+    const missing = limit - first.raw.length;
+    if (missing === 0 || first.next?.execution !== place.execution) return first;
+    const rest = await readBatches(workflowId, first.next, missing, missing);
+    return { raw: [...first.raw, ...rest.raw], next: rest.next };
   };
   return {
     page: (workflowId, place, limit) =>
@@ -80,6 +88,17 @@ export function makeHistoryDoor({ connection, namespace, codec }: DoorParts): Hi
 }
 
 type RawEvent = proto.temporal.api.history.v1.IHistoryEvent;
+
+interface RawPage {
+  raw: RawEvent[];
+  next: HistoryPlace | null;
+}
+
+/**
+ * Temporal counts what it was told at once as one: a batch holds an event or more, and where many activities run at once seven. Asked for 200, it gave
+ * 1,353 events of such a history, in five times the time that 50 take.
+ */
+const eventsInBatch = 4;
 
 /** Where an execution's history ends at its first event, the one goes on that it continued. */
 function nextPlace(execution: string, token: Uint8Array | null | undefined, events: RawEvent[]): HistoryPlace | null {
