@@ -11,14 +11,17 @@ export interface Duty {
 const firstRetryMs = 250;
 const longestRetryMs = 2_000;
 
-/** Repeats a round until stopped; a round answers how long to rest, in ms. A round that fails is said once and tried again with back-off. */
-export function repeat(name: string, log: Logger, round: () => Promise<number>): Duty {
+/**
+ * Repeats a round until stopped; a round answers how long to rest, in ms: 0, there is more to do. A round that fails is said once and tried again with
+ * back-off. `apartMs`: however often it is nudged, it rests so long.
+ */
+export function repeat(name: string, log: Logger, round: () => Promise<number>, apartMs = 0): Duty {
   const stopping = new AbortController();
   let news = new AbortController();
   let failures = 0;
 
-  const rest = (durationMs: number): Promise<void> =>
-    sleep(durationMs, undefined, { signal: AbortSignal.any([news.signal, stopping.signal]) }).catch(() => undefined);
+  const pause = (durationMs: number, ...signals: AbortSignal[]): Promise<void> =>
+    sleep(durationMs, undefined, { signal: AbortSignal.any([...signals, stopping.signal]) }).catch(() => undefined);
 
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
@@ -35,7 +38,9 @@ export function repeat(name: string, log: Logger, round: () => Promise<number>):
           return Math.min(firstRetryMs * 2 ** (failures - 1), longestRetryMs);
         },
       );
-      await rest(restMs);
+      const deafMs = Math.min(apartMs, restMs);
+      if (deafMs > 0) await pause(deafMs);
+      await pause(restMs - deafMs, news.signal);
     }
   };
 
