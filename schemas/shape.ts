@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * What a workflow knows of a plan: structure and bounds, no data and no names. Steps are numbered by their position in the plan;
- * the plan document itself (expressions, inputs, names) is read by activities. At most 256 kB as JSON.
+ * What a workflow knows of a plan: structure and bounds, no data. Steps are numbered by their position in the plan;
+ * the plan document itself (expressions, inputs) is read by activities. At most 256 kB as JSON.
  */
 export const stepKindSchema = z.enum(['transform', 'llm', 'tool', 'artifact', 'wait', 'approval', 'signal', 'plan']);
 export type StepKind = z.infer<typeof stepKindSchema>;
@@ -42,6 +42,11 @@ export type StepShape = z.infer<typeof stepShapeSchema>;
 
 export const planShapeSchema = z.object({
   steps: z.array(stepShapeSchema),
+  /**
+   * The steps' ids, by number: what Temporal's own tools are shown of activities. Nothing is decided by them. Absent in shapes of plans that were saved before
+   * there were such, and where they would make the shape too large.
+   */
+  names: z.array(z.string()).optional(),
   /**
    * Partition of the step numbers into units, each in execution order. A unit of one is a step of its own; a longer one is a fused chain of
    * pure steps in which every later step's needs are members of the chain.

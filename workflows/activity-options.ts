@@ -1,4 +1,5 @@
 import { ActivityCancellationType, type ActivityOptions, type LocalActivityOptions } from '@temporalio/workflow';
+import type { Summary } from './summaries.ts';
 
 /**
  * Unlimited tries: a lost worker, database or key never costs a step an attempt of its own; only outcomes of the step do, and those are
@@ -13,7 +14,8 @@ const heartbeatTimeout = '2 s';
 const overheadMs = 30_000;
 
 /** A step's work: may run as long as the step's own time-out says. Safe to repeat: fences and the effect ledger decide what a repeat may do. */
-export const unitOptions = (timeoutMs: number): ActivityOptions => ({
+export const unitOptions = (timeoutMs: number, summary: Summary): ActivityOptions => ({
+  ...summary,
   startToCloseTimeout: timeoutMs + overheadMs,
   heartbeatTimeout,
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -24,7 +26,8 @@ export const unitOptions = (timeoutMs: number): ActivityOptions => ({
  * A unit's work within the workflow's task, which the SDK keeps alive meanwhile. The activity itself says when it takes too long. What cannot be recorded just now
  * is tried again at once for a while, then by timers, which let the task end.
  */
-export const quickOptions = (timeoutMs: number): LocalActivityOptions => ({
+export const quickOptions = (timeoutMs: number, summary: Summary): LocalActivityOptions => ({
+  ...summary,
   startToCloseTimeout: timeoutMs + overheadMs,
   localRetryThreshold: '1 s',
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -32,4 +35,4 @@ export const quickOptions = (timeoutMs: number): LocalActivityOptions => ({
 });
 
 /** Reads and writes of kOS's own rows: short, idempotent, safe to repeat. */
-export const bookkeepingOptions: ActivityOptions = { startToCloseTimeout: '60 s', heartbeatTimeout, retry };
+export const bookkeepingOptions = (summary: Summary = {}): ActivityOptions => ({ ...summary, startToCloseTimeout: '60 s', heartbeatTimeout, retry });

@@ -29,11 +29,13 @@ import {
 } from './messages.ts';
 import type { WindowInput } from './plan-run-input.ts';
 import { refusedPayload, trusted } from './run-commands.ts';
+import { itemSummary, type Summary } from './summaries.ts';
 
 const stopSignal = defineSignal<[StopWindowSignal]>(stopWindowSignalName);
 const controlSignal = defineSignal<[WindowControlSignal]>(windowControlSignalName);
 const decisionSignal = defineSignal<[DecisionSignal]>(decisionSignalName);
-const bookkeeping = proxyActivities<ReturnType<typeof createRunActivities>>(bookkeepingOptions);
+type RunActivities = ReturnType<typeof createRunActivities>;
+const bookkeeping = proxyActivities<RunActivities>(bookkeepingOptions());
 
 /** Up to 500 items of a large `forEach`. Works on its run's rows under its run's claim, and tells the run when it is through. */
 export async function forEachWindow(input: WindowInput): Promise<void> {
@@ -100,18 +102,31 @@ class ForEachWindow {
     return this.input.maxInFlight === undefined ? {} : { toldTo: workflowInfo().workflowId };
   }
 
+  private summaryOf(item: number): Summary {
+    return itemSummary(this.input.label ?? null, item);
+  }
+
+  private bookkeepingOf(item: number): typeof bookkeeping {
+    return proxyActivities<RunActivities>(bookkeepingOptions(this.summaryOf(item)));
+  }
+
   private startItem(item: number): void {
     const { claim } = this;
     const { step, timeoutMs, maxInFlight } = this.input;
     if (maxInFlight !== undefined) {
-      this.start('openWait', bookkeeping.openWait({ claim, step, item, alone: false, ...this.toldTo }), (result) => ({ what: 'waitOpened', item, result }), {
-        what: 'waitOpened',
-        item,
-        result: { outcome: 'c' },
-      });
+      this.start(
+        'openWait',
+        this.bookkeepingOf(item).openWait({ claim, step, item, alone: false, ...this.toldTo }),
+        (result) => ({ what: 'waitOpened', item, result }),
+        {
+          what: 'waitOpened',
+          item,
+          result: { outcome: 'c' },
+        },
+      );
       return;
     }
-    const work = proxyActivities<ReturnType<typeof createRunActivities>>(unitOptions(timeoutMs));
+    const work = proxyActivities<RunActivities>(unitOptions(timeoutMs, this.summaryOf(item)));
     this.start('executeItem', work.executeItem({ claim, step, item, alone: false }), (result) => ({ what: 'item', item, result }), {
       what: 'item',
       item,
@@ -121,7 +136,7 @@ class ForEachWindow {
 
   private settle({ item, waitId }: WaitingItem): void {
     const { claim } = this;
-    const answer = bookkeeping.settleWait({ claim, step: this.input.step, item, waitId });
+    const answer = this.bookkeepingOf(item).settleWait({ claim, step: this.input.step, item, waitId });
     this.start('settleWait', answer, (result) => ({ what: 'waitSettled', item, result }), { what: 'waitSettled', item, result: { outcome: 'c' } });
   }
 

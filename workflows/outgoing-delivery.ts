@@ -3,7 +3,7 @@ import type { createOutgoingActivities, DeliveryPlace } from '#activities/outgoi
 import { bookkeepingOptions } from './activity-options.ts';
 import { trusted } from './run-commands.ts';
 
-const { attemptDelivery } = proxyActivities<ReturnType<typeof createOutgoingActivities>>(bookkeepingOptions);
+const { attemptDelivery } = proxyActivities<ReturnType<typeof createOutgoingActivities>>(bookkeepingOptions());
 
 /** Tries to deliver until it is delivered or given up. How long to rest in between, and when it is over, the activity says: its row holds every try. */
 export async function outgoingDelivery(place: DeliveryPlace): Promise<void> {

@@ -1,4 +1,5 @@
 import type { PlanShape } from '#schemas/shape.ts';
+import type { StepLabel } from './summaries.ts';
 
 export interface PlanRunInput {
   runId: string;
@@ -27,6 +28,8 @@ export interface WindowInput {
   from: number;
   to: number;
   concurrency: number;
+  /** What its items are called by in Temporal's own tools; absent: the plan was saved before shapes had names. */
+  label?: StepLabel;
   /** Only of a step that waits: its items open waits, so many of these activities at once; `concurrency` of them wait. */
   maxInFlight?: number;
 }

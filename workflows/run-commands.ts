@@ -4,6 +4,7 @@ import {
   CancellationScope,
   getExternalWorkflowHandle,
   isCancellation,
+  type LocalActivityOptions,
   ParentClosePolicy,
   proxyActivities,
   proxyLocalActivities,
@@ -20,12 +21,14 @@ import type { RunState } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { bookkeepingOptions, quickOptions, unitOptions } from './activity-options.ts';
 import { makeWindowWorkflowId, workflowTypes } from './ids.ts';
+import { itemSummary, labelOf, stepsSummary, type Summary, windowSummary } from './summaries.ts';
 import { type StopWindowSignal, stopWindowSignalName, type WindowControlSignal, windowControlSignalName } from './messages.ts';
 
 type RunActivities = ReturnType<typeof createRunActivities>;
 type UnitTask = Parameters<RunActivities['executeUnit']>[0];
 
-const bookkeeping = proxyActivities<RunActivities>(bookkeepingOptions);
+const bookkeeping = proxyActivities<RunActivities>(bookkeepingOptions());
+const bookkeepingOf = (summary: Summary): typeof bookkeeping => proxyActivities<RunActivities>(bookkeepingOptions(summary));
 
 export const refusedPayload = (what: string): ApplicationFailure =>
   ApplicationFailure.nonRetryable(`${what} was not sealed by this installation's key and was refused`, 'payload_refused');
@@ -80,16 +83,18 @@ export class RunCommands {
         const timeoutMs = members.reduce((sum, member) => sum + (shape.steps[member]?.timeoutMs ?? 0), 0);
         const steps = members.filter((member) => state.steps[member]?.status !== 'ended');
         const task = { claim, steps, alone, closes };
-        const elsewhere = () => proxyActivities<RunActivities>(unitOptions(timeoutMs)).executeUnit(task);
+        const summary = stepsSummary(shape, steps);
+        const elsewhere = () => proxyActivities<RunActivities>(unitOptions(timeoutMs, summary)).executeUnit(task);
         // Behind its first stretch a chain is known to be long.
         const quickly = shape.quick?.includes(unit) === true && steps.length === members.length && !this.isQuickUnderWay;
-        const answer = quickly ? () => this.executeQuickly(task, timeoutMs, elsewhere) : elsewhere;
+        const answer = quickly ? () => this.executeQuickly(task, quickOptions(timeoutMs, summary), elsewhere) : elsewhere;
         this.start('executeUnit', answer, (result) => ({ what: 'unit', unit, result }), { what: 'unit', unit, result: { outcomes: 'c' } });
         return;
       }
       case 'item': {
         const { step, item, alone } = command;
-        const answer = () => proxyActivities<RunActivities>(unitOptions(shape.steps[step]?.timeoutMs ?? 0)).executeItem({ claim, step, item, alone });
+        const options = unitOptions(shape.steps[step]?.timeoutMs ?? 0, itemSummary(labelOf(shape, step), item));
+        const answer = () => proxyActivities<RunActivities>(options).executeItem({ claim, step, item, alone });
         this.start('executeItem', answer, (result) => ({ what: 'item', step, item, result }), { what: 'item', step, item, result: { outcomes: 'c' } });
         return;
       }
@@ -97,7 +102,7 @@ export class RunCommands {
         const { step, alone } = command;
         this.start(
           'openItems',
-          () => bookkeeping.openItems({ claim, step, alone }),
+          () => bookkeepingOf(itemSummary(labelOf(shape, step))).openItems({ claim, step, alone }),
           (result) => ({ what: 'itemsOpened', step, result }),
           { what: 'itemsOpened', step, result: { outcome: 'c' } },
         );
@@ -107,7 +112,7 @@ export class RunCommands {
         const { step, closes } = command;
         this.start(
           'joinItems',
-          () => bookkeeping.joinItems({ claim, step, closes }),
+          () => bookkeepingOf(itemSummary(labelOf(shape, step))).joinItems({ claim, step, closes }),
           (result) => ({ what: 'itemsJoined', step, result }),
           { what: 'itemsJoined', step, result: { outcomes: 'c' } },
         );
@@ -117,7 +122,7 @@ export class RunCommands {
         const place = placeOf(command);
         this.start(
           'openWait',
-          () => bookkeeping.openWait({ claim, ...place, alone: command.alone }),
+          () => bookkeepingOf(itemSummary(labelOf(shape, command.step), command.item)).openWait({ claim, ...place, alone: command.alone }),
           (result) => ({ what: 'waitOpened', ...place, result }),
           { what: 'waitOpened', ...place, result: { outcome: 'c' } },
         );
@@ -127,7 +132,7 @@ export class RunCommands {
         const place = placeOf(command);
         this.start(
           'settleWait',
-          () => bookkeeping.settleWait({ claim, ...place, waitId: command.waitId }),
+          () => bookkeepingOf(itemSummary(labelOf(shape, command.step), command.item)).settleWait({ claim, ...place, waitId: command.waitId }),
           (result) => ({ what: 'waitSettled', ...place, result }),
           { what: 'waitSettled', ...place, result: { outcome: 'c' } },
         );
@@ -138,7 +143,7 @@ export class RunCommands {
         const ended: RunEvent = { what: 'skipped', steps, superseded: false };
         this.start(
           'skipSteps',
-          () => bookkeeping.skipSteps({ claim, steps }),
+          () => bookkeepingOf(stepsSummary(shape, steps)).skipSteps({ claim, steps }),
           (result) => ({ ...ended, superseded: result.superseded }),
           ended,
         );
@@ -167,7 +172,7 @@ export class RunCommands {
         const { ending, timeoutMs } = command;
         this.bookkeep(
           'undoSteps',
-          () => proxyActivities<RunActivities>(unitOptions(timeoutMs)).undoSteps({ claim, ending }),
+          () => proxyActivities<RunActivities>(unitOptions(timeoutMs, {})).undoSteps({ claim, ending }),
           (result) => ({ what: 'undone', result }),
         );
         return;
@@ -219,9 +224,9 @@ export class RunCommands {
   }
 
   /** In this very workflow task; what takes longer than that should is left to an activity. */
-  private async executeQuickly(task: UnitTask, timeoutMs: number, elsewhere: () => Promise<UnitResult>): Promise<UnitResult> {
+  private async executeQuickly(task: UnitTask, options: LocalActivityOptions, elsewhere: () => Promise<UnitResult>): Promise<UnitResult> {
     this.isQuickUnderWay = true;
-    const result = await proxyLocalActivities<RunActivities>(quickOptions(timeoutMs))
+    const result = await proxyLocalActivities<RunActivities>(options)
       .tryUnit(task)
       .finally(() => {
         this.isQuickUnderWay = false;
@@ -258,11 +263,19 @@ export class RunCommands {
     const { runId, workspaceId, generation, chain } = this.claim;
     const timeoutMs = shape.steps[step]?.timeoutMs ?? 0;
     const ofWaits = maxInFlight === undefined ? {} : { maxInFlight };
-    const args = [{ runId, workspaceId, rules: this.rules, generation, chain, step, timeoutMs, from, to, concurrency, ...ofWaits }];
+    const label = labelOf(shape, step);
+    const named = label === null ? {} : { label };
+    const args = [{ runId, workspaceId, rules: this.rules, generation, chain, step, timeoutMs, from, to, concurrency, ...ofWaits, ...named }];
+    const staticSummary = windowSummary(label, from, to);
     const workflowId = makeWindowWorkflowId(runId, generation, step, from);
     const started = this.track(async () => {
       try {
-        await startChild(workflowTypes.forEachWindow, { workflowId, parentClosePolicy: ParentClosePolicy.ABANDON, args });
+        await startChild(workflowTypes.forEachWindow, {
+          workflowId,
+          parentClosePolicy: ParentClosePolicy.ABANDON,
+          args,
+          ...(staticSummary === undefined ? {} : { staticSummary }),
+        });
       } catch (error) {
         // It runs already, for this run and generation: it will tell when it ends.
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;

@@ -18,7 +18,7 @@ import { turnSignalName } from './messages.ts';
 import type { PlanRunInput } from './plan-run-input.ts';
 import { trusted } from './run-commands.ts';
 
-const bookkeeping = proxyActivities<ReturnType<typeof createScheduleActivities>>(bookkeepingOptions);
+const bookkeeping = proxyActivities<ReturnType<typeof createScheduleActivities>>(bookkeepingOptions());
 
 /** As the server calls them: it sets them on whatever a Schedule starts. */
 const scheduleAttribute = 'TemporalScheduledById';

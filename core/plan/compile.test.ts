@@ -100,6 +100,7 @@ describe('the sample of the design', () => {
         { kind: 'approval', needs: [1], when: true, timeoutMs: 60_000 },
         { kind: 'artifact', needs: [1, 2], gate: 2, timeoutMs: 60_000 },
       ],
+      names: ['read', 'explain', 'signOff', 'report'],
       units: [[0], [1], [2], [3]],
       maxInFlight: 100,
       timeoutMs: null,

@@ -32,16 +32,20 @@ export function compilePlan({ plan, document, locate }: ParsedPlan, environment:
   if (faults.faults.length > 0 || order === null) return { ok: false, faults: faults.faults };
 
   const loaded = assemble(plan, document, templates, output);
-  const shape = shapeOf(plan, loaded.steps, graph, divide(plan, loaded.steps, graph, order, environment));
-  const bytes = Buffer.byteLength(JSON.stringify(shape));
+  const unnamed = shapeOf(plan, loaded.steps, graph, divide(plan, loaded.steps, graph, order, environment));
+  const bytes = bytesOf(unnamed);
   if (bytes > planLimits.shapeBytes) {
     faults.add('/steps', `the steps need each other in too many ways: the plan's shape has ${bytes} bytes, ${planLimits.shapeBytes} are allowed`, {
       suggestion: 'let a step in between collect what many steps read',
     });
     return { ok: false, faults: faults.faults };
   }
+  const named: PlanShape = { ...unnamed, names: loaded.steps.map(({ id }) => id) };
+  const shape = bytesOf(named) > planLimits.shapeBytes ? unnamed : named;
   return { ok: true, compiled: { ...loaded, shape, tools: toolsOf(templates, environment) } };
 }
+
+const bytesOf = (shape: PlanShape): number => Buffer.byteLength(JSON.stringify(shape));
 
 /** From text to a compiled plan in one call. */
 export function compilePlanText(text: string, environment: PlanEnvironment, format: 'yaml' | 'json' = 'yaml'): CompileResult {

@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '#services/ids.ts';
+import { createPayloadCodec } from '#services/temporal/codec.ts';
+import { openPayload } from '#services/temporal/protocol-json.ts';
 import type { HistoryRequest } from '#services/runs/history.ts';
 import { readHistory } from '#services/runs/history.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 import { deleteExecutions } from '#tests/rig/lost-store.ts';
+import { historiesOf } from '#tests/rig/replay.ts';
+import { createTestPayloadSealing } from '#tests/rig/test-payload-key.ts';
 
 let engine: TestEngine;
 beforeAll(async () => {
@@ -27,6 +31,22 @@ const runAndClose = async (): Promise<string> => {
   await expect.poll(async () => (await history(id, { limit: 1 })).items[0]?.type, { timeout: 30_000 }).toBe('EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED');
   return id;
 };
+
+/** What Temporal's own tools show beside the types of a run's events, those of its children included. */
+async function summariesOf(runId: string): Promise<string[]> {
+  const codec = createPayloadCodec({ sealing: createTestPayloadSealing(), namespace: engine.namespace, refuse: 'throw' });
+  const found: string[] = [];
+  for await (const { workflowId, history: kept } of historiesOf(engine, [runId])) {
+    for (const { userMetadata, startChildWorkflowExecutionInitiatedEventAttributes: child } of kept.events ?? []) {
+      const sealed = userMetadata?.summary;
+      if (sealed === null || sealed === undefined) continue;
+      const summary = await openPayload(sealed, child?.workflowId ?? workflowId, codec);
+      if (typeof summary !== 'string') throw new Error(`A summary is no text: ${JSON.stringify(summary)}`);
+      found.push(summary);
+    }
+  }
+  return found;
+}
 
 const history = (runId: string, more: Partial<HistoryRequest> = {}) =>
   readHistory(engine.rig.database, engine.workflows.history, {
@@ -87,6 +107,26 @@ steps:
       if (cursor === null) expect(page.items.at(-1)?.id).toBe(1);
     }
     expect(executions.size).toBe(2);
+  });
+
+  it('says to Temporal’s own tools which steps each activity is about, sealed as all else', async () => {
+    const { id } = await engine.run(`
+plan: labelled
+steps:
+  one: { transform: 1 }
+  two: { transform: "\${steps.one.output + 1}" }
+  look: { tool: fs.list, with: { path: "." }, needs: [two] }
+  each: { transform: "\${item}", forEach: "\${range(2)}", needs: [look] }
+  pause: { wait: { forMs: 20 }, needs: [each] }
+  many: { transform: "\${item}", forEach: "\${range(501)}", concurrency: 60, needs: [pause] }
+`);
+    await expect.poll(async () => (await engine.workflows.describe(id))?.status, { timeout: 30_000 }).toBe('completed');
+    const shown = await summariesOf(id);
+    const once = ['one, two · transform', 'look · tool', 'each[0] · transform', 'each[1] · transform', 'many[0] · transform', 'many[500] · transform'];
+    for (const text of once) expect(shown.filter((summary) => summary === text)).toEqual([text]);
+    for (const text of ['each · transform', 'pause · wait']) expect(shown).toContain(text);
+    // The slices of a large forEach, each a workflow of its own.
+    expect(shown.some((summary) => /^many\[0…\d+\] · transform$/.test(summary))).toBe(true);
   });
 
   it('is told as expired once Temporal keeps it no longer', async () => {

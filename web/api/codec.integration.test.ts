@@ -97,7 +97,7 @@ describe('the codec', () => {
     const { address } = inject('servers').temporal;
     const connection = await Connection.connect({ address });
     const client = new Client({ connection, namespace, dataConverter: createDataConverter({ sealing, namespace, refuse: 'throw' }) });
-    await client.workflow.start('notRun', { taskQueue: randomUUID(), workflowId: runId, args: [{ path: '/var/log' }] });
+    await client.workflow.start('notRun', { taskQueue: randomUUID(), workflowId: runId, args: [{ path: '/var/log' }], staticSummary: 'read · tool' });
     const binary = await findTemporalBinary({ cache: readConfiguration(environment).cache, environment, say: () => undefined });
     const show = async (apiKey: string): Promise<string> => {
       const words = ['workflow', 'show', '--workflow-id', runId, '--address', address, '--namespace', namespace, '--output', 'json'];
@@ -105,7 +105,9 @@ describe('the codec', () => {
       return (await promisify(execFile)(binary, [...words, ...codecWords])).stdout;
     };
     // In this form the program shows the payload that it was given, bytes as base64.
-    expect(await show(api.apiKey)).toContain(clearOnTheWire.data);
+    const shown = await show(api.apiKey);
+    expect(shown).toContain(clearOnTheWire.data);
+    expect(shown).toContain(base64('"read · tool"'));
     const theirs = await api.makeKey({ roles: ['owner'], workspaceId: await api.makeWorkspace() });
     expect(await show(theirs.apiKey)).toMatch(/"kos-workflow"/);
     await client.workflow.getHandle(runId).terminate('test');
