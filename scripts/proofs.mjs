@@ -4,11 +4,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const folder = 'tests/integration';
-const place = join(dirname(dirname(fileURLToPath(import.meta.url))), folder);
-const names = (await readdir(place)).filter((name) => name.endsWith('.test.ts'));
-const sized = await Promise.all(names.map(async (name) => (await readFile(join(place, name), 'utf8')).includes('proofSize(')));
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const folders = ['tests/integration', 'web/api'];
+const listed = await Promise.all(folders.map(async (folder) => (await readdir(join(root, folder))).map((name) => `${folder}/${name}`)));
+const paths = listed.flat().filter((path) => path.endsWith('.test.ts'));
+const sized = await Promise.all(paths.map(async (path) => (await readFile(join(root, path), 'utf8')).includes('proofSize(')));
 
 process.env.KOS_PROOFS = 'whole';
-process.argv.push(...names.filter((_, index) => sized[index]).map((name) => `${folder}/${name}`));
+process.argv.push(...paths.filter((_, index) => sized[index]));
 await import('./test.mjs');

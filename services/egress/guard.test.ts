@@ -1,4 +1,3 @@
-import { type AddressInfo, createServer, type Server } from 'node:net';
 import fc from 'fast-check';
 import { fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -6,53 +5,20 @@ import { KosError } from '#core/errors.ts';
 import { classifyAddress, isThisHost } from '#services/egress/address.ts';
 import { canonicalHost, isAddressLiteral } from '#services/egress/allow-list.ts';
 import { refusalInside } from '#services/egress/fetch.ts';
+import { literalTricks, nameTricks } from '#tests/rig/address-tricks.ts';
+import { startTrap, type Trap } from '#tests/rig/trap.ts';
 import { checkPeer, createGuardedDispatcher, type EgressPolicy, EgressRefused, type ResolveHost, resolveChecked } from '#services/egress/guard.ts';
 
-/** Counts connections on every address of this machine. Any connection is a hole. */
-let trap: Server;
-let trapPort = 0;
-let trapped = 0;
-
+let trap: Trap;
 beforeAll(async () => {
-  trap = createServer((socket) => {
-    trapped += 1;
-    socket.resume().end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
-  });
-  await new Promise<void>((resolve) => trap.listen(0, '::', resolve));
-  trapPort = (trap.address() as AddressInfo).port;
+  trap = await startTrap();
 });
-afterAll(() => new Promise<void>((resolve) => trap.close(() => resolve())));
-
-/** Spellings of addresses that end on this machine, in its network, or at a metadata service. */
-const literalTricks = `
-  127.0.0.1 127.0.0.1. 127.1 127.0.1 127.000.000.001 0177.0.0.1 0177.1 00177.0.0.01 0x7f.0.0.1 0x7f.1 0x7F000001 0x7f000001. 2130706433 017700000001
-  127.0x0.0.1 0x7f.0x0.0x0.0x1 127.255.255.255 127.0.0.2 0 0.0.0.0 0x0 00 0.0 0.0.0.1 １２７.0.0.1 127。0。0。1 127．0．0．1 ①②⑦.0.0.1 %31%32%37.0.0.1
-  127%2e0%2e0%2e1 0x7f。1 %30x7f.1 [::1] [::] [0:0:0:0:0:0:0:1] [0000::0001] [::ffff:127.0.0.1] [::ffff:7f00:1] [::FFFF:7F00:0001]
-  [0:0:0:0:0:ffff:127.0.0.1] [::127.0.0.1] [::7f00:1] [64:ff9b::127.0.0.1] [64:ff9b::7f00:1] [64:ff9b:1::127.0.0.1] [2002:7f00:1::] [::ffff:0:127.0.0.1]
-  [::ffff:0.0.0.0] [2001:0:0:0:0:0:80ff:fffe] 10.0.0.1 172.16.0.1 192.168.0.1 0xa.1 0300.0250.0.1 3232235521 [::ffff:10.0.0.1] [fc00::1] [fd12:3456::1]
-  [fe80::1] [fec0::1] 169.254.0.1 100.64.0.1 198.18.0.1 192.0.2.1 224.0.0.1 240.0.0.1 255.255.255.255 4294967295 [ff02::1] [2001:db8::1] [100::1]
-  169.254.169.254 2852039166 0xa9fea9fe 0xA9.0xFE.0xA9.0xFE 0251.0376.0251.0376 169.254.43518 [::ffff:169.254.169.254] [::ffff:a9fe:a9fe]
-  [64:ff9b::169.254.169.254] [2002:a9fe:a9fe::] [fd00:ec2::254] 168.63.129.16 0xa83f8110 100.100.100.200 169.254.170.2 192.0.0.192 [fd20:ce::254]
-`
-  .trim()
-  .split(/\s+/);
-const nameTricks = [
-  'localhost',
-  'LOCALHOST',
-  'localhost.',
-  'LocalHost.',
-  'ｌｏｃａｌｈｏｓｔ',
-  'a.localhost',
-  'metadata.google.internal',
-  'METADATA.google.internal.',
-  'metadata',
-  'ip6-localhost',
-];
+afterAll(() => trap.close());
 
 async function attempt(host: string, policy: EgressPolicy): Promise<unknown> {
   const dispatcher = createGuardedDispatcher(policy, { connectTimeoutMs: 500 });
   try {
-    return (await fetch(`http://${host}:${trapPort}/`, { dispatcher, redirect: 'manual' })).status;
+    return (await fetch(`http://${host}:${trap.port}/`, { dispatcher, redirect: 'manual' })).status;
   } catch (error) {
     return error;
   } finally {
@@ -82,13 +48,13 @@ describe('the guard lets nothing through to this machine', () => {
 
   it.each([...literalTricks, ...nameTricks])('%s, with nothing allowed', async (host) => {
     expect(isRefused(await attempt(host, { allow: [], forbiddenPorts: () => [] }))).toBe(true);
-    expect(trapped).toBe(0);
+    expect(trap.caught).toBe(0);
   });
 
   it.each(neverReachable)('%s, allowed by itself, at a port of kOS or a metadata service', async (host) => {
-    const allow = [`${host}:${trapPort}`, `127.0.0.1:${trapPort}`, `[::1]:${trapPort}`];
-    expect(isRefused(await attempt(host, { allow, forbiddenPorts: () => [trapPort], resolve: answers('127.0.0.1') }))).toBe(true);
-    expect(trapped).toBe(0);
+    const allow = [`${host}:${trap.port}`, `127.0.0.1:${trap.port}`, `[::1]:${trap.port}`];
+    expect(isRefused(await attempt(host, { allow, forbiddenPorts: () => [trap.port], resolve: answers('127.0.0.1') }))).toBe(true);
+    expect(trap.caught).toBe(0);
   });
 
   it('any IPv4 address that is not public, in decimal, hexadecimal and octal', async () => {
@@ -103,9 +69,9 @@ describe('the guard lets nothing through to this machine', () => {
     );
     await fc.assert(
       fc.asyncProperty(address, notation, async (parts, write) => {
-        const outcome = await attempt(write(parts), { allow: [`*.example.com:${trapPort}`], forbiddenPorts: () => [] });
+        const outcome = await attempt(write(parts), { allow: [`*.example.com:${trap.port}`], forbiddenPorts: () => [] });
         expect(isRefused(outcome)).toBe(true);
-        expect(trapped).toBe(0);
+        expect(trap.caught).toBe(0);
       }),
       { numRuns: 200 },
     );
@@ -120,9 +86,9 @@ describe('the guard lets nothing through to this machine', () => {
     ['metadata', ['169.254.169.254']],
     ['nothing', []],
   ])('a public name that is allowed and resolves to %s', async (_what, addresses) => {
-    const policy = { allow: [`rebind.example.com:${trapPort}`], forbiddenPorts: () => [], resolve: answers(...addresses) };
+    const policy = { allow: [`rebind.example.com:${trap.port}`], forbiddenPorts: () => [], resolve: answers(...addresses) };
     expect(refusalInside(await attempt('rebind.example.com', policy))).toBeInstanceOf(EgressRefused);
-    expect(trapped).toBe(0);
+    expect(trap.caught).toBe(0);
   });
 });
 
@@ -130,16 +96,16 @@ describe('the guard lets through what is allowed', () => {
   const open = { allow: [] as string[], forbiddenPorts: () => [] };
 
   it.each([['127.0.0.1'], ['localhost'], ['[::1]']])('%s, named with its port', async (host) => {
-    const before = trapped;
-    expect(await attempt(host, { ...open, allow: [`${host}:${trapPort}`] })).toBe(200);
-    expect(trapped).toBe(before + 1);
-    trapped = before;
+    const before = trap.caught;
+    expect(await attempt(host, { ...open, allow: [`${host}:${trap.port}`] })).toBe(200);
+    expect(trap.caught).toBe(before + 1);
+    trap.caught = before;
   });
 
   it('a public name whose private address is allowed too', async () => {
-    const allow = [`api.example.com:${trapPort}`, `127.0.0.1:${trapPort}`];
+    const allow = [`api.example.com:${trap.port}`, `127.0.0.1:${trap.port}`];
     expect(await attempt('api.example.com', { ...open, allow, resolve: answers('127.0.0.1') })).toBe(200);
-    trapped = 0;
+    trap.caught = 0;
   });
 
   it('asks the DNS once per connection, and connects to what was checked', async () => {
@@ -148,9 +114,9 @@ describe('the guard lets through what is allowed', () => {
       asked += 1;
       return [{ address: '127.0.0.1', family: 4 }];
     };
-    expect(await attempt('service.internal', { ...open, allow: [`service.internal:${trapPort}`], resolve })).toBe(200);
+    expect(await attempt('service.internal', { ...open, allow: [`service.internal:${trap.port}`], resolve })).toBe(200);
     expect(asked).toBe(1);
-    trapped = 0;
+    trap.caught = 0;
   });
 });
 

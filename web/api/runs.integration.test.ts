@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '#services/ids.ts';
 import { type Database, jsonParameter } from '#services/database/connect.ts';
 import { recordEvents } from '#services/records/record.ts';
+import { proofSize } from '#tests/rig/proof-size.ts';
 import { type Answer, makeTestApi, type TestApi } from '#tests/rig/test-api.ts';
 import { insertRun } from '#tests/rig/test-runs.ts';
 
@@ -43,6 +44,23 @@ describe('starting', () => {
     expect(new Set(accepted.map((answer) => answer.body.id)).size).toBe(1);
     expect(accepted.filter((answer) => answer.headers.get('idempotency-replayed') === null)).toHaveLength(1);
     for (const answer of answers.filter(({ status }) => status !== 202)) expect([answer.status, answer.body.code]).toEqual([409, 'idempotency_in_flight']);
+  });
+
+  it('of each of many keys takes effect once, whoever comes first', async () => {
+    const keys = Array.from({ length: proofSize(60, 1_000) }, (_, index) => `race-${index}`);
+    const before = await countRuns();
+    const ids = new Map<string, Set<string>>();
+    for (let from = 0; from < keys.length; from += 20) {
+      const racing = keys.slice(from, from + 20).flatMap((key) => [key, key, key]);
+      const answers = await Promise.all(racing.map(async (key) => ({ key, answer: await start({ plan: 'test-plan', input: { key } }, key) })));
+      for (const { key, answer } of answers) {
+        if (answer.status === 202) ids.set(key, (ids.get(key) ?? new Set()).add(answer.body.id));
+        else expect([answer.status, answer.body.code]).toEqual([409, 'idempotency_in_flight']);
+      }
+    }
+    expect(await countRuns()).toBe(before + keys.length);
+    expect([...ids.values()].map(({ size }) => size)).toEqual(keys.map(() => 1));
+    expect(new Set([...ids.values()].flatMap((made) => [...made])).size).toBe(keys.length);
   });
 
   it('replays with today’s status, for bare and quoted keys, whatever the order of members', async () => {
