@@ -3,8 +3,15 @@ import { validateJson } from '#core/plan/json-schema.ts';
 import { decideApproval } from '#services/approvals/decide.ts';
 import { readApproval } from '#services/approvals/read.ts';
 import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
+import { newId } from '#services/ids.ts';
+import { insertDeliveries } from '#services/outgoing/deliveries.ts';
+import { enableReceiver } from '#services/outgoing/receivers.ts';
+import { createFixedSealing } from '#services/sealing/sealing.ts';
 import { sendSignal } from '#services/signals/send.ts';
+import { createWebhook } from '#services/webhooks/change.ts';
+import { createWebhookSchema } from '#schemas/webhook.ts';
 import type { TestEngine } from '#tests/rig/test-engine.ts';
+import { makeTestSchedules } from '#tests/rig/test-schedules.ts';
 
 /** What a run's workflow can live through. Together their histories hold every command and every message of it. */
 export interface Story {
@@ -53,6 +60,32 @@ steps:
 output: "\${steps.four.output}"
 `,
       ),
+  },
+  {
+    name: 'outgoing',
+    tell: async (engine) => {
+      const { principal } = await makeTestSchedules(engine);
+      const { workspaceId, rig } = engine;
+      // A host that is not allowed: the try is refused and made again, until nobody wants it any more.
+      const wanted = createWebhookSchema.parse({ name: 'told', url: 'http://127.0.0.1:9/told', events: ['run.failed'] });
+      const sealing = createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) });
+      const { id } = await rig.database.inWorkspace(workspaceId, (transaction) => createWebhook(transaction, sealing, principal, wanted));
+      const event = { workspaceId, targetId: id, eventId: newId('event'), type: 'run.failed', runId: null, body: '{}' };
+      await rig.database.inWorkspace(workspaceId, ({ sql }) => insertDeliveries(sql, [event]));
+      const delivery = async () =>
+        (
+          await rig.system.sql<{ id: string; status: string; tries: number }[]>`
+        select id, status, jsonb_array_length(tries) as tries from kos.outgoing_deliveries where target_id = ${id}`
+        )[0];
+      const deliveryId = (await delivery())?.id ?? '';
+      await engine.workflows.outgoing.start({ workspaceId, deliveryId });
+      while ((await delivery())?.tries === 0) await sleep(50);
+      await rig.database.inWorkspace(workspaceId, (transaction) =>
+        enableReceiver(transaction, { kind: 'webhook', workspaceId, actor: principal.principalId, id, enabled: false, note: null }),
+      );
+      while ((await delivery())?.status === 'pending') await sleep(50);
+      return deliveryId;
+    },
   },
   {
     name: 'approved',
