@@ -14,7 +14,7 @@ import type { PlanSummary, PlanVersion } from '#schemas/plan-version.ts';
 import type { Run, RunStatus, StartRun, Step } from '#schemas/run.ts';
 import type { BackfillPreview, Schedule, SchedulePreview, ScheduleOrder, ScheduleStart, SetSchedule } from '#schemas/schedule.ts';
 import type { Delivery, DeliveryContent, MadeTrigger, SetTrigger, Trigger, TriggerTrial } from '#schemas/trigger.ts';
-import type { OutgoingContent, OutgoingDelivery, TestResult } from '#schemas/outgoing.ts';
+import type { OutgoingContent, OutgoingDelivery, RedeliverDead, Redelivered, TestResult } from '#schemas/outgoing.ts';
 import type { Channel, CreateChannel, SetChannel } from '#schemas/channel.ts';
 import type { MadeWebhook, SetWebhook, Webhook } from '#schemas/webhook.ts';
 import type { SecretDescription } from '#schemas/secret.ts';
@@ -124,6 +124,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
     deliveries: (id: string, query: Query) => get<Page<OutgoingDelivery>>(`${path}/${segment(id)}/deliveries`, query),
     delivery: (id: string, delivery: string) => get<OutgoingContent>(`${path}/${segment(id)}/deliveries/${segment(delivery)}`),
     redeliver: (id: string, delivery: string) => act<OutgoingContent>(`${path}/${segment(id)}/deliveries/${segment(delivery)}/redeliver`, undefined),
+    redeliverDead: (id: string, body: RedeliverDead) => act<Redelivered>(`${path}/${segment(id)}/redeliver`, body),
   });
   return {
     transport,

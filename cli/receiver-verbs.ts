@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
-import type { OutgoingContent, OutgoingDelivery, TestResult } from '#schemas/outgoing.ts';
+import type { OutgoingContent, OutgoingDelivery, RedeliverDead, Redelivered, TestResult } from '#schemas/outgoing.ts';
 import type { Page, Tagged } from './client.ts';
 import { exitCodes } from './exit-codes.ts';
+import { usageFault } from './faults.ts';
 import type { Invocation } from './invocation.ts';
 import { addListOptions, type ListOptions, showPage } from './lists.ts';
 import { visibleLine } from './terminal-text.ts';
-import { describeInstant } from './times.ts';
+import { describeInstant, durationArgument } from './times.ts';
 import { describeOutgoing, describeTest } from './receiver-view.ts';
 
 /** What is told of what happens: a webhook or a channel. */
@@ -22,6 +23,7 @@ export interface ReceiverClient<Shown extends Receiver> {
   deliveries(id: string, query: Record<string, string | number | undefined>): Promise<Page<OutgoingDelivery>>;
   delivery(id: string, delivery: string): Promise<OutgoingContent>;
   redeliver(id: string, delivery: string): Promise<OutgoingContent>;
+  redeliverDead(id: string, body: RedeliverDead): Promise<Redelivered>;
 }
 
 export interface ReceiverKind<Shown extends Receiver> {
@@ -81,6 +83,30 @@ export function defineReceiverVerbs<Shown extends Receiver>(command: Command, in
   defineDeliveries(command, invocation, kind);
 }
 
+interface RedeliverOptions {
+  failed?: boolean;
+  since?: number;
+  type?: string;
+}
+
+/** Request by request, until there are no more. */
+async function redeliverAll<Shown extends Receiver>(
+  { output }: Invocation,
+  client: ReceiverClient<Shown>,
+  id: string,
+  { since, type }: RedeliverOptions,
+): Promise<void> {
+  const which = { ...(since === undefined ? {} : { since: new Date(Date.now() - since).toISOString() }), ...(type === undefined ? {} : { type }) };
+  let redelivered = 0;
+  for (let more = true; more; ) {
+    const came = await client.redeliverDead(id, which);
+    redelivered += came.redelivered;
+    more = came.more;
+  }
+  if (output.json) output.document({ redelivered });
+  else output.say(redelivered === 0 ? 'There was no dead letter to send again.' : `Sent again: ${redelivered}.`);
+}
+
 function defineDeliveries<Shown extends Receiver>(command: Command, invocation: Invocation, { word, client, resolve }: ReceiverKind<Shown>): void {
   const { output } = invocation;
   const argument = receiverArgument(word);
@@ -115,10 +141,19 @@ function defineDeliveries<Shown extends Receiver>(command: Command, invocation: 
     .action(async (given: string, delivery: string) => show(await client.delivery(await resolve(given), delivery)));
   command
     .command('redeliver')
-    .summary('send a delivery that is over again')
+    .summary('send a delivery that is over again, or with --failed every dead letter')
     .argument(...argument)
-    .argument('<delivery>', 'its id')
-    .action(async (given: string, delivery: string) => {
+    .argument('[delivery]', 'its id')
+    .option('--failed', 'all dead letters that were not sent again yet')
+    .option('--since <duration>', 'with --failed: those of the last 2h, 1d', durationArgument)
+    .option('--type <type>', 'with --failed: those of one type of event')
+    .action(async (given: string, delivery: string | undefined, options: RedeliverOptions) => {
+      if ((delivery === undefined) !== (options.failed === true))
+        throw usageFault('Name one delivery, or all dead letters.', `kai ${word} redeliver NAME ID, or kai ${word} redeliver NAME --failed`);
+      if (delivery === undefined) {
+        await redeliverAll(invocation, client, await resolve(given), options);
+        return;
+      }
       const made = await client.redeliver(await resolve(given), delivery);
       if (output.json) output.document(made);
       else output.data(made.id);

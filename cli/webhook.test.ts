@@ -90,6 +90,16 @@ describe('kai webhook', () => {
     expect(received('POST')?.headers['idempotency-key']).toBeDefined();
   });
 
+  test('every dead letter is sent again, request by request', async () => {
+    const left = [500, 2];
+    const all = await kai(['webhook', 'redeliver', id, '--failed', '--type', 'run.failed', '--since', '2h'], {
+      'POST /v1/webhooks/{id}/redeliver': () => ({ status: 202, json: { redelivered: left.shift() ?? 0, more: left.length > 0 } }),
+    });
+    expect([all.code, all.stdout, all.stderr]).toEqual([0, '', 'Sent again: 502.\n']);
+    expect(sent('POST')).toEqual({ since: expect.stringMatching(/Z$/) as string, type: 'run.failed' });
+    for (const words of [[id], [id, deliveryId, '--failed']]) expect((await kai(['webhook', 'redeliver', ...words], {})).code).toBe(2);
+  });
+
   test('enable, disable, rotate and delete do what they say', async () => {
     await kai(['webhook', 'disable', id, '--note', 'noise'], {
       'POST /v1/webhooks/{id}/disable': () => ({ json: aWebhook({ enabled: false, note: 'noise' }) }),

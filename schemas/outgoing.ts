@@ -43,6 +43,19 @@ export type OutgoingDelivery = z.infer<typeof outgoingDeliverySchema>;
 export const outgoingContentSchema = outgoingDeliverySchema.extend({ body: z.string(), tries: z.array(attemptSchema) });
 export type OutgoingContent = z.infer<typeof outgoingContentSchema>;
 
+/** Which dead letters: all of them when nothing is said. */
+export const redeliverDeadSchema = z.strictObject({
+  /** Made then or later. */
+  since: z.iso.datetime({ offset: true }).optional(),
+  /** Of this type of event. */
+  type: z.string().min(1).max(100).optional(),
+});
+export type RedeliverDead = z.infer<typeof redeliverDeadSchema>;
+
+/** `more`: there are further ones; ask again under another key. */
+export const redeliveredSchema = z.object({ redelivered: z.int(), more: z.boolean() });
+export type Redelivered = z.infer<typeof redeliveredSchema>;
+
 /** What came of a test: nothing is tried again. */
 export const testResultSchema = attemptSchema.extend({ delivered: z.boolean() });
 export type TestResult = z.infer<typeof testResultSchema>;

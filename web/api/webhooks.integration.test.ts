@@ -187,6 +187,50 @@ describe('a webhook', () => {
     expect(await deliveries(hook.id)).toMatchObject([{ id: first.body.id }]);
   });
 
+  it('has all its dead letters sent again at once, the oldest first, each event once', async () => {
+    const hook = await made();
+    await happen(3);
+    await fan();
+    const all = await deliveries(hook.id);
+    const { sql } = api.rig.system;
+    const giveUp = (ids: readonly string[]) =>
+      sql`update kos.outgoing_deliveries set status = 'failed', finished_at = now(), reason = 'gone' where id in ${sql([...ids])}`;
+    const [newest, ...older] = all.map(({ id }) => id);
+    await giveUp(older);
+    const redeliver = (key: string, body: object = {}) =>
+      api.call('POST', `/v1/webhooks/${hook.id}/redeliver`, { body, headers: { 'idempotency-key': `${hook.id}-${key}` } });
+    expect((await redeliver('none', { type: 'run.succeeded' })).body).toEqual({ redelivered: 0, more: false });
+    expect((await redeliver('later', { since: new Date(Date.now() + 60_000).toISOString() })).body).toEqual({ redelivered: 0, more: false });
+    const [first, repeated] = [await redeliver('all', { type: 'run.failed' }), await redeliver('all', { type: 'run.failed' })];
+    expect([first.status, first.body, repeated.body, repeated.headers.get('idempotency-replayed')]).toEqual([
+      202,
+      { redelivered: 2, more: false },
+      { redelivered: 2, more: false },
+      'true',
+    ]);
+    const again = (await deliveries(hook.id)).filter(({ id }) => id !== newest && !older.includes(id));
+    const facts = again.map((delivery) => `${delivery.status} ${String(delivery['eventId'])} ${String(delivery['redeliveredBy'])}`);
+    const dead = all.filter(({ id }) => older.includes(id)).map((delivery) => `pending ${String(delivery['eventId'])} ${api.owner.principalId}`);
+    expect(facts.toSorted()).toEqual(dead.toSorted());
+    // What is on its way is left alone; what was given up again is not.
+    expect((await redeliver('too-early')).body).toEqual({ redelivered: 0, more: false });
+    await giveUp(again.slice(0, 1).map(({ id }) => id));
+    expect((await redeliver('once-more')).body).toEqual({ redelivered: 1, more: false });
+    const theirs = await api.makeKey({ roles: ['owner'], workspaceId: await api.makeWorkspace() });
+    const foreign = await api.call('POST', `/v1/webhooks/${hook.id}/redeliver`, { apiKey: theirs.apiKey, body: {}, headers: { 'idempotency-key': 'x' } });
+    expect(foreign.body.code).toBe('webhook_not_found');
+  });
+
+  it('sends 500 dead letters again at once, and says that there are more', async () => {
+    const hook = await made();
+    await api.rig.system.sql`
+      insert into kos.outgoing_deliveries (id, workspace_id, target_id, event_id, type, body, status, finished_at)
+      select 'odl_' || n, ${api.owner.workspaceId}, ${hook.id}, 'evt_' || n, 'run.failed', '{}', 'failed', now() from generate_series(1, 501) n`;
+    const redeliver = (key: string) => api.call('POST', `/v1/webhooks/${hook.id}/redeliver`, { body: {}, headers: { 'idempotency-key': `${hook.id}-${key}` } });
+    expect((await redeliver('a')).body).toEqual({ redelivered: 500, more: true });
+    expect((await redeliver('b')).body).toEqual({ redelivered: 1, more: false });
+  });
+
   it('belongs to its workspace', async () => {
     const hook = await made();
     const other = await api.makeKey({ roles: ['owner'], workspaceId: await api.makeWorkspace() });

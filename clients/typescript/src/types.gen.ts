@@ -6214,6 +6214,42 @@ export type PostWebhooksIdDeliveriesDeliveryRedeliverResponses = {
 
 export type PostWebhooksIdDeliveriesDeliveryRedeliverResponse = PostWebhooksIdDeliveriesDeliveryRedeliverResponses[keyof PostWebhooksIdDeliveriesDeliveryRedeliverResponses];
 
+export type PostWebhooksIdRedeliverData = {
+    body: {
+        since?: string;
+        type?: string;
+    };
+    headers: {
+        'Idempotency-Key': string;
+    };
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/webhooks/{id}/redeliver';
+};
+
+export type PostWebhooksIdRedeliverErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PostWebhooksIdRedeliverError = PostWebhooksIdRedeliverErrors[keyof PostWebhooksIdRedeliverErrors];
+
+export type PostWebhooksIdRedeliverResponses = {
+    /**
+     * OK
+     */
+    202: {
+        redelivered: number;
+        more: boolean;
+    };
+};
+
+export type PostWebhooksIdRedeliverResponse = PostWebhooksIdRedeliverResponses[keyof PostWebhooksIdRedeliverResponses];
+
 export type PostWebhooksIdRotateData = {
     body: {
         keepPreviousMs?: number;
@@ -6741,6 +6777,42 @@ export type PostChannelsIdDeliveriesDeliveryRedeliverResponses = {
 };
 
 export type PostChannelsIdDeliveriesDeliveryRedeliverResponse = PostChannelsIdDeliveriesDeliveryRedeliverResponses[keyof PostChannelsIdDeliveriesDeliveryRedeliverResponses];
+
+export type PostChannelsIdRedeliverData = {
+    body: {
+        since?: string;
+        type?: string;
+    };
+    headers: {
+        'Idempotency-Key': string;
+    };
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/channels/{id}/redeliver';
+};
+
+export type PostChannelsIdRedeliverErrors = {
+    /**
+     * A problem (RFC 9457)
+     */
+    default: Problem;
+};
+
+export type PostChannelsIdRedeliverError = PostChannelsIdRedeliverErrors[keyof PostChannelsIdRedeliverErrors];
+
+export type PostChannelsIdRedeliverResponses = {
+    /**
+     * OK
+     */
+    202: {
+        redelivered: number;
+        more: boolean;
+    };
+};
+
+export type PostChannelsIdRedeliverResponse = PostChannelsIdRedeliverResponses[keyof PostChannelsIdRedeliverResponses];
 
 export type GetSecretsData = {
     body?: never;

@@ -26,6 +26,7 @@ export const approvalRuleRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'What a rule would have done to past approvals; changes nothing',
     access: { permission: 'rules:write' },
     body: testRuleSchema,
+    examples: { body: { tool: 'fs.write', when: 'arguments.path.startsWith("drafts/")', limit: 100 } },
     responses: { 200: ruleTrialSchema },
     handler: async ({ principal, body }) =>
       json(await inWorkspaceOf(dependencies, principal, (transaction) => tryRule(transaction, body, dependencies.listTools(), dependencies.evaluator))),
@@ -50,6 +51,7 @@ export const approvalRuleRoutes = (dependencies: ApiDependencies): Route[] => [
     access: { permission: 'rules:write' },
     params: nameParams,
     body: setRuleSchema,
+    examples: { body: { tool: 'fs.write', when: 'arguments.path.startsWith("drafts/")', description: 'Drafts can be written over.' } },
     responses: { 201: approvalRuleSchema, 200: approvalRuleSchema },
     handler: async ({ principal, params, body, header }) => {
       const version = tags.read(header('if-match')) ?? 0;

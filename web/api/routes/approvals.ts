@@ -68,6 +68,7 @@ export const approvalRoutes = (dependencies: ApiDependencies): Route[] => [
     access: { permission: 'approvals:decide' },
     params: idParams('approval'),
     body: claimApprovalSchema,
+    examples: { body: { forMs: 600_000 } },
     responses: { 200: approvalSchema },
     handler: async ({ principal, params, body }) =>
       json(await inWorkspaceOf(dependencies, principal, (transaction) => claimApproval(transaction, principal, params.id, body.forMs))),
@@ -89,6 +90,7 @@ export const approvalRoutes = (dependencies: ApiDependencies): Route[] => [
     access: { permission: 'approvals:comment' },
     params: idParams('approval'),
     body: commentApprovalSchema,
+    examples: { body: { text: 'I asked the team; answer by noon.' } },
     responses: { 200: approvalSchema },
     handler: async (call) => {
       const { principal, params, body } = call;

@@ -32,6 +32,7 @@ export const channelRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'channels:write' },
       params: idParams('channel'),
       body: setChannelSchema,
+      examples: { body: { kind: 'slack', topics: ['run.failed'], plan: 'log-triage' } },
       responses: { 200: channelSchema },
       handler: async (call) => {
         const { id } = call.params;

@@ -16,6 +16,7 @@ export const codecRoutes = (dependencies: ApiDependencies): Route[] => [
     crossOrigin: dependencies.codecOrigins,
     body: wirePayloadsSchema,
     bodyBytes: codecBodyBytes,
+    examples: { body: { payloads: [{ metadata: { encoding: 'YmluYXJ5L2tvcy12MQ==' }, data: '' }] } },
     responses: { 200: wirePayloadsSchema },
     handler: async ({ principal, body }) => json({ payloads: await dependencies.decodePayloads(principal.workspaceId, body.payloads) }),
   }),

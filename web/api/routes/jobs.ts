@@ -36,6 +36,7 @@ export const jobRoutes = (dependencies: ApiDependencies): Route[] => {
       summary: 'Act on many runs: a job, bound to the runs that are found now; with `dryRun` it only counts and shows a sample',
       access: { permission: 'runs:bulk' },
       body: bulkRequestSchema,
+      examples: { body: { verb: 'cancel', filter: { status: ['running'], plan: 'log-triage' }, reason: 'started twice', dryRun: true } },
       responses: { 202: jobSchema },
       handler: async (call) => {
         const { principal, body } = call;

@@ -23,6 +23,7 @@ export const mcpRoutes = (dependencies: ApiDependencies): Route[] => [
     rate: 'read',
     body: z.unknown(),
     bodyBytes: startBodyBytes,
+    examples: { body: { jsonrpc: '2.0', id: 1, method: 'tools/list' } },
     responses: { 200: message, 202: null, 400: message, 404: message, 406: message, 415: message },
     handler: async (call) => {
       assertNotFromElsewhere({ method: 'POST', headers: call.headers() }, dependencies.publicUrl);

@@ -90,6 +90,7 @@ export const meRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'self:write' },
       workspace: 'optional',
       body: z.strictObject({ name: personNameSchema }),
+      examples: { body: { name: 'Ada' } },
       responses: { 200: profileSchema },
       handler: async ({ principal, body }) => {
         const profile = await renamePerson(system, principal, body.name);
@@ -148,6 +149,7 @@ export const meRoutes = (dependencies: ApiDependencies): Route[] => {
       workspace: 'optional',
       body: preferencesSchema,
       bodyBytes: 64_000,
+      examples: { body: { theme: 'dark' } },
       responses: { 200: preferencesSchema },
       handler: async ({ principal, body }) => json(await writePreferences(system, principal.principalId, body)),
     }),
@@ -158,6 +160,7 @@ export const meRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'self:secure' },
       workspace: 'optional',
       body: passwordBody,
+      examples: { body: { currentPassword: 'a few words do well', password: 'and so do other ones' } },
       responses: { 200: profileSchema },
       handler: async ({ principal, body }) => {
         const profile = await changePassword(system, principal, body);
@@ -194,6 +197,7 @@ export const meRoutes = (dependencies: ApiDependencies): Route[] => {
       summary: 'A link that signs you in in a browser, once, within 15 minutes (kai open)',
       access: { permission: 'self:open' },
       body: z.strictObject({ onlyFirst: z.boolean().default(false) }),
+      examples: { body: { onlyFirst: false } },
       responses: { 201: madeLinkSchema },
       handler: async ({ principal, body }) => {
         if (body.onlyFirst && (await hasAnybodySignedIn(system))) throw somebodySignedIn();

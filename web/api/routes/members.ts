@@ -170,6 +170,7 @@ export const peopleRoutes = ({ system, forget, publicUrl }: ApiDependencies): Ro
     access: { permission: 'people:write' },
     params: idParams('principal'),
     body: changePersonSchema,
+    examples: { body: { disabled: true } },
     responses: { 200: personSchema },
     handler: async ({ principal, params, body }) => {
       const person = await changePerson(system, principal, params.id, body);
@@ -205,6 +206,7 @@ export const workspacesRoutes = ({ system, forget }: ApiDependencies): Route[] =
     access: { permission: 'workspaces:write' },
     workspace: 'optional',
     body: z.strictObject({ slug: workspaceSlugSchema, name: personNameSchema }),
+    examples: { body: { slug: 'research', name: 'Research' } },
     responses: { 201: workspaceSchema },
     handler: async ({ principal, body }) => {
       const workspace = await makeWorkspace(system, principal, body);
@@ -219,6 +221,7 @@ export const workspacesRoutes = ({ system, forget }: ApiDependencies): Route[] =
     access: { permission: 'settings:write' },
     params: idParams('workspace'),
     body: z.strictObject({ name: personNameSchema }),
+    examples: { body: { name: 'Research and development' } },
     responses: { 200: workspaceSchema },
     handler: async ({ principal, params, body }) => {
       if (params.id !== principal.workspaceId)

@@ -23,6 +23,7 @@ export const oauthRoutes = (dependencies: ApiDependencies): Route[] => [
     body: tokenBody,
     bodyFormats: ['form', 'json'],
     bodyBytes: 20_000,
+    examples: { body: { grant_type: 'client_credentials', client_id: '0123456789ab', client_secret: 'kos_0123456789ab_…', scope: 'runs:start runs:read' } },
     responses: { 200: tokenAnswerSchema },
     handler: async ({ body, header }) => {
       if (body.grant_type !== 'client_credentials') throw oauthError('unsupported_grant_type', 'The only grant here is client_credentials.', 400);

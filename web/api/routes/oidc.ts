@@ -25,6 +25,7 @@ export const oidcRoutes = (dependencies: ApiDependencies): Route[] => {
       summary: 'Begin a sign-in at the OpenID provider, also to accept an invitation; answers where to go',
       access: { public: true },
       body: z.strictObject({ invitation: linkTokenSchema.optional() }),
+      examples: { body: {} },
       responses: { 200: beginSchema },
       handler: ({ body }) => begin({ invitation: body.invitation ?? null, principalId: null }),
     }),

@@ -44,6 +44,7 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'Check a plan, `beside` others that are to be saved with it; executes and saves nothing',
     access: { permission: 'plans:read' },
     ...checkedBody,
+    examples: { body: { source: 'plan: hello\nsteps:\n  greet: { transform: { text: "hello" } }\n', format: 'yaml' } },
     responses: { 200: z.object({ valid: z.boolean(), errors: z.array(faultDetailSchema), name: z.string().nullable(), digest: z.string().nullable() }) },
     handler: async ({ principal, body }) => {
       const verdict = await checkText(dependencies.database, dependencies.compile, { workspaceId: principal.workspaceId, ...body });
@@ -58,6 +59,7 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     access: { permission: 'plans:read' },
     body: diffPlansSchema,
     bodyBytes: 8_000_000,
+    examples: { body: { from: 'hello@1', to: 'hello' } },
     responses: { 200: planDiffSchema },
     handler: async ({ principal, body }) => {
       const effects = new Map(dependencies.listTools().map(({ name, effect }) => [name, effect]));

@@ -1,13 +1,20 @@
 import { z } from 'zod';
 import type { Principal } from '#core/policy/principal.ts';
 import { idSchema } from '#schemas/ids.ts';
-import { outgoingContentSchema, outgoingDeliverySchema, outgoingStatuses, testResultSchema } from '#schemas/outgoing.ts';
+import {
+  outgoingContentSchema,
+  outgoingDeliverySchema,
+  outgoingStatuses,
+  redeliverDeadSchema,
+  redeliveredSchema,
+  testResultSchema,
+} from '#schemas/outgoing.ts';
 import { triggerNameSchema } from '#schemas/trigger.ts';
 import { enableReceiverSchema } from '#schemas/webhook.ts';
 import type { Transaction } from '#services/database/connect.ts';
 import { listOutgoing, readOutgoing } from '#services/outgoing/read.ts';
 import { enableReceiver, lockReceiver, type ReceiverKind, removeReceiver } from '#services/outgoing/receivers.ts';
-import { redeliver } from '#services/outgoing/redeliver.ts';
+import { redeliver, redeliverDead } from '#services/outgoing/redeliver.ts';
 import { testReceiver } from '#services/outgoing/test-receiver.ts';
 import type { Page } from '#services/paging/page.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
@@ -98,6 +105,7 @@ export function receiverRoutes(dependencies: ApiDependencies, receiver: Receiver
         access: writing,
         params,
         body: enableReceiverSchema,
+        examples: { body: { note: 'the receiver moves' } },
         responses: { 200: schema },
         handler: async ({ principal, params: { id }, body: { note = null } }) => {
           const { workspaceId, principalId: actor } = principal;
@@ -164,6 +172,30 @@ export function receiverRoutes(dependencies: ApiDependencies, receiver: Receiver
         const { targetId, deliveryId } = redelivered.parse(reference);
         return answerRedelivery(principal, targetId, deliveryId);
       },
+    }),
+    defineRoute({
+      method: 'post',
+      path: `${path}/{id}/redeliver`,
+      summary:
+        'Send dead letters again, under the webhook-ids that they had: at most 500 at once, the oldest first. Those that were sent again already are left alone',
+      access: writing,
+      params,
+      body: redeliverDeadSchema,
+      examples: { body: { since: '2031-01-01T00:00:00Z', type: 'run.failed' }, answers: { 202: { redelivered: 12, more: false } } },
+      responses: { 202: redeliveredSchema },
+      handler: async (call) => {
+        const { principal, body } = call;
+        const { id } = call.params;
+        const came = await inWorkspaceOf(dependencies, principal, async (transaction) => {
+          await lockReceiver(transaction.sql, kind, id);
+          const done = await redeliverDead(transaction, principal, id, body);
+          await call.recordEffect(transaction, { status: 202, reference: done });
+          return done;
+        });
+        dependencies.nudgeOutbox();
+        return json(came, 202);
+      },
+      replay: async (reference) => json(redeliveredSchema.parse(reference), 202),
     }),
   ];
 }

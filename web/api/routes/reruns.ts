@@ -20,6 +20,7 @@ export const rerunRoutes = (dependencies: ApiDependencies): Route[] => [
     params: idParams('run'),
     body: replayRunSchema,
     bodyBytes: startBodyBytes,
+    examples: { body: { input: { path: '/var/log/app' }, reason: 'with the other folder' } },
     responses: { 202: startedSchema },
     handler: async (call) => {
       const { principal, params, body } = call;
@@ -45,6 +46,7 @@ export const rerunRoutes = (dependencies: ApiDependencies): Route[] => [
     params: idParams('run'),
     body: forkRunSchema,
     bodyBytes: startBodyBytes,
+    examples: { body: { from: 'explain', reason: 'from here on, with the newest version' } },
     responses: { 202: forkedSchema },
     handler: async (call) => {
       const { principal, params, body } = call;

@@ -24,6 +24,7 @@ interface RunActionRoute<Body extends z.ZodType> {
   summary: string;
   permission: Permission;
   body: Body;
+  example: Json;
   act: (transaction: Transaction, change: RunChange, body: z.output<Body>) => Promise<void>;
 }
 
@@ -38,6 +39,7 @@ function actionRoute<Body extends z.ZodType>(dependencies: ApiDependencies, acti
     access: { permission: action.permission },
     params: idParams('run'),
     body: action.body,
+    examples: { body: action.example },
     responses: { 202: runSchema },
     handler: async (call) => {
       const { principal, params } = call;
@@ -60,6 +62,7 @@ export const runActionRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'Ask a run to end; what its steps did is undone where its plan says how; 409 when it has ended already',
     permission: 'runs:cancel',
     body: cancelSchema,
+    example: { reason: 'started twice', undo: false },
     act: (transaction, change, { reason, undo }) => requestCancel(transaction, { ...change, reason: reason ?? null, undo: undo ?? true }),
   }),
   actionRoute(dependencies, {
@@ -67,6 +70,7 @@ export const runActionRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'End a run at once, without undoing or finishing anything; 409 when it has ended already',
     permission: 'runs:terminate',
     body: reasonSchema,
+    example: { reason: 'it must not go on' },
     act: (transaction, change, { reason }) => terminateRun(transaction, { ...change, reason: reason ?? null }),
   }),
   actionRoute(dependencies, {
@@ -74,6 +78,7 @@ export const runActionRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'Let a run finish what works and start nothing new; deadlines stay as they are',
     permission: 'runs:pause',
     body: reasonSchema,
+    example: { reason: 'until the migration is done' },
     act: (transaction, change, { reason }) => pauseRun(transaction, { ...change, reason: reason ?? null }),
   }),
   actionRoute(dependencies, {
@@ -81,6 +86,7 @@ export const runActionRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'Let a paused run go on',
     permission: 'runs:pause',
     body: reasonSchema,
+    example: { reason: 'the migration is done' },
     act: (transaction, change, { reason }) => resumeRun(transaction, { ...change, reason: reason ?? null }),
   }),
   actionRoute(dependencies, {
@@ -88,6 +94,7 @@ export const runActionRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'Reopen a run that failed or was stopped: only what failed or did not run runs again',
     permission: 'runs:retry',
     body: reasonSchema,
+    example: { reason: 'the host answers again' },
     act: (transaction, change, { reason }) => retryRun(transaction, { ...change, reason: reason ?? null }),
   }),
   actionRoute(dependencies, {
@@ -95,6 +102,7 @@ export const runActionRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'Serve a run earlier (1) or later (5)',
     permission: 'runs:prioritize',
     body: prioritySchema,
+    example: { priority: 1 },
     act: (transaction, change, { priority }) => prioritizeRun(transaction, { ...change, priority }),
   }),
 ];

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Principal } from '#core/policy/principal.ts';
-import { jsonSchema } from '#schemas/json.ts';
+import { type Json, jsonSchema } from '#schemas/json.ts';
 import { type Step, stepSchema } from '#schemas/run.ts';
 import { assertRepeatable, checkOutput, readStepFacts, type StepFacts } from '#services/runs/actions/step-definition.ts';
 import { overrideStep, resolveStep, skipStep, type StepChange } from '#services/runs/actions/steps-by-hand.ts';
@@ -28,6 +28,7 @@ interface StepRoute<Body extends z.ZodType<{ path: string; reason: string }>> {
   verb: string;
   summary: string;
   body: Body;
+  example: Json;
   /** What is looked at before anything is written. */
   check: (step: StepFacts, body: z.output<Body>) => Promise<void>;
   act: (transaction: Transaction, change: StepChange, step: StepFacts, body: z.output<Body>) => Promise<void>;
@@ -44,6 +45,7 @@ function stepRoute<Body extends z.ZodType<{ path: string; reason: string }>>(dep
     access: { permission: 'runs:override' },
     params: idParams('run'),
     body: action.body,
+    examples: { body: action.example },
     bodyBytes,
     responses: { 202: stepSchema },
     handler: async (call) => {
@@ -69,6 +71,7 @@ export const runStepRoutes = (dependencies: ApiDependencies): Route[] => [
     verb: 'override',
     summary: 'Give the output of a step that has not succeeded: it counts as succeeded',
     body: overrideSchema,
+    example: { path: 'explain[3]', output: 'The disk was full.', reason: 'written by hand' },
     check: (step, { output }) => checkOutput(step, output, dependencies.listTools(), dependencies.checkJson),
     act: (transaction, change, step, { output }) => overrideStep(transaction, { ...change, output }, step),
   }),
@@ -76,6 +79,7 @@ export const runStepRoutes = (dependencies: ApiDependencies): Route[] => [
     verb: 'skip',
     summary: 'Skip a step that has not succeeded',
     body: skipSchema,
+    example: { path: 'notify', reason: 'everybody knows' },
     check: async () => undefined,
     act: (transaction, change, step) => skipStep(transaction, change, step),
   }),
@@ -83,6 +87,7 @@ export const runStepRoutes = (dependencies: ApiDependencies): Route[] => [
     verb: 'resolve',
     summary: 'Say what came of an effect that is uncertain: it happened (with its output), it did not, or try again under its key',
     body: resolveSchema,
+    example: { path: 'pay', outcome: 'happened', output: { id: 'tx-17' }, reason: 'it stands in the ledger' },
     check: async (step, { outcome, output }) => {
       if (outcome === 'retry') assertRepeatable(step, dependencies.listTools());
       if (output !== undefined) await checkOutput(step, output, dependencies.listTools(), dependencies.checkJson);

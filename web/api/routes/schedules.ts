@@ -122,6 +122,7 @@ export const scheduleRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'schedules:write' },
       params,
       body: setScheduleSchema,
+      examples: { body: { plan: 'log-triage', input: { path: '/var/log' }, spec: { cron: ['30 2 * * mon-fri'], timezone: 'Europe/Berlin' }, overlap: 'skip' } },
       responses: { 200: scheduleSchema },
       handler: async ({ principal, params: { id }, body, header }) => {
         const version = tags.need(header('if-match'));
@@ -150,6 +151,7 @@ export const scheduleRoutes = (dependencies: ApiDependencies): Route[] => {
         access: { permission: 'schedules:write' },
         params,
         body: scheduleNoteSchema,
+        examples: { body: { note: 'until the migration is done' } },
         responses: { 200: scheduleSchema },
         handler: async ({ principal, params: { id }, body }) => {
           const act = verb === 'pause' ? pauseSchedule : resumeSchedule;
@@ -167,6 +169,7 @@ export const scheduleRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'schedules:run' },
       params,
       body: runScheduleSchema,
+      examples: { body: { overlap: 'allowAll' } },
       responses: { 202: scheduleOrderSchema },
       handler: (call) => order(call, (transaction) => orderRunNow(transaction, call.principal, { id: call.params.id, overlap: call.body.overlap }, nowMs())),
       replay: (reference, { principal }) => answerOrder(principal, orderReference.parse(reference).orderId),
@@ -178,6 +181,7 @@ export const scheduleRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'schedules:read' },
       params,
       body: backfillRangeSchema,
+      examples: { body: { from: '2030-01-01T00:00:00Z', to: '2030-01-07T00:00:00Z' } },
       responses: { 200: backfillPreviewSchema },
       handler: async ({ principal, params: { id }, body }) =>
         json(await inWorkspaceOf(dependencies, principal, (transaction) => previewBackfill(transaction, id, body, nowMs()))),

@@ -30,6 +30,7 @@ export const secretRoutes = ({ secrets }: ApiDependencies): Route[] => [
     access: { permission: 'secrets:write' },
     params: secretNameParams,
     body: setSecretSchema,
+    examples: { body: { value: 'what only the host may see', hosts: ['api.example.com'] } },
     responses: { 200: secretDescriptionSchema },
     handler: async ({ principal, params, body }) =>
       json(await secrets.set({ workspaceId: principal.workspaceId, actor: principal.principalId, name: params.name, ...body })),

@@ -48,6 +48,7 @@ export const settingsRoutes = (dependencies: ApiDependencies): Route[] => {
       summary: 'Replace the settings that are named; needs `If-Match` with the ETag of what was read',
       access: { permission: 'settings:write' },
       body: changeSettingsSchema,
+      examples: { body: { egress: ['api.example.com:443'], retention: { runsDays: 90, eventsDays: 30 } } },
       responses: { 200: shownSettingsSchema },
       handler: ({ principal, body, header }) => {
         const named = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as Partial<WorkspaceSettings>;

@@ -18,6 +18,7 @@ export const signalRoutes = (dependencies: ApiDependencies): Route[] => [
     body: sendSignalSchema,
     // A little above the limit of a payload, so that one beyond it is told in the payload's own words.
     bodyBytes: 2 * signalLimits.payloadBytes,
+    examples: { body: { name: 'delivered', payload: { parcel: 'A-17' } } },
     responses: { 202: signalSchema },
     handler: async (call) => {
       const { principal, params, body } = call;

@@ -43,6 +43,7 @@ export const startsRoutes = (dependencies: ApiDependencies): Route[] => [
     summary: 'Start no new run; those that run go on, with what their steps start. While a hold is in force it stays as it is',
     access: { permission: 'runs:pause' },
     body: holdSchema,
+    examples: { body: { reason: 'The billing API is being moved.' } },
     responses: { 200: startsSchema },
     handler: async ({ principal, body }) => {
       const { workspaceId, principalId: actor } = principal;

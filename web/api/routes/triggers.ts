@@ -106,6 +106,14 @@ export const triggerRoutes = (dependencies: ApiDependencies): Route[] => {
       summary: 'What a filter and an input would make of a sample; saves and starts nothing',
       access: { permission: 'triggers:write' },
       body: tryTriggerSchema,
+      examples: {
+        body: {
+          plan: 'triage-issue',
+          filter: 'body.action == "opened"',
+          input: { title: '${body.issue.title}' },
+          sample: { body: { action: 'opened', issue: { title: 'It broke' } } },
+        },
+      },
       responses: { 200: triggerTrialSchema },
       handler: async ({ principal, body }) =>
         json(await inWorkspaceOf(dependencies, principal, (transaction) => tryMapping(dependencies.evaluator, transaction, body))),
@@ -136,6 +144,7 @@ export const triggerRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'triggers:write' },
       params,
       body: setTriggerSchema,
+      examples: { body: { plan: 'triage-issue', scheme: 'github', filter: 'body.action == "opened"', input: { title: '${body.issue.title}' } } },
       responses: { 200: triggerSchema },
       handler: async ({ principal, params: { id }, body, header }) => {
         const version = tags.need(header('if-match'));
@@ -164,6 +173,7 @@ export const triggerRoutes = (dependencies: ApiDependencies): Route[] => {
         access: { permission: 'triggers:write' },
         params,
         body: triggerNoteSchema,
+        examples: { body: { note: 'the sender moves' } },
         responses: { 200: triggerSchema },
         handler: async ({ principal, params: { id }, body }) => {
           const { workspaceId, principalId: actor } = principal;
@@ -181,6 +191,7 @@ export const triggerRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'triggers:write' },
       params,
       body: rotateTriggerSchema,
+      examples: { body: { keepPreviousMs: 86_400_000 } },
       responses: { 200: madeTriggerSchema },
       handler: async ({ principal, params: { id }, body }) => {
         const secret = await inWorkspaceOf(dependencies, principal, (transaction) => rotateTrigger(transaction, triggers.sealing, principal, { id, ...body }));
@@ -194,6 +205,7 @@ export const triggerRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'triggers:write' },
       params,
       body: tryDeliverySchema,
+      examples: { body: { sample: { headers: { 'x-github-event': 'issues' }, body: { action: 'opened' } } } },
       responses: { 200: triggerTrialSchema },
       handler: async ({ principal, params: { id }, body }) => {
         if ('deliveryId' in body)

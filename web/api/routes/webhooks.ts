@@ -36,6 +36,7 @@ export const webhookRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'webhooks:write' },
       params,
       body: setWebhookSchema,
+      examples: { body: { url: 'https://billing.example.com/kos', events: ['run.*'], plan: null } },
       responses: { 200: webhookSchema },
       handler: async ({ principal, params: { id }, body, header }) => {
         const version = tags.need(header('if-match'));
@@ -50,6 +51,7 @@ export const webhookRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'webhooks:write' },
       params,
       body: rotateWebhookSchema,
+      examples: { body: { keepPreviousMs: 86_400_000 } },
       responses: { 200: madeWebhookSchema },
       handler: async ({ principal, params: { id }, body }) => {
         const secret = await inWorkspaceOf(dependencies, principal, (transaction) =>
