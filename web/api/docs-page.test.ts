@@ -12,6 +12,9 @@ describe('the documentation page', () => {
   it('tells every route, with its permission and how it counts', () => {
     const page = renderDocs(routes, about);
     for (const route of routes) expect(page).toContain(`<b class="${route.method}">${route.method.toUpperCase()}</b> <code>${route.path}</code>`);
+    expect(page).toContain('<details id="postRuns">');
+    expect(page).toContain('Needs <code>If-Match</code></summary>');
+    expect(page).not.toMatch(/<summary>[^\n]*`/);
     expect(page).toContain('permission <code>runs:start</code>, counts as <code>change</code>, needs <code>Idempotency-Key</code>');
   });
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { operationId } from './openapi.ts';
 import type { Route } from './route.ts';
 
 /** The route table as a page for browsers: no script, so that the strictest policy holds and nothing in a schema can run. */
@@ -32,7 +33,7 @@ function renderRoute(route: Route, about: { publicUrl: string }): string {
     ...Object.entries(route.responses).map(([status, answer]) => renderAnswer(route, Number(status), answer)),
     `<pre>${escape(curlOf(route, about.publicUrl))}</pre>`,
   ];
-  return `<details><summary><b class="${route.method}">${route.method.toUpperCase()}</b> <code>${escape(route.path)}</code> ${escape(route.summary)}</summary>
+  return `<details id="${operationId(route)}"><summary><b class="${route.method}">${route.method.toUpperCase()}</b> <code>${escape(route.path)}</code> ${inWords(route.summary)}</summary>
 <p>${facts.join(', ')}</p>${parts.join('')}</details>`;
 }
 
@@ -79,11 +80,14 @@ function curlOf(route: Route, publicUrl: string): string {
   const options = [
     ...('public' in route.access ? [] : ['-H "Authorization: Bearer $KOS_API_KEY"']),
     ...(route.replay === undefined ? [] : ['-H "Idempotency-Key: $(uuidgen)"']),
-    ...(route.body === undefined ? [] : [`--json '${JSON.stringify(route.examples.body ?? {})}'`]),
+    ...(route.body === undefined ? [] : [`--json '${JSON.stringify(route.examples.body ?? {}).replaceAll("'", "'\\''")}'`]),
   ];
   const method = route.method === 'get' ? '' : ` -X ${route.method.toUpperCase()}`;
   return [`curl${method} ${publicUrl}${route.path}`, ...options].join(' \\\n  ');
 }
+
+/** What stands between backticks is code. */
+const inWords = (text: string): string => escape(text).replaceAll(/`([^`]+)`/g, '<code>$1</code>');
 
 const escape = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;').replaceAll("'", '&#39;');
