@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres } from '#services/embedded/postgres-server.ts';
 import { newId } from '#services/ids.ts';
+import { prepareTemplate } from '#tests/rig/database-template.ts';
 import { makeTestDatabase, type TestDatabase } from '#tests/rig/test-database.ts';
 import { isPassingFailure } from './failures.ts';
 
@@ -106,7 +107,7 @@ describe('a server that is killed and comes back', () => {
   });
 
   it('is found again at once by everything that asks on', async () => {
-    const away = await makeTestDatabase(server.facts);
+    const away = await makeTestDatabase({ postgres: server.facts, template: await prepareTemplate(server.facts, home) });
     await away.database.inWorkspace(
       workspaceId,
       ({ sql }) => sql`insert into kos.settings (workspace_id, value, version, updated_by) values (${workspaceId}, '{}', 0, 'test')`,

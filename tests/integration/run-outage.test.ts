@@ -8,6 +8,7 @@ import { reconcile } from '#services/duties/reconciler.ts';
 import { startPostgres } from '#services/embedded/postgres-server.ts';
 import { findTemporalBinary } from '#services/embedded/temporal-binary.ts';
 import { startTemporal } from '#services/embedded/temporal-server.ts';
+import { prepareTemplate } from '#tests/rig/database-template.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 /** How long a server is away, ms. */
@@ -29,7 +30,8 @@ beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'kos-outage-'));
   [postgres, temporal] = await Promise.all([bringUpPostgres(), bringUpTemporal()]);
   const { address, namespace } = temporal.facts;
-  engine = await makeTestEngine({ reconciler: false, servers: { postgres: postgres.facts, temporal: { address, namespace } } });
+  const template = await prepareTemplate(postgres.facts, home);
+  engine = await makeTestEngine({ reconciler: false, servers: { postgres: postgres.facts, template, temporal: { address, namespace } } });
 });
 afterAll(async () => {
   await engine.close();

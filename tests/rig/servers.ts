@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfiguration } from '#config';
+import type { PreparedDatabase } from '#services/database/prepare.ts';
 import { startPostgres } from '#services/embedded/postgres-server.ts';
 import type { PostgresFacts } from '#services/embedded/postgres-server.ts';
 import { postgresStopSteps } from '#services/embedded/postgres-settings.ts';
@@ -11,11 +12,14 @@ import { readJsonFile, recordPart, sweepPart } from '#services/embedded/run-reco
 import { findTemporalBinary } from '#services/embedded/temporal-binary.ts';
 import { startTemporal } from '#services/embedded/temporal-server.ts';
 import { temporalStopSteps } from '#services/embedded/temporal-settings.ts';
+import { prepareTemplate } from './database-template.ts';
 
 /** What tests are given of the servers: plain JSON, so that it crosses to vitest's processes. */
 export interface TestServers {
   /** As superuser; every suite makes a database of its own. */
   postgres: PostgresFacts;
+  /** What those databases are copies of. */
+  template: PreparedDatabase;
   temporal: { address: string; namespace: string };
 }
 
@@ -43,7 +47,11 @@ export async function startTestServers(environment: Record<string, string | unde
     findTemporalBinary({ cache, environment, say }).then((binary) => startTemporal({ home, binary, namespace: 'default', onLine, say, durable: false })),
   ]);
   return {
-    facts: { postgres: postgres.facts, temporal: { address: temporal.facts.address, namespace: temporal.facts.namespace } },
+    facts: {
+      postgres: postgres.facts,
+      template: await prepareTemplate(postgres.facts, home),
+      temporal: { address: temporal.facts.address, namespace: temporal.facts.namespace },
+    },
     stop: async () => {
       await Promise.all([postgres.stop(), temporal.stop()]);
       await rm(home, { recursive: true, force: true });

@@ -79,7 +79,7 @@ export async function makeTestEngine(options: TestEngineOptions = {}) {
   const log = pino({ level: 'silent' });
   quietRuntime();
   const servers = options.servers ?? inject('servers');
-  const rig = await makeTestDatabase(servers.postgres);
+  const rig = await makeTestDatabase(servers);
   const home = await mkdtemp(join(tmpdir(), 'kos-engine-'));
   await mkdir(join(home, 'workspace'));
   const sealing = createTestPayloadSealing();
