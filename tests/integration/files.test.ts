@@ -10,11 +10,11 @@ let home: string;
 let folder: string;
 beforeAll(async () => {
   api = await makeTestApi({ realRuns: true });
-  home = await makeHome(api);
   await api.makeSession({ roles: ['operator'], login: 'ada@kos.example' });
 });
 afterAll(() => api.close());
 beforeEach(async () => {
+  home = await makeHome(api);
   folder = await mkdtemp(join(tmpdir(), 'kos-files-'));
   return () => rm(folder, { recursive: true, force: true });
 });

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { projectRoot } from '#config';
 
 export interface KaiResult {
@@ -29,15 +29,10 @@ export interface KaiOptions {
 
 export const launcher = join(projectRoot, 'cli', 'kai.mjs');
 
-const homes: string[] = [];
-afterAll(async () => {
-  for (const home of homes.splice(0)) await rm(home, { recursive: true, force: true });
-});
-
-/** A `$KOS_HOME` as a start leaves it for kai: the key file. */
+/** A `$KOS_HOME` as a start leaves it for kai: the key file. It is gone with the test that asked for it. */
 export async function makeHome(server?: { url: string; apiKey: string }): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 'kos-kai-'));
-  homes.push(home);
+  onTestFinished(() => rm(home, { recursive: true, force: true }));
   if (server !== undefined) await writeFile(join(home, 'cli.json'), JSON.stringify({ url: server.url, apiKey: server.apiKey }), { mode: 0o600 });
   return home;
 }
