@@ -47,6 +47,13 @@ describe('talking to the server', () => {
     expect(code).toBe(expected);
   });
 
+  test('a file that is not UTF-8 is refused, not read as something else', async () => {
+    const home = await makeHome();
+    await writeFile(join(home, 'odd.yaml'), Buffer.from('plan: odd\nsteps: { a: { transform: "\xe9\xff" } }\n', 'latin1'));
+    const { code, stderr } = await kai(['plan', 'validate', 'odd.yaml'], {}, { cwd: home });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'error: odd.yaml is not UTF-8 text.\nfix: Save it as UTF-8.\n' });
+  });
+
   test('a key that this machine’s own server does not know is told with what makes another one', async () => {
     const refusal = problem({ status: 401, code: 'credential_refused', detail: 'The credential is unknown.', fix: 'Send Authorization: Bearer.' });
     const { code, stderr } = await kai(['api', 'GET', '/v1/me'], { 'GET /v1/me': () => ({ status: 401, json: refusal }) });

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { KosError } from '#core/errors.ts';
 import { usageFault } from './faults.ts';
 import type { Output } from './output.ts';
@@ -8,12 +8,20 @@ import type { Output } from './output.ts';
 export async function readTextFile(path: string, output: Output): Promise<string> {
   if (path === '-') {
     if (output.terminal.input) output.say(output.talkColours.dim('Reading from the terminal; end with Ctrl-D.'));
-    return await text(process.stdin);
+    return decoded(await buffer(process.stdin), 'standard input');
   }
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
+  const bytes = await readFile(path).catch((error: unknown) => {
     throw fileFault(path, error);
+  });
+  return decoded(bytes, path);
+}
+
+/** Wrong bytes are refused: read as something else they would be saved so. */
+function decoded(bytes: Uint8Array, name: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new KosError({ code: 'not_text', message: `${name} is not UTF-8 text.`, fix: 'Save it as UTF-8.', status: 422, cause });
   }
 }
 
