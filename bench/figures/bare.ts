@@ -18,7 +18,8 @@ const warmUp = 2;
 
 export const bare: ApiFigure = {
   name: 'bare',
-  bound: 'Processor time: besides the handler, ours finds out who asks and what they may, counts against their limits, sets headers and compresses.',
+  bound:
+    'Processor time: besides the handler, ours finds out who asks and what they may, counts against their limits and sets headers; its process also has what goes on by itself (outbox, sequencer).',
   async measureApi({ api, quick }) {
     const ids = await api.endedRuns(runs);
     await api.atRest();

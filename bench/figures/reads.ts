@@ -10,7 +10,7 @@ const pageOf = 50;
 export const reads: ApiFigure = {
   name: 'reads',
   bound:
-    'Processor time of the API’s process (who asks, rate limits, JSON, compression of the list) and of Postgres, in one round trip: a request asks the database for nothing but its rows.',
+    'Processor time of the API’s process (who asks, rate limits, rows to JSON) and of Postgres, in one round trip: a request asks the database for nothing but its rows.',
   async measureApi({ api, quick }) {
     const ids = await api.endedRuns(runs);
     await api.atRest();

@@ -28,6 +28,7 @@ Generated from the route table by \`node scripts/generate-api-reference.ts\`; \`
 - **A decision** on an approval is one transaction, and final. It is bound to the exact arguments by their digest: another digest answers 412 with the current arguments. After \`expiresAt\` by the
   database's clock it is refused.
 - **Limits.** Headers 16 kB, address 8 kB, bodies 1 MB where a route says nothing else, JSON 200 levels deep, UTF-8, no content encoding.
+- **Compression.** JSON of 14 kB or more is compressed as \`Accept-Encoding\` says, for clients on other machines; streams never are.
 `;
 
 /** The route table as a page to read. */
