@@ -1,12 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createParser } from 'eventsource-parser';
 import { KosError } from '#core/errors.ts';
-import type { KosEvent } from '#schemas/event.ts';
+import type { KosEvent, ModelDelta } from '#schemas/event.ts';
 import type { Transport } from './transport.ts';
 
 /** What following a stream of events tells, in order. */
 export type StreamItem =
   | { kind: 'event'; event: KosEvent }
+  /** Text of a model call that is under way. */
+  | { kind: 'delta'; delta: ModelDelta }
   /** The server's events start anew (a restored database): what was seen so far says nothing about what comes. */
   | { kind: 'reset' }
   /** Nothing came for `idleMs`: a good moment to look for oneself. */
@@ -27,7 +29,7 @@ const reconnectDelaysMs = [250, 500, 1000, 2000];
 /** A server that stays away this long is not restarting. */
 const patienceMs = 120_000;
 
-type ServerMessage = { kind: 'event'; event: KosEvent } | { kind: 'reset' };
+type ServerMessage = Extract<StreamItem, { kind: 'event' | 'delta' | 'reset' }>;
 
 /**
  * Follows `GET path` as server-sent events across disconnects and restarts of the server, from the last position seen (`Last-Event-ID`), until the
@@ -131,6 +133,7 @@ function readMessage(message: {
   data: string;
 }): (ServerMessage | { kind: 'position'; position: string | null })[] {
   if (message.event === 'reset') return [{ kind: 'reset' }, { kind: 'position', position: null }];
+  if (message.event === 'model.delta') return [{ kind: 'delta', delta: JSON.parse(message.data) as ModelDelta }];
   const position = message.id === undefined ? [] : [{ kind: 'position' as const, position: message.id }];
   const event = parseEvent(message.data);
   return event === null ? position : [{ kind: 'event', event }, ...position];
@@ -139,7 +142,7 @@ function readMessage(message: {
 function parseEvent(data: string): KosEvent | null {
   const value: unknown = JSON.parse(data);
   const isEvent = typeof value === 'object' && value !== null && 'type' in value && 'at' in value && 'data' in value;
-  return isEvent ? (value as KosEvent) : null; // e.g. `model.delta`, which has no place in the log
+  return isEvent ? (value as KosEvent) : null; // e.g. `dropped`: the connection ends, and the next one goes on
 }
 
 async function pause(durationMs: number, signal: AbortSignal): Promise<void> {

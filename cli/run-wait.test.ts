@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Run } from '#schemas/run.ts';
 import { type FixtureServer, problem, startFixtureServer } from '#tests/kai/fixture-server.ts';
 import { launcher, makeHome, runKai, spawnKai } from '#tests/kai/run-kai.ts';
-import { anApproval, anArtifact, aPlan, approvalId, artifactId, aRun, eventMaker, page, runId } from '#tests/kai/shapes.ts';
+import { aDelta, anApproval, anArtifact, aPlan, approvalId, artifactId, aRun, eventMaker, page, runId } from '#tests/kai/shapes.ts';
 
 let server: FixtureServer;
 let home: string;
@@ -87,6 +87,7 @@ describe('run start --wait', () => {
       events: [
         event('run.accepted'),
         event('step.started', { stepPath: 'read', kind: 'tool', attempt: 1 }),
+        aDelta('read', 0, 'a model speaks'),
         event('step.retrying', { stepPath: 'read', kind: 'tool', attempt: 1, error: { code: 'busy', message: 'try later' } }),
         event('step.succeeded', { stepPath: 'read', kind: 'tool', attempt: 2 }),
         event('run.succeeded'),
@@ -102,6 +103,7 @@ describe('run start --wait', () => {
     expect(stderr).toContain(`${runId} succeeded in 7.0 s`);
     expect(stderr).toContain(`kai artifact get ${artifactId}`);
     expect(stderr).not.toContain('\u001b');
+    expect(stdout + stderr).not.toContain('a model speaks');
   });
 
   test('--json gives the run', async () => {
@@ -276,7 +278,7 @@ describe('run watch, result, logs', () => {
     const running = aRun();
     let asked = 0;
     server.on('GET /v1/runs/{id}', () => ({ json: (asked += 1) === 1 ? running : succeeded(null) }));
-    server.on('GET /v1/runs/{id}/events', () => ({ events, then: 'stay' }));
+    server.on('GET /v1/runs/{id}/events', () => ({ events: [aDelta('read', 0, 'a model speaks'), ...events], then: 'stay' }));
     const { code, stdout } = await runKai(['run', 'watch', runId, '--json'], { home });
     expect(code).toBe(0);
     expect(

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Run } from '#schemas/run.ts';
 import { type FixtureServer, startFixtureServer } from '#tests/kai/fixture-server.ts';
 import { makeHome } from '#tests/kai/run-kai.ts';
-import { anApproval, aPlan, approvalId, artifactId, aRun, eventMaker, page, runId } from '#tests/kai/shapes.ts';
+import { aDelta, anApproval, aPlan, approvalId, artifactId, aRun, eventMaker, page, runId } from '#tests/kai/shapes.ts';
 import { hasTerminal, kaiOnTerminal, keys } from '#tests/kai/terminal.ts';
 
 /** What people see: the same program on a real terminal. */
@@ -54,6 +54,23 @@ describe.runIf(hasTerminal)('on a terminal', () => {
     expect(raw).toMatch(/\u001b\[\d*A/);
     expect(screen.split('\n').length).toBeLessThan(200);
     expect(raw.lastIndexOf('\u001b[?25h')).toBeGreaterThan(raw.lastIndexOf('\u001b[?25l'));
+  });
+
+  test('what a model says is shown as it comes, and goes with its step', async () => {
+    const kai = kaiOnTerminal(['run', 'start', 'triage', '--wait'], home);
+    await kai.shows('● read');
+    server.emit(aDelta('explain[0]', 0, 'The disk is'));
+    await kai.shows('explain[0] says:');
+    await kai.shows('│ The disk is');
+    server.emit(aDelta('explain[0]', 11, ' nearly full.\u001b[2J'));
+    await kai.shows('│ The disk is nearly full.\\u{1b}[2J');
+    server.emit(event('step.succeeded', { stepPath: 'explain[0]' }));
+    await kai.shows('1 done');
+    succeed();
+    const { code, screen } = await kai.finished;
+    expect(code).toBe(0);
+    // The last picture, a log's: the tree alone.
+    expect(screen.slice(screen.lastIndexOf('triage@1'))).not.toContain('says:');
   });
 
   test('Ctrl-C leaves, says that the run goes on, and gives the cursor back', async () => {

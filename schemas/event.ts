@@ -58,17 +58,42 @@ export const eventSchema = z.object({
 });
 export type KosEvent = z.infer<typeof eventSchema>;
 
-/** An event as the WebSocket sends it. `ready` and `reset` come from the stream itself: they have no id. */
+/**
+ * Text of a model call as it comes, between the events of the same stream. It is no part of the record: no `id`, no `position`, and whoever comes too late
+ * finds the whole in the step's output.
+ */
+export const modelDeltaSchema = z.object({
+  type: z.literal('model.delta'),
+  workspaceId: z.string(),
+  runId: z.string(),
+  at: z.string(),
+  data: z.object({
+    stepPath: z.string(),
+    attempt: z.number(),
+    /** Of several calls of one step the later one has the higher number; its text takes the place of the earlier one's. */
+    call: z.number(),
+    /** Characters of the call's text before these. 0 again for who comes back: the text so far. */
+    from: z.number(),
+    text: z.string(),
+  }),
+});
+export type ModelDelta = z.infer<typeof modelDeltaSchema>;
+
+/** What a stream can be narrowed to: topics of events, and `model` for text as it comes. */
+export const streamTopics = [...eventTopics, 'model'] as const;
+export type StreamTopic = (typeof streamTopics)[number];
+
+/** An event as the WebSocket sends it. `ready` and `reset` come from the stream itself, and `model.delta` from a call under way: they have no id. */
 export const eventEnvelopeSchema = z.object({
   id: z.string().nullable(),
-  type: z.enum([...eventTypes, 'ready', 'reset']),
+  type: z.enum([...eventTypes, 'model.delta', 'ready', 'reset']),
   /** The agent that it is about, where it names one. */
   agent: z.string().nullable(),
   /** The run's id. */
   task_id: z.string().nullable(),
   payload: jsonObjectSchema,
   timestamp: z.string(),
-  /** Go on after it with `after`. Null: nothing was seen yet of what starts over. */
+  /** Go on after it with `after`. Null: it stands nowhere; what was seen last holds, after `reset` nothing. */
   position: z.string().nullable(),
 });
 export type EventEnvelope = z.infer<typeof eventEnvelopeSchema>;

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { environment, projectRoot, readConfiguration } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { connectDatabase } from '#services/database/connect.ts';
+import { createDeltaPost } from '#services/deltas/post.ts';
 import { endWithSupervisor, makeOwnPortsReader, readPartFacts } from '#services/embedded/part.ts';
 import { settleHeap } from '#services/embedded/settle-heap.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
@@ -34,6 +35,7 @@ const settings = createSettingsReader({ database, now: Date.now });
 const builtIn = builtInRoots({ home: facts.home, projectRoot });
 const evaluator = createEvaluator();
 const egress = { forbiddenPorts: makeOwnPortsReader(configuration.partFacts) };
+const deltas = createDeltaPost({ database, log });
 const tools = createToolRegistry(builtinTools({ home: facts.home, egress, checkJson: evaluator.validateJson }));
 
 const worker = await createRunWorker({
@@ -51,6 +53,7 @@ const worker = await createRunWorker({
       openai: configuration.openai,
       checkAnswer: evaluator.validateJson,
     }),
+    deltas,
     artifacts: createArtifactStore({ directory: join(facts.home, 'artifacts') }),
     secrets: createSecretService({ database, sealing: secretSealing }),
     toolSettings: async (workspaceId) => toolSettings(await settings.settingsFor(workspaceId), builtIn),
@@ -66,4 +69,5 @@ endWithSupervisor(async () => {
 log.info('worker: polling');
 settleHeap();
 await worker.run();
-await Promise.all([worker.close(), evaluator.close(), database.close()]);
+await Promise.all([worker.close(), evaluator.close(), deltas.close()]);
+await database.close();

@@ -4,6 +4,7 @@ import type { Template } from '#core/expression/template.ts';
 import type { Json } from '#schemas/json.ts';
 import type { ArtifactStore } from '#services/artifacts/store.ts';
 import type { Database } from '#services/database/connect.ts';
+import type { DeltaPost } from '#services/deltas/post.ts';
 import type { ModelService } from '#services/models/model.ts';
 import type { SecretService } from '#services/secrets/secrets.ts';
 import type { ToolRegistry, ToolSettings } from '#services/tools/tool.ts';
@@ -31,6 +32,8 @@ export interface RunActivityDependencies {
   evaluator: ExpressionEvaluator;
   tools: ToolRegistry;
   models: ModelService;
+  /** Where the text of model calls goes as it comes. */
+  deltas: Pick<DeltaPost, 'open'>;
   artifacts: ArtifactStore;
   secrets: SecretService;
   toolSettings(workspaceId: string): Promise<ToolSettings>;

@@ -2,6 +2,7 @@ import type { CompiledStep } from '#core/plan/compiled.ts';
 import { KosError } from '#core/errors.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { Claim } from '#core/engine/claim.ts';
+import type { ModelRequest, ModelResult } from '#services/models/model.ts';
 import { executeTool } from '#services/tools/execute.ts';
 import type { Tool, ToolContext, ToolSettings } from '#services/tools/tool.ts';
 import { effectKeyOf } from '#services/runs/ledger/effects.ts';
@@ -79,7 +80,7 @@ export async function makeToolContext(dependencies: RunActivityDependencies, per
 async function performModelCall(dependencies: RunActivityDependencies, performance: Performance): Promise<Performed> {
   const request = asObject(performance.input);
   const startedAt = globalThis.performance.now();
-  const result = await dependencies.models.call({
+  const result = await callModel(dependencies, performance, {
     model: textOf(request, 'model'),
     prompt: textOf(request, 'prompt'),
     signal: performance.signal,
@@ -101,6 +102,17 @@ async function performModelCall(dependencies: RunActivityDependencies, performan
   };
   const metadata: JsonObject = { provider, model, usage: { ...usage }, labels, ...(possiblyBilledTwice ? { possiblyBilledTwice } : {}) };
   return { output: result.object ?? result.text, metadata, costMicros: costMicros ?? 0, modelCall };
+}
+
+/** Its text is passed on while it comes. */
+async function callModel({ deltas, models }: RunActivityDependencies, { claim, step }: Performance, request: ModelRequest): Promise<ModelResult> {
+  const { workspaceId, runId } = claim;
+  const live = deltas.open({ workspaceId, runId, stepPath: step.path, attempt: step.attempt, call: step.fence });
+  try {
+    return await models.call({ ...request, onDelta: live.add });
+  } finally {
+    await live.end();
+  }
 }
 
 async function performArtifact(dependencies: RunActivityDependencies, performance: Performance): Promise<Performed> {

@@ -86,6 +86,9 @@ async function followOpenRun(invocation: Invocation, following: Following): Prom
         if (outcome !== null) return outcome;
         break;
       }
+      case 'delta':
+        progress.delta(item.delta);
+        break;
       case 'idle': {
         const outcome = await outcomeOfState(invocation, following);
         if (outcome !== null) return outcome;

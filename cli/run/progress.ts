@@ -1,6 +1,7 @@
-import type { KosEvent } from '#schemas/event.ts';
+import type { KosEvent, ModelDelta } from '#schemas/event.ts';
 import type { Output } from '../output.ts';
 import { describeEvent } from './event-line.ts';
+import { createLiveText, renderLiveText } from './live-text.ts';
 import { describeItems, renderTree } from './tree-view.ts';
 import { splitPath, type StepTree } from './step-tree.ts';
 
@@ -8,6 +9,8 @@ import { splitPath, type StepTree } from './step-tree.ts';
 export interface Progress {
   /** The tree has taken the event in. */
   event(event: KosEvent, tree: StepTree): void;
+  /** A model call says something: shown where it can be taken back, for the step's output tells it once more. */
+  delta(delta: ModelDelta): void;
   /** Something to be told besides: a lost connection, a decision that is awaited. */
   note(text: string): void;
   /** Leaves the terminal to somebody else, e.g. a prompt. */
@@ -19,6 +22,8 @@ export interface Progress {
 
 /** Redraws per second are bounded, not events. */
 const redrawMs = 100;
+/** Of what a model says, the last lines. */
+const liveRows = 6;
 
 /** A tree that is redrawn in place, on standard error. */
 export async function createLiveProgress(output: Output, title: string, tree: StepTree): Promise<Progress> {
@@ -26,16 +31,20 @@ export async function createLiveProgress(output: Output, title: string, tree: St
   const draw = createLogUpdate(process.stderr);
   const started = Date.now();
   let paused = false;
-  const render = (rows: number | null): string =>
-    renderTree(tree, { title, colours: output.talkColours, columns: process.stderr.columns, rows, now: Date.now() });
+  const live = createLiveText();
+  const view = { colours: output.talkColours, columns: process.stderr.columns };
+  const render = (rows: number): string => renderTree(tree, { ...view, title, rows: Math.max(3, rows), now: Date.now() });
   const redraw = (): void => {
-    if (!paused) draw(`${render(Math.max(3, process.stderr.rows - 5))}\n${output.talkColours.dim(footer(started))}`);
+    if (paused) return;
+    const said = renderLiveText(live, { ...view, rows: liveRows });
+    draw([render(process.stderr.rows - 5 - said.length), ...said, output.talkColours.dim(footer(started))].join('\n'));
   };
   // Durations go on while nothing happens, so the clock redraws, not the events.
   const timer = setInterval(redraw, redrawMs);
   redraw();
   return {
-    event: () => undefined,
+    event: live.event,
+    delta: live.take,
     note: (text) => {
       if (paused) output.say(text);
       else draw.persist(output.talkColours.yellow(text));
@@ -52,7 +61,7 @@ export async function createLiveProgress(output: Output, title: string, tree: St
     end: () => {
       clearInterval(timer);
       if (paused) return;
-      draw(render(Math.max(3, process.stderr.rows - 5)));
+      draw(render(process.stderr.rows - 5));
       draw.done();
     },
   };
@@ -101,6 +110,7 @@ export function createLineProgress(output: Output, write: (line: string) => void
         toldAt.set(item, now);
       }
     },
+    delta: () => undefined,
     note: (text) => output.say(text),
     pause: () => undefined,
     resume: () => undefined,
@@ -137,5 +147,12 @@ function itemOf(event: KosEvent): string | null {
 
 /** Events as they come, one JSON value a line. */
 export function createJsonProgress(output: Output): Progress {
-  return { event: (event) => output.jsonLine(event), note: (text) => output.say(text), pause: () => undefined, resume: () => undefined, end: () => undefined };
+  return {
+    event: (event) => output.jsonLine(event),
+    delta: () => undefined,
+    note: (text) => output.say(text),
+    pause: () => undefined,
+    resume: () => undefined,
+    end: () => undefined,
+  };
 }

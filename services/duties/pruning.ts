@@ -3,6 +3,7 @@ import { workspaceSettingsSchema, type WorkspaceSettings } from '#schemas/settin
 import type { ArtifactStore } from '#services/artifacts/store.ts';
 import { sweepArtifacts } from '#services/artifacts/sweep.ts';
 import type { SystemDatabase } from '#services/database/connect.ts';
+import { pruneDeltas } from '#services/deltas/read.ts';
 import { idempotencyKeptHours } from '#services/idempotency/idempotency.ts';
 import { pruneAccess } from '#services/people/prune.ts';
 import { recordAudit } from '#services/records/record.ts';
@@ -39,6 +40,7 @@ export function startPruning(options: PruningOptions): Duty {
     more = (await pruneDeliveries(options.system)) || more;
     more = (await pruneOutgoing(options.system)) || more;
     await pruneAccess(options.system);
+    await pruneDeltas(options.system);
     if (options.now() - sweptAt > sweepEveryMs) {
       sweptAt = options.now();
       await sweepArtifacts(options);

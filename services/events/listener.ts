@@ -8,6 +8,8 @@ import { eventChannel, parseNotice } from './notice.ts';
 export interface EventListener {
   /** Calls `wake` soon after events of the run or workspace with this id were numbered, and now and then without any. Returns how to stop. */
   watch(id: string, wake: () => void): () => void;
+  /** Hears another channel over the same connection. `again`: the connection has come back, and what was told meanwhile was not heard. */
+  hear(channel: string, ears: { told: (text: string) => void; again: () => void }): Promise<void>;
   /** How many are watching. */
   watching(): number;
   close(): Promise<void>;
@@ -56,6 +58,13 @@ export async function startEventListener(options: { address: DatabaseAddress; sy
         wakes.delete(wake);
         if (wakes.size === 0 && watchers.get(id) === wakes) watchers.delete(id);
       };
+    },
+    hear: async (channel, { told, again }) => {
+      let isFirst = true;
+      await connection.listen(channel, told, () => {
+        if (!isFirst) again();
+        isFirst = false;
+      });
     },
     watching: () => [...watchers.values()].reduce((sum, wakes) => sum + wakes.size, 0),
     close: async () => {

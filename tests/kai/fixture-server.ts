@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import type { KosEvent } from '#schemas/event.ts';
+import type { KosEvent, ModelDelta } from '#schemas/event.ts';
 
 /** What a request asked, as handlers see it and tests look at afterwards. */
 export interface ReceivedRequest {
@@ -16,7 +16,7 @@ export type Reply =
   | { status?: number; json: unknown; headers?: Record<string, string> }
   | { status?: number; bytes: Buffer | string; headers?: Record<string, string> }
   /** Server-sent events; the connection stays open, unless it is to break off after them. */
-  | { events: KosEvent[]; then: 'stay' | 'break' }
+  | { events: (KosEvent | ModelDelta)[]; then: 'stay' | 'break' }
   /** The connection breaks off without an answer. */
   | { broken: true };
 
@@ -29,7 +29,7 @@ export interface FixtureServer {
   /** Another answer from now on. */
   on(route: string, handler: Handler): void;
   /** Sends to every open stream. */
-  emit(event: KosEvent): void;
+  emit(event: KosEvent | ModelDelta): void;
   /** Closes every connection and stops listening; `start` again on the same port. */
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -122,7 +122,8 @@ function send(response: ServerResponse, reply: Reply, streams: Set<ServerRespons
   }
 }
 
-const formatEvent = (event: KosEvent): string => `id: ${event.position}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
+const formatEvent = (event: KosEvent | ModelDelta): string =>
+  `${'position' in event ? `id: ${event.position}\n` : ''}event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
 
 export function problem(facts: { status: number; code: string; detail: string; fix?: string; errors?: object[]; extra?: object }): object {
   const { status, code, detail, fix = null, errors = [], extra = {} } = facts;

@@ -1,6 +1,6 @@
 import type { Approval } from '#schemas/approval.ts';
 import type { Artifact } from '#schemas/artifact.ts';
-import type { EventType, KosEvent } from '#schemas/event.ts';
+import type { EventType, KosEvent, ModelDelta } from '#schemas/event.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import type { PlanVersion } from '#schemas/plan-version.ts';
 import type { Run } from '#schemas/run.ts';
@@ -103,3 +103,11 @@ export function eventMaker(): (type: EventType, data?: JsonObject) => KosEvent {
     return { id: `evt_${seq}`, position: `epoch-${seq}`, type, workspaceId: 'ws_1', runId, at, data };
   };
 }
+
+export const aDelta = (stepPath: string, from: number, text: string, call = 1): ModelDelta => ({
+  type: 'model.delta',
+  workspaceId: 'ws_01930000-0000-7000-8000-000000000001',
+  runId,
+  at: start,
+  data: { stepPath, attempt: 1, call, from, text },
+});

@@ -4,6 +4,7 @@ import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import type { ArtifactStore } from '#services/artifacts/store.ts';
 import type { DatabaseAddress } from '#services/database/address.ts';
 import { connectDatabase } from '#services/database/connect.ts';
+import { createDeltaPost } from '#services/deltas/post.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import { createModelService } from '#services/models/model-service.ts';
 import { createExecutablePlans, createRunFactsReader } from '#services/runs/executable-plans.ts';
@@ -51,6 +52,8 @@ export async function startEngineWorker(facts: EngineFacts): Promise<EngineWorke
   const tools = makeTools(facts.home);
   const settings = toolSettings({ roots: [], egress: facts.egress }, builtInRoots({ home: facts.home, projectRoot }));
   const secretSealing = createFixedSealing({ purpose: 'secret', key: Buffer.alloc(32, 3) });
+  const log = pino({ level: 'silent' });
+  const deltas = createDeltaPost({ database, log });
   const worker = await createRunWorker({
     ...facts.temporal,
     taskQueue: facts.taskQueue,
@@ -61,6 +64,7 @@ export async function startEngineWorker(facts: EngineFacts): Promise<EngineWorke
       tools,
       evaluator,
       models: makeModels(facts.openaiUrl),
+      deltas,
       artifacts: makeArtifacts(facts),
       plans: createExecutablePlans({ database, tools }),
       facts: createRunFactsReader({ database }),
@@ -70,13 +74,14 @@ export async function startEngineWorker(facts: EngineFacts): Promise<EngineWorke
     outgoing: { sealing: secretSealing, egress: { forbiddenPorts: () => [] }, allowedHosts: async () => facts.egress },
   });
   const running = worker.run();
-  const leave = announceWorker({ address: facts.database, log: pino({ level: 'silent' }) });
+  const leave = announceWorker({ address: facts.database, log });
   return {
     stop: async () => {
       worker.shutdown();
       await leave();
       await running;
-      await Promise.all([worker.close(), evaluator.close(), database.close()]);
+      await Promise.all([worker.close(), evaluator.close(), deltas.close()]);
+      await database.close();
     },
   };
 }

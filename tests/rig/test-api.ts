@@ -13,6 +13,7 @@ import type { PlanEnvironment } from '#core/plan/compiled.ts';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { createAuthenticator } from '#services/credentials/authenticate.ts';
 import { watchPresence } from '#services/credentials/presence.ts';
+import { startDeltaHub } from '#services/deltas/hub.ts';
 import { startEventListener } from '#services/events/listener.ts';
 import { startSequencer } from '#services/events/sequencer.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
@@ -177,6 +178,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
   const { database, system } = rig;
   const { name, owner, signer } = await openInstallation(system, signingIdentity(Buffer.alloc(32, 5)));
   const listener = await startEventListener({ address: rig.addresses.app, system, log });
+  const deltas = await startDeltaHub({ database, listener, log });
   const losses = countStreamLosses(log);
   const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
   const home = await mkdtemp(join(tmpdir(), 'kos-test-api-'));
@@ -204,6 +206,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     database,
     system,
     listener,
+    deltas,
     losses,
     queueOrder: { seen: () => ({ fair: true, byPriority: true }), usualBound: () => null },
     artifacts: createArtifactStore({ directory: join(home, 'artifacts') }),

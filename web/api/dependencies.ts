@@ -3,6 +3,7 @@ import type { Principal } from '#core/policy/principal.ts';
 import type { Explanation } from '#core/engine/explain.ts';
 import type { ArtifactStore } from '#services/artifacts/store.ts';
 import type { Database, SystemDatabase, Transaction } from '#services/database/connect.ts';
+import type { DeltaHub } from '#services/deltas/hub.ts';
 import type { QueueOrderWatch } from '#services/duties/queue-order.ts';
 import type { EventListener } from '#services/events/listener.ts';
 import type { Evaluator } from '#services/expression/evaluator.ts';
@@ -34,6 +35,8 @@ export interface ApiDependencies {
   database: Database;
   system: SystemDatabase;
   listener: EventListener;
+  /** Text of model calls as it comes. */
+  deltas: DeltaHub;
   /** Clients of streams that were sent away. */
   losses: StreamLosses;
   queueOrder: Pick<QueueOrderWatch, 'seen' | 'usualBound'>;

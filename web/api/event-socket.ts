@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
-import type { EventEnvelope, KosEvent } from '#schemas/event.ts';
+import type { EventEnvelope, KosEvent, ModelDelta } from '#schemas/event.ts';
 import { farewellMs, type FeedDependencies, feedEvents, type FeedRequest, type StreamTiming, usualTiming } from './event-feed.ts';
 
 /** Close codes of RFC 6455 §7.4.1 and IANA's registry. */
@@ -32,6 +32,7 @@ export async function sendEvents(socket: WebSocket, dependencies: FeedDependenci
     begin: (position: string | null) => send(ownEnvelope('ready', {}, position ?? seen)),
     reset: (reason: string) => send(ownEnvelope('reset', { reason }, null)),
     event: (event: KosEvent) => send(envelopeOf(event)),
+    delta: (delta: ModelDelta) => send({ ...ownEnvelope('model.delta', { ...delta.data }, null), task_id: delta.runId, timestamp: delta.at }),
     beat: async (): Promise<void> => {
       if (!answered) socket.terminate();
       answered = false;
@@ -72,7 +73,7 @@ const envelopeOf = ({ id, type, runId, data, at, position }: KosEvent): EventEnv
   position,
 });
 
-const ownEnvelope = (type: 'ready' | 'reset', payload: EventEnvelope['payload'], position: string | null): EventEnvelope => ({
+const ownEnvelope = (type: 'ready' | 'reset' | 'model.delta', payload: EventEnvelope['payload'], position: string | null): EventEnvelope => ({
   id: null,
   type,
   agent: null,

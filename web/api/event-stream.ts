@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import type { KosEvent } from '#schemas/event.ts';
+import type { KosEvent, ModelDelta } from '#schemas/event.ts';
 import { farewellMs, type FeedDependencies, feedEvents, type FeedRequest, type StreamTiming, usualTiming } from './event-feed.ts';
 
 /** Events as server-sent events, from a position on, until the client goes. */
@@ -28,6 +28,7 @@ export async function streamEvents(
       seen = event.position;
       return send(`id: ${event.position}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
     },
+    delta: (delta: ModelDelta) => send(`event: ${delta.type}\ndata: ${JSON.stringify(delta)}\n\n`),
     beat: () => send(': heartbeat\n\n'),
   };
   try {

@@ -7,6 +7,7 @@ import { usualRates } from '#core/policy/rates.ts';
 import { createAuthenticator } from '#services/credentials/authenticate.ts';
 import { watchPresence } from '#services/credentials/presence.ts';
 import { connectDatabase, connectSystemDatabase } from '#services/database/connect.ts';
+import { startDeltaHub } from '#services/deltas/hub.ts';
 import { startDuties } from '#services/duties/start.ts';
 import { endWithSupervisor, makeOwnPortsReader, readPartFacts } from '#services/embedded/part.ts';
 import { settleHeap } from '#services/embedded/settle-heap.ts';
@@ -81,6 +82,7 @@ const cookie = makeSessionCookie({ installation: name, publicUrl });
 const oidc = configuration.oidc && createOidcService({ system, settings: { ...configuration.oidc, redirectUri: `${publicUrl}${oidcCallbackPath}` } });
 
 const listener = await startEventListener({ address: facts.database.listen ?? facts.database.app, system, log });
+const deltas = await startDeltaHub({ database, listener, log });
 const losses = countStreamLosses(log);
 const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
 const accepting = { database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate };
@@ -92,6 +94,7 @@ const routes = makeRoutes({
   database,
   system,
   listener,
+  deltas,
   losses,
   queueOrder: duties.queueOrder,
   artifacts,

@@ -493,7 +493,7 @@ export const getEvents = <ThrowOnError extends boolean = false>(options?: Option
 });
 
 /**
- * The events of `GET /v1/events` as a WebSocket, from server to client only, each as `{ id, type, agent, task_id, payload, timestamp, position }`; `ready` and `reset` tell of the stream itself
+ * The events of `GET /v1/events` as a WebSocket, from server to client only, each as `{ id, type, agent, task_id, payload, timestamp, position }`; `ready` and `reset` tell of the stream itself, `model.delta` is text of a model call as it comes
  */
 export const getWs = <ThrowOnError extends boolean = false>(options?: Options<GetWsData, ThrowOnError>): RequestResult<GetWsResponses, GetWsErrors, ThrowOnError> => (options?.client ?? client).get<GetWsResponses, GetWsErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],

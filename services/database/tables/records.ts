@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { bigint, bigserial, index, integer, jsonb, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import { bigint, bigserial, boolean, index, integer, jsonb, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
 import type { EventType } from '#schemas/event.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { WorkspaceSettings } from '#schemas/settings.ts';
@@ -47,6 +47,31 @@ export const auditEntries = kos.table(
     uniqueIndex('audit_leaf').on(table.leafIndex).where(sql`leaf_index is not null`),
     index('audit_by_subject').on(table.workspaceId, table.subject),
   ],
+);
+
+/**
+ * Text of model calls that are under way, on its way from worker to API. Its migration makes it `unlogged`: it is no part of the record, costs no flush, and is
+ * empty after a crash of the server.
+ */
+export const modelDeltas = kos.table(
+  'model_deltas',
+  {
+    workspaceId: workspaceId(),
+    runId: text('run_id').notNull(),
+    stepPath: text('step_path').notNull(),
+    attempt: integer('attempt').notNull(),
+    /** The fence of the step's row when it was taken: tells calls of one step apart. */
+    call: bigint('call', { mode: 'number' }).notNull(),
+    /** Characters of the call's text before this piece. */
+    place: integer('place').notNull(),
+    /** And after it. Counted as JavaScript counts, not as Postgres does. */
+    until: integer('until').notNull(),
+    text: text('text').notNull(),
+    /** Nothing comes after it. */
+    ended: boolean('ended').notNull(),
+    at: instant('at').notNull().default(sql`clock_timestamp()`),
+  },
+  (table) => [primaryKey({ columns: [table.workspaceId, table.runId, table.stepPath, table.call, table.place] })],
 );
 
 export const artifacts = kos.table(

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { KosError } from '#core/errors.ts';
-import { mayReadEvent } from '#core/policy/event-rights.ts';
+import { mayReadDeltas, mayReadEvent, mayReadTopic } from '#core/policy/event-rights.ts';
 import type { Principal } from '#core/policy/principal.ts';
-import { eventEnvelopeSchema, eventSchema, type EventTopic, eventTopics, eventTypes, type KosEvent, topicOf } from '#schemas/event.ts';
+import { eventEnvelopeSchema, eventSchema, type KosEvent, type StreamTopic, streamTopics, topicOf } from '#schemas/event.ts';
 import { idSchema } from '#schemas/ids.ts';
 import { readRun } from '#services/runs/read.ts';
 import { type ApiDependencies, inWorkspaceOf } from '../dependencies.ts';
@@ -14,11 +14,11 @@ import { assertSocketOrigin } from '../guard.ts';
 import { defineRoute, json, type Route } from '../route.ts';
 import { anyOf } from '../shapes.ts';
 
-const choiceQuery = { after: positionQuery.after, topic: anyOf(eventTopics), run: idSchema('run').optional() };
+const choiceQuery = { after: positionQuery.after, topic: anyOf(streamTopics), run: idSchema('run').optional() };
 
 interface Choice {
   after?: string | undefined;
-  topic?: EventTopic[] | undefined;
+  topic?: StreamTopic[] | undefined;
   run?: string | undefined;
 }
 
@@ -50,7 +50,7 @@ export const eventRoutes = (dependencies: ApiDependencies): Route[] => [
     method: 'get',
     path: '/v1/ws',
     summary:
-      'The events of `GET /v1/events` as a WebSocket, from server to client only, each as `{ id, type, agent, task_id, payload, timestamp, position }`; `ready` and `reset` tell of the stream itself',
+      'The events of `GET /v1/events` as a WebSocket, from server to client only, each as `{ id, type, agent, task_id, payload, timestamp, position }`; `ready` and `reset` tell of the stream itself, `model.delta` is text of a model call as it comes',
     access: { permission: 'self:read' },
     rate: 'stream',
     query: z.strictObject(choiceQuery),
@@ -77,12 +77,13 @@ async function feedOf(
     after: reader.header('last-event-id') ?? after ?? null,
     signal,
     wanted: ({ type }) => (topic === undefined || topic.includes(topicOf(type))) && mayReadEvent(present(), type),
+    wantsDeltas: () => (topic === undefined || topic.includes('model')) && mayReadDeltas(present()),
   };
 }
 
 /** Nobody waits for what will never come. */
-function assertReadable(principal: Principal, topic: EventTopic): void {
-  if (eventTypes.some((type) => topicOf(type) === topic && mayReadEvent(principal, type))) return;
+function assertReadable(principal: Principal, topic: StreamTopic): void {
+  if (mayReadTopic(principal, topic)) return;
   throw new KosError({
     code: 'permission_missing',
     message: `You may not read events about ${topic}.`,

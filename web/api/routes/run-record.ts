@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { eventSchema } from '#schemas/event.ts';
 import { can } from '#core/policy/can.ts';
+import { mayReadDeltas } from '#core/policy/event-rights.ts';
 import { runDebugSchema } from '#schemas/debug.ts';
 import { runHistorySchema } from '#schemas/history.ts';
 import { stepSchema, stepStatuses } from '#schemas/run.ts';
@@ -51,12 +52,15 @@ export const runRecordRoutes = (dependencies: ApiDependencies): Route[] => [
     params: idParams('run'),
     query: z.strictObject(positionQuery),
     responses: { 200: recordOf(eventSchema) },
-    handler: async ({ principal, params, query, header, signal }) => {
+    handler: async ({ principal, present, params, query, header, signal }) => {
       await inWorkspaceOf(dependencies, principal, (transaction) => readRun(transaction, params.id));
       const scope = { workspaceId: principal.workspaceId, runId: params.id };
       const after = header('last-event-id') ?? query.after ?? null;
       if (!wantsStream(header('accept'))) return json(await readPage(dependencies, scope, after, query.limit));
-      return { kind: 'stream', send: (response) => streamEvents(response, dependencies, { scope, after, signal }) };
+      return {
+        kind: 'stream',
+        send: (response) => streamEvents(response, dependencies, { scope, after, signal, wantsDeltas: () => mayReadDeltas(present()) }),
+      };
     },
   }),
   defineRoute({
