@@ -68,6 +68,8 @@ export async function pruneRuns(options: PruningOptions, { workspaceId, retentio
         and status in ('succeeded', 'failed', 'cancelled', 'terminated') and not pinned order by finished_at limit ${runsPerBatch} for update skip locked`;
     const ids = old.map((row) => row.id);
     if (ids.length === 0) return { runIds: ids, contents: [] };
+    await sql`
+      update kos.workspaces set events_pruned_to = greatest(events_pruned_to, (select max(seq) from kos.events where run_id in ${sql(ids)})) where workspace_id = ${workspaceId}`;
     const unnamed = await removeRunRows(sql, workspaceId, ids);
     await recordAudit(
       sql,
@@ -81,13 +83,17 @@ export async function pruneRuns(options: PruningOptions, { workspaceId, retentio
 
 /** Events go earlier than their runs; those of open and pinned runs stay, and those that a webhook or a channel is still to be told of. */
 export async function pruneEvents({ sql }: SystemDatabase, { workspaceId, retention }: WorkspaceRetention): Promise<boolean> {
-  const removed = await sql`
-    delete from kos.events where id in (
+  const [removed] = await sql<{ count: number }[]>`
+    with gone as (delete from kos.events where id in (
       select e.id from kos.events e left join kos.runs r on r.id = e.run_id
       where e.workspace_id = ${workspaceId} and e.seq is not null and e.at < clock_timestamp() - make_interval(days => ${retention.eventsDays})
         and not exists (select from kos.webhooks w where w.workspace_id = ${workspaceId} and w.enabled and w.seen_seq < e.seq)
         and not exists (select from kos.channels c where c.workspace_id = ${workspaceId} and c.enabled and c.seen_seq < e.seq)
         and (r.id is null or (r.status in ('succeeded', 'failed', 'cancelled', 'terminated') and not r.pinned))
-      limit ${eventsPerBatch})`;
-  return removed.count === eventsPerBatch;
+      order by e.seq limit ${eventsPerBatch}) returning seq),
+    told as (
+      update kos.workspaces set events_pruned_to = greatest(events_pruned_to, (select max(seq) from gone)) where workspace_id = ${workspaceId} and exists (select from gone)
+    )
+    select count(*)::int as count from gone`;
+  return removed?.count === eventsPerBatch;
 }

@@ -75,16 +75,23 @@ export async function standNow(database: Database, system: SystemDatabase, works
   const { epoch } = await readSequencerState(system);
   const [row] = await database.inWorkspace(
     workspaceId,
-    ({ sql }) => sql<{ last: number | null }[]>`select max(seq) as last from kos.events where workspace_id = ${workspaceId}`,
+    ({ sql }) => sql<{ last: number | null }[]>`
+      select greatest((select max(seq) from kos.events where workspace_id = ${workspaceId}), w.events_pruned_to) as last
+      from kos.workspaces w where w.workspace_id = ${workspaceId}`,
   );
   return { epoch, afterSeq: row?.last ?? 0, reset: null };
 }
 
-/** Retention removes the oldest first, so while the event that was seen last is kept, so is all that follows it. */
-async function isKept(database: Database, scope: EventScope, seq: number): Promise<boolean> {
+/**
+ * Whether all that followed an event is kept. Retention removes the oldest first, but for those of runs that are open or pinned: what a workspace has lost it remembers
+ * by the highest number, and a run has lost nothing as long as its event that was seen last is there. What goes with a run that somebody deletes is nobody's loss.
+ */
+async function isKept(database: Database, { workspaceId, runId }: EventScope, seq: number): Promise<boolean> {
   const found = await database.inWorkspace(
-    scope.workspaceId,
-    ({ sql }) => sql`select 1 from kos.events where seq = ${seq} and ${scope.runId === null ? sql`true` : sql`run_id = ${scope.runId}`}`,
+    workspaceId,
+    ({ sql }) => sql`
+      select 1 from kos.workspaces w where w.workspace_id = ${workspaceId}
+        and (w.events_pruned_to <= ${seq} ${runId === null ? sql`` : sql`or exists (select from kos.events where seq = ${seq} and run_id = ${runId})`})`,
   );
   return found.length > 0;
 }

@@ -84,6 +84,8 @@ export const workspaces = kos.table(
     startsHeldAt: instant('starts_held_at'),
     startsHeldBy: text('starts_held_by'),
     startsHeldReason: text('starts_held_reason'),
+    /** The highest number of an event that retention has removed: a reader who stands before it may have missed some. */
+    eventsPrunedTo: bigint('events_pruned_to', { mode: 'number' }).notNull().default(0),
   },
   (table) => [uniqueIndex('workspaces_slug').on(table.slug)],
 );

@@ -1,0 +1,1 @@
+ALTER TABLE "kos"."workspaces" ADD COLUMN "events_pruned_to" bigint DEFAULT 0 NOT NULL;
