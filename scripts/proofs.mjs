@@ -5,11 +5,11 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const folders = ['tests/integration', 'web/api'];
-const listed = await Promise.all(folders.map(async (folder) => (await readdir(join(root, folder))).map((name) => `${folder}/${name}`)));
-const paths = listed.flat().filter((path) => path.endsWith('.test.ts'));
-const sized = await Promise.all(paths.map(async (path) => (await readFile(join(root, path), 'utf8')).includes('proofSize(')));
+const rooms = ['core', 'services', 'activities', 'workers', 'web', 'cli', 'tests'];
+const files = await Promise.all(rooms.map(async (room) => (await readdir(join(root, room), { recursive: true })).map((name) => join(room, name))));
+const tests = files.flat().filter((name) => name.endsWith('.test.ts'));
+const sized = await Promise.all(tests.map(async (name) => (await readFile(join(root, name), 'utf8')).includes('proofSize(')));
 
 process.env.KOS_PROOFS = 'whole';
-process.argv.push(...paths.filter((_, index) => sized[index]));
+process.argv.push(...tests.filter((_, index) => sized[index]));
 await import('./test.mjs');

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { proofSize } from '#tests/rig/proof-size.ts';
 import { randomPlan } from '#tests/engine-simulation/random-plan.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { type Command, currentRules, decide } from './decide.ts';
@@ -68,6 +69,55 @@ const situation = fc
     return { shape, letters: outcomes };
   });
 
+/** What a run, a step that has begun and an item can be at; `held`: why nobody has begun the run. */
+const states = {
+  run: fc.constantFrom('running', 'waiting', 'paused', 'cancelling'),
+  open: fc.constantFrom('running', 'approval', 'decided', 'signal', 'timer', 'run', 'retry', 'uncertain', 'items', 'uncertain items'),
+  item: fc.constantFrom('approval', 'signal', 'timer', 'run', 'retry', 'uncertain'),
+  held: fc.constantFrom(null, null, 'concurrency', 'timer', 'room', 'paused'),
+};
+
+const waitFor = (kind: string) => ({ kind, ref: kind === 'timer' ? null : 'ref_1', until: null, text: `Waits for ${kind}.` });
+
+function runIn(run: string, held: string | null): Partial<RunFactsForExplain> {
+  if (held === null) {
+    if (run === 'paused') return { status: 'paused', pausedAt: at };
+    return run === 'cancelling' ? { cancelRequestedAt: at } : { status: run };
+  }
+  const waitingFor = held === 'room' ? { ...waitFor('concurrency'), ref: null } : waitFor(held);
+  const notStarted = { execution: 'missing' as const };
+  // What holds all starts, or leaves no room, is not told of one that is paused: its start is tried.
+  if (run !== 'paused' || held === 'room' || held === 'paused') return { ...notStarted, status: 'queued', waitingFor };
+  return { ...notStarted, status: 'paused', pausedAt: at, waitingFor: waitFor('paused'), waitsToStart: waitingFor };
+}
+
+function openRow(step: number, state: string): NonNullable<RunFactsForExplain['steps'][number]> {
+  const row = { path: `s${step}`, status: 'running', outcome: null, attempt: 1, startedAt: at, waitingFor: null, items: null };
+  const items = { count: 9, ended: 2, running: 1, retrying: 1, waiting: 1, failed: 0, nextAt: at };
+  const approval = { from: 'role:approver', required: 1, approvedBy: 0, fourEyes: false, claimedBy: null, claimedUntil: null };
+  switch (state) {
+    case 'running':
+      return row;
+    case 'uncertain':
+      return { ...row, status: 'uncertain' };
+    case 'items':
+      return { ...row, items };
+    case 'uncertain items':
+      return { ...row, status: 'uncertain', items, uncertainItems: 2 };
+    case 'retry':
+      return { ...row, status: 'retrying', waitingFor: waitFor('retry') };
+    case 'approval':
+      return { ...row, status: 'waiting', waitingFor: waitFor('approval'), approval };
+    default:
+      return { ...row, status: 'waiting', waitingFor: waitFor(state === 'decided' ? 'approval' : state) };
+  }
+}
+
+const openItem = (step: number, state: string): RunFactsForExplain['waitingItems'][number] => {
+  const { status, startedAt, waitingFor } = openRow(step, state);
+  return { step, path: `s${step}[3]`, status, startedAt, waitingFor };
+};
+
 const reasonOf = (reasons: readonly Reason[], step: number): Reason | undefined => reasons.find(({ stepPath }) => stepPath === `s${step}`);
 
 describe('an explanation', () => {
@@ -108,6 +158,33 @@ describe('an explanation', () => {
         for (const reason of reasons) expect(reason.unblocks).not.toBe('');
       }),
       { numRuns: 500 },
+    );
+  });
+
+  it('gives a reason and, where it names a command, one about something that is there: in every state of a run, a step and an item', () => {
+    fc.assert(
+      fc.property(situation, fc.record(states), ({ shape, letters }, { run, open, item, held }) => {
+        const change = { ...runIn(run, held), waitingItems: [] as RunFactsForExplain['waitingItems'] };
+        const steps = factsOf(shape, letters).steps.map((row, step) =>
+          row === undefined && (shape.steps[step]?.needs ?? []).every((need) => 'stk'.includes(letters[need] ?? '.')) ? openRow(step, open) : row,
+        );
+        const first = steps.findIndex((row) => row !== undefined && row.items !== null);
+        if (first >= 0) change.waitingItems.push(openItem(first, item));
+        const { reasons } = explain(factsOf(shape, letters, { ...change, steps }));
+        steps.forEach((row, step) => expect(reasonOf(reasons, step) !== undefined).toBe((row?.outcome ?? null) === null));
+        if (first >= 0) expect(reasons.some(({ stepPath }) => stepPath === `s${first}[3]`)).toBe(true);
+        for (const { blockedBy, unblocks, command, stepPath } of reasons) {
+          expect(blockedBy.text).not.toBe('');
+          expect(unblocks).not.toBe('');
+          expect(command ?? '').not.toMatch(/undefined|null|…| {2}| $/);
+          // A step that waits for others tells how the first of them is helped.
+          if (command?.startsWith('kai run resolve ') === true)
+            expect(command).toMatch(stepPath?.endsWith(']') === true ? / 's\d+\[3\]' / : / 's\d+(\[3\])?' /);
+        }
+        // Nobody is told to wait for a start that is not on its way.
+        if (held !== null) expect(reasons.map(({ blockedBy }) => blockedBy.text).join(' ')).not.toMatch(/about to start|reconciler mends/);
+      }),
+      { numRuns: proofSize(500, 10_000) },
     );
   });
 

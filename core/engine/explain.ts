@@ -30,9 +30,20 @@ export interface StepFacts {
   /** Of a `forEach`: effects that a person must resolve. */
   uncertainItems?: number;
   /** Of a `forEach` that has opened. */
-  items: { count: number; ended: number; running: number; retrying: number; waiting: number; failed: number } | null;
+  items: ItemsFacts | null;
   /** Of a step that repeats: the round it is at. Absent or null: it does not, or its first has not begun. */
   round?: RoundFacts | null;
+}
+
+export interface ItemsFacts {
+  count: number;
+  ended: number;
+  running: number;
+  retrying: number;
+  waiting: number;
+  failed: number;
+  /** When the first of those that failed is tried again; absent or null: none is. */
+  nextAt?: string | null;
 }
 
 export interface RoundFacts {
@@ -260,10 +271,10 @@ function explainWait(runId: string, row: Pick<StepFacts, 'startedAt' | 'approval
 }
 
 function explainItems(row: StepFacts, items: NonNullable<StepFacts['items']>): Explained {
-  const { count, ended, running, retrying, waiting, failed } = items;
+  const { count, ended, running, retrying, waiting, failed, nextAt = null } = items;
   const waits = waiting === 0 ? '' : `, ${waiting} wait`;
   const text = `${ended} of ${count} items have ended (${failed} failed), ${running} run${waits}, ${retrying} wait for another attempt.`;
-  return { blockedBy: { kind: 'items', ref: null, text }, since: row.startedAt, until: null, unblocks: 'Its items end.', command: null };
+  return { blockedBy: { kind: 'items', ref: null, text }, since: row.startedAt, until: nextAt, unblocks: 'Its items end.', command: null };
 }
 
 function explainWork(facts: RunFactsForExplain, step: number, row: StepFacts): Explained {

@@ -118,17 +118,19 @@ async function readSteps(sql: TransactionSql, runId: string, run: Pick<RunRow, '
     from kos.steps where run_id = ${runId} and item is null and iteration is null and undoes is null`;
   const rounds = await readRounds(sql, runId);
   const counts = await sql<
-    { step: number; count: number; ended: number; running: number; retrying: number; waiting: number; failed: number; uncertain: number }[]
+    { step: number; count: number; ended: number; running: number; retrying: number; waiting: number; failed: number; uncertain: number; nextAt: Date | null }[]
   >`
     select step, count(*)::int as count, count(*) filter (where status not in ('pending', 'running', 'retrying', 'waiting'))::int as ended,
       count(*) filter (where status = 'running')::int as running, count(*) filter (where status = 'retrying')::int as retrying,
       count(*) filter (where status = 'waiting')::int as waiting,
-      count(*) filter (where status in ('failed', 'uncertain'))::int as failed, count(*) filter (where status = 'uncertain')::int as uncertain
+      count(*) filter (where status in ('failed', 'uncertain'))::int as failed, count(*) filter (where status = 'uncertain')::int as uncertain,
+      min(retry_at) filter (where status = 'retrying') as "nextAt"
     from kos.steps where run_id = ${runId} and item is not null and iteration is null and undoes is null group by step`;
   const approvals = await readOpenApprovals(sql, runId);
   const facts: (StepFacts | undefined)[] = run.shape.steps.map(() => undefined);
   for (const row of rows) {
-    const items = counts.find((count) => count.step === row.step) ?? null;
+    const counted = counts.find((count) => count.step === row.step);
+    const items = counted === undefined ? null : { ...counted, nextAt: counted.nextAt?.toISOString() ?? null };
     facts[row.step] = {
       path: row.path,
       status: row.status,
@@ -139,7 +141,7 @@ async function readSteps(sql: TransactionSql, runId: string, run: Pick<RunRow, '
       waitingFor: row.waitingFor,
       approval: approvals.get(row.path) ?? null,
       items,
-      uncertainItems: items?.uncertain ?? 0,
+      uncertainItems: counted?.uncertain ?? 0,
       typed: isTyped(run, row.step),
       round: rounds.get(row.step) ?? null,
     };
@@ -160,14 +162,14 @@ const explainedItems = 20;
 
 type WaitingItemRow = Omit<StepRow, 'items' | 'tolerated' | 'attempt'> & { uncertainRound: string | null };
 
-/** Items that wait, or are uncertain. */
+/** Items that wait, for another attempt too, or are uncertain. */
 async function readWaitingItems(sql: TransactionSql, runId: string, run: Pick<RunRow, 'document'>): Promise<WaitingItemFacts[]> {
   const rows = await sql<WaitingItemRow[]>`
     select step, path, status, started_at as "startedAt", waiting_for as "waitingFor",
       (select r.path from kos.steps r where i.status = 'uncertain' and r.run_id = i.run_id and r.step = i.step and r.item = i.item and r.iteration is not null
         and r.undoes is null and r.status = 'uncertain' limit 1) as "uncertainRound"
     from kos.steps i where run_id = ${runId} and item is not null and iteration is null and undoes is null
-      and ((status = 'waiting' and waiting_for is not null) or status = 'uncertain') order by started_at, item limit ${explainedItems}`;
+      and ((status in ('waiting', 'retrying') and waiting_for is not null) or status = 'uncertain') order by started_at, item limit ${explainedItems}`;
   const approvals = await readOpenApprovals(sql, runId);
   return rows.map(({ step, path, status, startedAt, waitingFor, uncertainRound }) => ({
     step,

@@ -6,6 +6,7 @@ import type { Approval } from '#schemas/approval.ts';
 import { decideApproval } from '#services/approvals/decide.ts';
 import { readApproval } from '#services/approvals/read.ts';
 import { approverOf } from '#tests/rig/approver.ts';
+import { proofSize } from '#tests/rig/proof-size.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -117,21 +118,27 @@ output: "\${steps.note.output}"
     expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: { approved: true } });
   });
 
-  it('whose arguments were changed behind its digest is refused', async () => {
+  it('whose arguments were changed behind its digest is refused, each of many', { timeout: 300_000 }, async () => {
     await engine.stopWorker();
     await engine.startWorker();
-    const runId = await engine.start(await engine.save(gated('tampered')), { text: 'good' });
-    const approval = await askedFor(runId);
-    const tamper = () => engine.rig.system.sql`update kos.approvals set arguments = replace(arguments::text, 'good', 'evil')::json where id = ${approval.id}`;
-    const mend = () => engine.rig.system.sql`update kos.approvals set arguments = replace(arguments::text, 'evil', 'good')::json where id = ${approval.id}`;
-    await tamper();
-    await expect(decide(approval, 'approve')).rejects.toMatchObject({ code: 'approval_tampered' });
-    await mend();
+    const plan = await engine.save(gated('tampered'));
+    const runIds: string[] = [];
+    for (let index = 0; index < proofSize(10, 200); index += 1) runIds.push(await engine.start(plan, { text: 'good' }));
+    const asked: Approval[] = [];
+    for (const runId of runIds) asked.push(await askedFor(runId));
+    const change = (from: string, to: string) =>
+      engine.rig.system
+        .sql`update kos.approvals set arguments = replace(arguments::text, ${from}, ${to})::json where run_id in ${engine.rig.system.sql(runIds)}`;
+    await change('good', 'evil');
+    for (const approval of asked) await expect(decide(approval, 'approve')).rejects.toMatchObject({ code: 'approval_tampered' });
+    await change('evil', 'good');
     await engine.stopWorker();
-    await decide(approval, 'approve');
-    await tamper();
+    for (const approval of asked) await decide(approval, 'approve');
+    await change('good', 'evil');
     await engine.startWorker();
-    expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'approval_tampered', stepPath: 'note' } });
+    for (const runId of runIds) {
+      expect(await engine.ended(runId, 120_000)).toMatchObject({ status: 'failed', error: { code: 'approval_tampered', stepPath: 'note' } });
+    }
     expect(await written('tampered')).toBe('nothing');
   });
 

@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { proofSize } from '#tests/rig/proof-size.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -72,6 +73,34 @@ output: "\${size(steps.write.output)}"
     await engine.cancel(runId);
     expect(await engine.ended(runId)).toMatchObject({ status: 'cancelled' });
   });
+});
+
+it('many effectful steps that a worker was lost in are uncertain, each once', { timeout: 300_000 }, async () => {
+  const count = proofSize(20, 200);
+  // A worker has room for 100 calls at once.
+  const atOnce = Math.min(count, 80);
+  const file = join(engine.home, 'sends.txt');
+  const plan = await engine.save(
+    `plan: sends\ninput: { type: object, properties: { count: { type: integer } } }\nsteps:\n  pay: { tool: test.append, with: { file: "${file}", waitMs: 120000 }, forEach: "\${range(input.count)}", concurrency: ${atOnce}, timeoutMs: 200000 }\n`,
+  );
+  const runIds: string[] = [];
+  let worker = await engine.startWorkerProcess();
+  await engine.stopOthers(worker);
+  for (let begun = 0; begun < count; ) {
+    const next = Math.min(atOnce, count - begun);
+    runIds.push(await engine.start(plan, { count: next }));
+    begun += next;
+    await expect.poll(async () => (await engine.linesOf('sends.txt')).length, { timeout: 60_000 }).toBe(begun);
+    await worker.kill();
+    worker = await engine.startWorkerProcess();
+  }
+  for (const runId of runIds) await engine.untilStep(runId, 'pay', 'uncertain', 60_000);
+  const steps = (await Promise.all(runIds.map((runId) => engine.steps(runId)))).flat().filter(({ path }) => path !== 'pay');
+  expect(steps.map(({ status, attempt }) => `${status} ${attempt}`)).toEqual(Array.from({ length: count }, () => 'uncertain 1'));
+  const sent = await engine.linesOf('sends.txt');
+  expect([new Set(sent).size, sent.length]).toEqual([count, count]);
+  for (const runId of runIds) await engine.cancel(runId);
+  for (const runId of runIds) expect((await engine.ended(runId)).status).toBe('cancelled');
 });
 
 describe('a worker that is stopped by hand', () => {
