@@ -135,7 +135,11 @@ export async function settleRound(
     const repeating = await repeatingOf(dependencies, sql, work, { compiled, policy, parent, startedAt, boundFrom });
     const round = await takeStep(sql, claim, placeOfRound(place, iteration));
     if (round.taken) {
-      const { retryInMs } = await endSubRun(dependencies, sql, work, compiled, round, waitId);
+      const { retryInMs, waitingFor, ...standing } = await endSubRun(dependencies, sql, work, compiled, round, waitId);
+      if (waitingFor !== undefined) {
+        await markRepeatingWaits(sql, claim, parent, waitingFor);
+        return standing;
+      }
       if (retryInMs !== undefined) return await pause(sql, repeating, retryInMs, pausedForRetry(repeating, iteration));
     }
     const next = await nextOrEnd(sql, repeating, positionOf(await latestRounds(sql, claim, place)));

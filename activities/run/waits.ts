@@ -146,8 +146,10 @@ export async function settleWait(
         throw new Error(`The wait ${waitId} has a check, and ${place.path} has none.`);
       case 'signal':
         return await endSignal(dependencies, sql, work, compiled, step, waitId);
-      case 'run':
-        return await endSubRun(dependencies, sql, work, compiled, step, waitId);
+      case 'run': {
+        const { waitingFor: _, ...answer } = await endSubRun(dependencies, sql, work, compiled, step, waitId);
+        return answer;
+      }
       case 'approval':
         if (wait.status === 'open') await expireApproval(sql, claim, waitId, step.path);
         return await endApproval(dependencies, sql, work, compiled, step);

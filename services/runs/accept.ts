@@ -91,6 +91,13 @@ function thePlan([row]: readonly PlanRow[], reference: string): PlanRow {
   });
 }
 
+/** Of a run that is there: its plan may have been archived since. */
+export async function readPlanVersion(sql: TransactionSql, { planName, planVersion }: { planName: string; planVersion: number }): Promise<PlanRow> {
+  const [row] = await sql<PlanRow[]>`select name, version, digest, document, shape from kos.plan_versions where name = ${planName} and version = ${planVersion}`;
+  if (row === undefined) throw new Error(`The plan ${planName}@${planVersion} of a run is gone.`);
+  return row;
+}
+
 export async function checkedInput(dependencies: Pick<AcceptDependencies, 'validateInput'>, plan: PlanRow, given: JsonObject): Promise<JsonObject> {
   const result = await dependencies.validateInput(plan.document.input ?? null, given);
   if (result.ok) return result.input;

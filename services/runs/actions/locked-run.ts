@@ -10,6 +10,15 @@ export interface RunChange {
   runId: string;
 }
 
+export interface Retry extends RunChange {
+  reason: string | null;
+  /** The run whose step goes on with this one, since it is retried itself. */
+  caller?: string;
+}
+
+/** For the records of a sub-run that is retried with the run that started it. */
+export const calledBy = (caller: string | undefined): { with?: string } => (caller === undefined ? {} : { with: caller });
+
 export interface LockedRun {
   status: RunStatus;
   cancelRequested: boolean;

@@ -4,7 +4,7 @@ import type { PlanShape } from '#schemas/shape.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 import { nextUndoables } from '../ledger/undos.ts';
-import type { LockedRun, RunChange } from './locked-run.ts';
+import { calledBy, type LockedRun, type Retry } from './locked-run.ts';
 
 /** Paths named in the audit entry: enough to see what it was about. */
 const pathsTold = 50;
@@ -13,8 +13,8 @@ const pathsTold = 50;
  * Reopens a run that has begun to undo what it did: it cannot go forward any more, so what is tried again are the undos that did not succeed, with all their
  * attempts, and those that were not begun. Then it ends as it did. Throws KosError `run_compensated` (409): nothing is left to be undone.
  */
-export async function retryUndos(sql: TransactionSql, run: LockedRun, change: RunChange & { reason: string | null }): Promise<void> {
-  const { workspaceId, actor, runId, reason } = change;
+export async function retryUndos(sql: TransactionSql, run: LockedRun, change: Retry): Promise<void> {
+  const { workspaceId, actor, runId, reason, caller } = change;
   const again = await sql<{ path: string }[]>`
     update kos.steps set status = 'pending', attempt = 0, fence = fence + 1, output = null, output_id = null, error = null, waiting_for = null, retry_at = null,
       started_at = null, finished_at = null, metadata = metadata || jsonb_build_object('attemptsBefore', coalesce((metadata->>'attemptsBefore')::int, 0) + attempt)
@@ -26,8 +26,8 @@ export async function retryUndos(sql: TransactionSql, run: LockedRun, change: Ru
     where id = ${runId}`;
   const order = { resume: true, after: run.claimedBy };
   await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json(order)})`;
-  await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: { by: actor, reason, retry: true, undo: true } }]);
-  const data = { reason, ended: run.status, undo: true, again: again.slice(0, pathsTold).map(({ path }) => path) };
+  await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: { by: actor, reason, retry: true, undo: true, ...calledBy(caller) } }]);
+  const data = { reason, ...calledBy(caller), ended: run.status, undo: true, again: again.slice(0, pathsTold).map(({ path }) => path) };
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.retry', subject: runId, data }]);
 }
 

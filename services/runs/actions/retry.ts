@@ -1,7 +1,9 @@
 import { currentRules } from '#core/engine/decide.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
-import { lockRunFor, type RunChange } from './locked-run.ts';
+import { assertHeard } from './calling-run.ts';
+import { calledBy, lockRunFor, type Retry } from './locked-run.ts';
+import { markRetried } from './mark-retried.ts';
 import { retryUndos } from './retry-undos.ts';
 
 /** Paths named in the audit entry: enough to see what it was about. */
@@ -10,28 +12,31 @@ const pathsTold = 50;
 /**
  * Reopens a run that ended without success: same id, same effect keys, next generation, by today's rules. What failed or was cut off runs again with all its
  * attempts, what did not run runs, what succeeded stays; an uncertain step waits for a person. Its time, where the plan bounds it, begins anew. One that has begun
- * to undo what it did goes on with that. Throws KosError `run_open`, `run_succeeded`, `run_compensated` (409).
+ * to undo what it did goes on with that. A step that ran another plan goes on with its sub-run (continue-sub-run.ts). Throws KosError `run_open`, `run_succeeded`,
+ * `run_compensated`, `caller_ended` (409).
  */
-export async function retryRun({ sql }: Transaction, change: RunChange & { reason: string | null }): Promise<void> {
-  const { workspaceId, actor, runId, reason } = change;
+export async function retryRun({ sql }: Pick<Transaction, 'sql'>, change: Retry): Promise<void> {
+  const { workspaceId, actor, runId, reason, caller } = change;
   const run = await lockRunFor(sql, 'retry', runId);
   if (run === null) return;
   if (run.ending !== null) return await retryUndos(sql, run, change);
-  const again = await resetSteps(sql, runId);
+  if (caller === undefined) await assertHeard(sql, runId);
+  const again = await resetSteps(sql, change);
   await sql`
     update kos.runs r set status = 'queued', output = null, error = null, waiting_for = null, finished_at = null, generation = generation + 1, claimed_by = null,
       rules = ${currentRules}, cancel_requested_at = null, cancel_requested_by = null, cancel_reason = null, undo_on_cancel = true, paused_at = null, paused_by = null, pause_reason = null,
       control_version = control_version + 1,
       start_at = null, timeout_ms = coalesce(timeout_ms, (
         select (v.shape->>'timeoutMs')::bigint from kos.plan_versions v where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)),
-      deadline_at = clock_timestamp() + make_interval(secs => coalesce(timeout_ms, (
+      deadline_at = least(clock_timestamp() + make_interval(secs => coalesce(timeout_ms, (
         select (v.shape->>'timeoutMs')::bigint from kos.plan_versions v
-        where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)) / 1000.0)
+        where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)) / 1000.0),
+        (select above.deadline_at from kos.runs above where above.id = r.parent_run_id and above.status in ('queued', 'running', 'waiting', 'paused')))
     where id = ${runId}`;
   const order = { resume: true, after: run.claimedBy };
   await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'start', ${sql.json(order)})`;
-  await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: { by: actor, reason, retry: true } }]);
-  const data = { reason, ended: run.status, steps: again.length, again: again.slice(0, pathsTold) };
+  await recordEvents(sql, [{ workspaceId, runId, type: 'run.resumed', data: { by: actor, reason, retry: true, ...calledBy(caller) } }]);
+  const data = { reason, ...calledBy(caller), ended: run.status, steps: again.length, again: again.slice(0, pathsTold) };
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.retry', subject: runId, data }]);
 }
 
@@ -39,11 +44,11 @@ export async function retryRun({ sql }: Transaction, change: RunChange & { reaso
  * A step that had opened its items goes on with those that did not succeed, one that repeats with the round that did not; one whose rounds were not enough has as
  * many again.
  */
-async function resetSteps(sql: TransactionSql, runId: string): Promise<string[]> {
+async function resetSteps(sql: TransactionSql, { runId, actor, reason }: Retry): Promise<string[]> {
   const untolerated = sql`metadata->>'tolerated' is distinct from 'true'`;
   const reset = sql`
     attempt = 0, fence = fence + 1, output = null, output_id = null, error = null, waiting_for = null, retry_at = null, started_at = null, finished_at = null,
-    metadata = metadata || jsonb_build_object('attemptsBefore', coalesce((metadata->>'attemptsBefore')::int, 0) + attempt)
+    metadata = metadata || jsonb_build_object('attemptsBefore', coalesce((metadata->>'attemptsBefore')::int, 0) + attempt) || ${markRetried(sql, actor, reason)}
       || case when error->>'code' = 'repeat_exhausted' then jsonb_build_object('boundFrom', metadata->'rounds') else '{}'::jsonb end`;
   const ended = sql`status in ('failed', 'cancelled')`;
   // A round goes with the step, or the item, that it belongs to; so these are looked at before they are reset.

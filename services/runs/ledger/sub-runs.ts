@@ -32,14 +32,26 @@ export interface SubRun {
   output: Json;
   error: OutcomeError | null;
   costMicros: number;
+  /** Of that, what the step that waits has paid for already: it has gone on with this run after a retry. */
+  paidMicros: number;
 }
 
-/** The run whose end a wait stands for; null: it was deleted. */
+/** The run whose end a wait stands for, which does not end (again) before this transaction does; null: it was deleted. */
 export async function readSubRun(sql: TransactionSql, waitId: string): Promise<SubRun | null> {
   const [row] = await sql<SubRun[]>`
-    select r.id, r.plan_name as "planName", r.plan_version as "planVersion", r.status, r.output, r.error, r.cost_micros as "costMicros"
-    from kos.waits w join kos.runs r on r.id = w.child_run_id where w.id = ${waitId}`;
+    select r.id, r.plan_name as "planName", r.plan_version as "planVersion", r.status, r.output, r.error, r.cost_micros as "costMicros",
+      coalesce((s.metadata->>'paidMicros')::float8, 0) as "paidMicros"
+    from kos.waits w join kos.runs r on r.id = w.child_run_id left join kos.steps s on s.run_id = w.run_id and s.path = w.step_path and s.metadata->>'runId' = r.id
+    where w.id = ${waitId} for no key update of r`;
   return row ?? null;
+}
+
+/** A wait for a run that has ended already is over at once. */
+export async function settleWithEnded(sql: TransactionSql, waitId: string): Promise<boolean> {
+  const settled = await sql`
+    update kos.waits w set status = 'settled', version = version + 1, closed_at = clock_timestamp() from kos.runs r
+    where w.id = ${waitId} and r.id = w.child_run_id and r.status not in ('queued', 'running', 'waiting', 'paused') returning w.id`;
+  return settled.length > 0;
 }
 
 /** Costs of a sub-run that is to be followed by another: they stay with the step that started it. */

@@ -105,6 +105,13 @@ export async function takeStep(sql: TransactionSql, claim: Claim, place: StepPla
   return { taken: false, outcome: outcomeOf(ended.status, ended.tolerated) ?? 'c' };
 }
 
+/** As if it had not been begun since the retry of its run: it is taken again for the same attempt. */
+export async function setBack(sql: TransactionSql, claim: Claim, { path, fence }: TakenStep): Promise<void> {
+  await sql`
+    update kos.steps set status = 'pending', attempt = attempt - 1, fence = fence + 1, waiting_for = null
+    where run_id = ${claim.runId} and path = ${path} and fence = ${fence}`;
+}
+
 /** Since the step's first attempt began, by the database's clock, ms. */
 export async function elapsedMs(sql: TransactionSql, claim: Claim, step: StepPlace): Promise<number> {
   const [row] = await sql<{ elapsedMs: number }[]>`

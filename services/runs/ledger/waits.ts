@@ -114,6 +114,11 @@ export async function readAlarm(sql: TransactionSql, waitId: string): Promise<Op
   return row ?? { waitId, endsInMs: null };
 }
 
+/** What it was settled by goes on after all. */
+export async function reopenWait(sql: TransactionSql, waitId: string): Promise<void> {
+  await sql`update kos.waits set status = 'open', version = version + 1, closed_at = null where id = ${waitId} and status = 'settled'`;
+}
+
 export async function closeWait(sql: TransactionSql, waitId: string, status: 'settled' | 'expired'): Promise<void> {
   await sql`update kos.waits set status = ${status}, version = version + 1, closed_at = clock_timestamp() where id = ${waitId} and status = 'open'`;
 }
