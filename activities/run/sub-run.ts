@@ -28,7 +28,8 @@ export async function openSubRun(opening: Opening, reference: string): Promise<O
   const { dependencies, sql, work, compiled, step, toldTo, scope } = opening;
   const { workspaceId, runId } = work.claim;
   const given = asObject(await dependencies.evaluator.evaluate(compiled.input, scope));
-  const isSame = async (last: ContinuedRun) => isDeepStrictEqual(await checkedInput(dependencies.evaluator, await readPlanVersion(sql, last), given), last.input);
+  const isSame = async (last: ContinuedRun) =>
+    isDeepStrictEqual(await checkedInput(dependencies.evaluator, await readPlanVersion(sql, last), given), last.input);
   const continued = await continueSubRun(sql, { workspaceId, runId, stepPath: step.path }, isSame);
   const called = continued ?? (await startSubRun(opening, reference, given));
   await pauseWithParent(sql, { workspaceId, runId: called.runId, parentRunId: runId });
@@ -44,11 +45,7 @@ const waitingForRun = (step: TakenStep, { runId, planName, planVersion }: Omit<C
   text: `${step.path} waits for ${runId}, a run of ${planName}@${planVersion}.`,
 });
 
-async function startSubRun(
-  { dependencies, sql, work, step }: Opening,
-  reference: string,
-  given: JsonObject,
-): Promise<Omit<ContinuedRun, 'input'>> {
+async function startSubRun({ dependencies, sql, work, step }: Opening, reference: string, given: JsonObject): Promise<Omit<ContinuedRun, 'input'>> {
   const { workspaceId, runId } = work.claim;
   const calling = await readCallingRun(sql, runId);
   if (calling.depth >= planLimits.depth) throw tooDeep(step.path);

@@ -93,7 +93,9 @@ function thePlan([row]: readonly PlanRow[], reference: string): PlanRow {
 
 /** Of a run that is there: its plan may have been archived since. */
 export async function readPlanVersion(sql: TransactionSql, { planName, planVersion }: { planName: string; planVersion: number }): Promise<PlanRow> {
-  const [row] = await sql<PlanRow[]>`select name, version, digest, document, shape from kos.plan_versions where name = ${planName} and version = ${planVersion}`;
+  const [row] = await sql<
+    PlanRow[]
+  >`select name, version, digest, document, shape from kos.plan_versions where name = ${planName} and version = ${planVersion}`;
   if (row === undefined) throw new Error(`The plan ${planName}@${planVersion} of a run is gone.`);
   return row;
 }
