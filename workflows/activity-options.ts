@@ -10,6 +10,15 @@ const retry: NonNullable<ActivityOptions['retry']> = { initialInterval: '200 ms'
 /** Heartbeats tell within two seconds that a worker died. */
 const heartbeatTimeout = '2 s';
 
+/** What a task is served by that a run gives up after it was started: its workflow's own tasks keep the priority of the start. */
+export interface Served {
+  priority?: { priorityKey: number };
+}
+
+/** Only where it differs from what activities and windows have from their workflow by themselves. */
+export const servedBy = (priority: number | undefined, ofStart: number | undefined): Served =>
+  priority === undefined || priority === ofStart ? {} : { priority: { priorityKey: priority } };
+
 /** Room for the reads and writes around a step's own work. */
 const overheadMs = 30_000;
 

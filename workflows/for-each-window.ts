@@ -13,7 +13,7 @@ import type { Claim } from '#core/engine/claim.ts';
 import { decideWindow, restoreWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
 import type { WaitingItem } from '#core/engine/items.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
-import { bookkeepingOptions, unitOptions } from './activity-options.ts';
+import { bookkeepingOptions, type Served, servedBy, unitOptions } from './activity-options.ts';
 import { Alarm } from './alarm.ts';
 import { GenerationClock } from './generation.ts';
 import { Inbox } from './inbox.ts';
@@ -35,7 +35,6 @@ const stopSignal = defineSignal<[StopWindowSignal]>(stopWindowSignalName);
 const controlSignal = defineSignal<[WindowControlSignal]>(windowControlSignalName);
 const decisionSignal = defineSignal<[DecisionSignal]>(decisionSignalName);
 type RunActivities = ReturnType<typeof createRunActivities>;
-const bookkeeping = proxyActivities<RunActivities>(bookkeepingOptions());
 
 /** Up to 500 items of a large `forEach`. Works on its run's rows under its run's claim, and tells the run when it is through. */
 export async function forEachWindow(input: WindowInput): Promise<void> {
@@ -51,6 +50,7 @@ class ForEachWindow {
   private readonly clock = new GenerationClock();
   private readonly alarm = new Alarm(() => this.inbox.push({ what: 'tick' }));
   private readonly work = new CancellationScope({ cancellable: true });
+  private served: Served = {};
   private inFlight = 0;
   private fault: Error | null = null;
 
@@ -74,7 +74,7 @@ class ForEachWindow {
 
   async live(): Promise<void> {
     const { step, from, to } = this.input;
-    const loaded = await trusted(bookkeeping.loadWindow({ claim: this.claim, step, from, to, ...this.toldTo }), 'loadWindow');
+    const loaded = await trusted(this.bookkeeping().loadWindow({ claim: this.claim, step, from, to, ...this.toldTo }), 'loadWindow');
     const state = await this.work.run(() => this.workUntilOver(restoreWindow(loaded, this.input, Date.now(), this.input.rules)));
     this.alarm.cancel();
     await this.tellRun(state.items.failed);
@@ -86,15 +86,30 @@ class ForEachWindow {
       this.clock.update(Date.now());
       const decision = decideWindow(state, this.inbox.take(), Date.now(), this.clock.draining);
       state = decision.state;
+      this.serveBy(state.control.priority ?? this.input.priority);
       for (const item of decision.start) this.startItem(item);
       for (const waiting of decision.settle) this.settle(waiting);
       if (decision.markWaiting) this.markWaiting();
       if (decision.over) return state;
-      if (this.clock.draining && this.inFlight === 0 && this.inbox.isEmpty) await continueAsNew<typeof forEachWindow>(this.input);
+      if (this.clock.draining && this.inFlight === 0 && this.inbox.isEmpty) await this.handOver(state);
       this.alarm.set(decision.wakeAtMs ?? this.clock.wakeAtMs);
       if (this.inbox.isEmpty && this.fault === null) await this.inbox.sleep();
       if (this.fault !== null) throw this.fault;
     }
+  }
+
+  /** The execution that follows is served as this one was started. */
+  private async handOver({ control }: WindowState): Promise<void> {
+    const priority = control.priority ?? this.input.priority;
+    await continueAsNew<typeof forEachWindow>({ ...this.input, ...(priority === undefined ? {} : { priority }) });
+  }
+
+  private serveBy(priority: number | undefined): void {
+    this.served = servedBy(priority, workflowInfo().priority?.priorityKey);
+  }
+
+  private bookkeeping(summary: Summary = {}) {
+    return proxyActivities<RunActivities>({ ...bookkeepingOptions(summary), ...this.served });
   }
 
   /** Decisions on what waits here come to this workflow, not to its run's. */
@@ -106,17 +121,13 @@ class ForEachWindow {
     return itemSummary(this.input.label ?? null, item);
   }
 
-  private bookkeepingOf(item: number): typeof bookkeeping {
-    return proxyActivities<RunActivities>(bookkeepingOptions(this.summaryOf(item)));
-  }
-
   private startItem(item: number): void {
     const { claim } = this;
     const { step, timeoutMs, maxInFlight } = this.input;
     if (maxInFlight !== undefined) {
       this.start(
         'openWait',
-        this.bookkeepingOf(item).openWait({ claim, step, item, alone: false, ...this.toldTo }),
+        this.bookkeeping(this.summaryOf(item)).openWait({ claim, step, item, alone: false, ...this.toldTo }),
         (result) => ({ what: 'waitOpened', item, result }),
         {
           what: 'waitOpened',
@@ -126,7 +137,7 @@ class ForEachWindow {
       );
       return;
     }
-    const work = proxyActivities<RunActivities>(unitOptions(timeoutMs, this.summaryOf(item)));
+    const work = proxyActivities<RunActivities>({ ...unitOptions(timeoutMs, this.summaryOf(item)), ...this.served });
     this.start('executeItem', work.executeItem({ claim, step, item, alone: false }), (result) => ({ what: 'item', item, result }), {
       what: 'item',
       item,
@@ -136,12 +147,12 @@ class ForEachWindow {
 
   private settle({ item, waitId }: WaitingItem): void {
     const { claim } = this;
-    const answer = this.bookkeepingOf(item).settleWait({ claim, step: this.input.step, item, waitId });
+    const answer = this.bookkeeping(this.summaryOf(item)).settleWait({ claim, step: this.input.step, item, waitId });
     this.start('settleWait', answer, (result) => ({ what: 'waitSettled', item, result }), { what: 'waitSettled', item, result: { outcome: 'c' } });
   }
 
   private markWaiting(): void {
-    this.start('markWaiting', bookkeeping.markWaiting({ claim: this.claim }), () => ({ what: 'tick' }), { what: 'tick' });
+    this.start('markWaiting', this.bookkeeping().markWaiting({ claim: this.claim }), () => ({ what: 'tick' }), { what: 'tick' });
   }
 
   /** `cancelled` stands in when the window was stopped before it began. */

@@ -28,11 +28,12 @@ export interface StopWindowSignal {
   cancel: boolean;
 }
 
-/** What a run tells its windows when it is paused or goes on. */
+/** What a run tells its windows when it is paused, goes on, or is served earlier or later. */
 export const windowControlSignalName = 'windowControl';
 export interface WindowControlSignal {
   version: number;
   paused: boolean;
+  priority?: number;
 }
 
 /** What the run's workflow is doing, for people who look into a run. */

@@ -30,6 +30,8 @@ export interface WindowInput {
   concurrency: number;
   /** What its items are called by in Temporal's own tools; absent: the plan was saved before shapes had names. */
   label?: StepLabel;
+  /** By which its run is served now; absent: as the window was started. */
+  priority?: number;
   /** Only of a step that waits: its items open waits, so many of these activities at once; `concurrency` of them wait. */
   maxInFlight?: number;
 }

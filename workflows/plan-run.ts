@@ -71,6 +71,7 @@ class PlanRun {
       const decision = decide(this.input.rules, shape, state, this.inbox.take(), Date.now(), this.clock.draining);
       state = decision.state;
       this.state = state;
+      this.commands.serveBy(state.control.priority);
       for (const command of decision.commands) this.commands.perform(command, shape, state);
       if (state.closed) return;
       if (this.mayHandOver(state)) await this.handOver(state);

@@ -9,6 +9,7 @@ import {
   proxyActivities,
   proxyLocalActivities,
   startChild,
+  workflowInfo,
 } from '@temporalio/workflow';
 import type { createRunActivities, LoadedRun } from '#activities/run/run-activities.ts';
 import type { RunEvent } from '#core/engine/apply-event.ts';
@@ -19,16 +20,15 @@ import type { UnitResult } from '#core/engine/outcome.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
 import type { RunState } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
-import { bookkeepingOptions, quickOptions, unitOptions } from './activity-options.ts';
+import { bookkeepingOptions, quickOptions, type Served, servedBy, unitOptions } from './activity-options.ts';
 import { makeWindowWorkflowId, workflowTypes } from './ids.ts';
 import { itemSummary, labelOf, stepsSummary, type Summary, windowSummary } from './summaries.ts';
 import { type StopWindowSignal, stopWindowSignalName, type WindowControlSignal, windowControlSignalName } from './messages.ts';
 
 type RunActivities = ReturnType<typeof createRunActivities>;
+type RunActivityProxies = ReturnType<typeof proxyActivities<RunActivities>>;
 type UnitTask = Parameters<RunActivities['executeUnit']>[0];
 
-const bookkeeping = proxyActivities<RunActivities>(bookkeepingOptions());
-const bookkeepingOf = (summary: Summary): typeof bookkeeping => proxyActivities<RunActivities>(bookkeepingOptions(summary));
 
 export const refusedPayload = (what: string): ApplicationFailure =>
   ApplicationFailure.nonRetryable(`${what} was not sealed by this installation's key and was refused`, 'payload_refused');
@@ -42,7 +42,7 @@ export async function trusted<Result>(answer: Promise<Result>, what: string): Pr
 
 /** Null when another claim holds the run. */
 export async function loadProgress(claim: Claim): Promise<LoadedRun | null> {
-  return await trusted(bookkeeping.loadRun({ claim }), 'loadRun');
+  return await trusted(proxyActivities<RunActivities>(bookkeepingOptions()).loadRun({ claim }), 'loadRun');
 }
 
 const placeOf = ({ step, item }: { step: number; item?: number }): { step: number; item?: number } => (item === undefined ? { step } : { step, item });
@@ -63,6 +63,7 @@ export class RunCommands {
    * when it replays, and what follows would not fit the history.
    */
   private isQuickUnderWay = false;
+  private served: Served = {};
   /** By workflow id; settled once Temporal has started it. */
   private readonly windowStarts = new Map<string, Promise<void>>();
 
@@ -72,6 +73,15 @@ export class RunCommands {
     this.work = work;
     this.tell = listener.tell;
     this.rouse = listener.rouse;
+  }
+
+  /** What is begun from here on is served by this priority. */
+  serveBy(priority: number | undefined): void {
+    this.served = servedBy(priority, workflowInfo().priority?.priorityKey);
+  }
+
+  private bookkeepingOf(summary: Summary): RunActivityProxies {
+    return proxyActivities<RunActivities>({ ...bookkeepingOptions(summary), ...this.served });
   }
 
   perform(command: Command, shape: PlanShape, state: RunState): void {
@@ -84,7 +94,7 @@ export class RunCommands {
         const steps = members.filter((member) => state.steps[member]?.status !== 'ended');
         const task = { claim, steps, alone, closes };
         const summary = stepsSummary(shape, steps);
-        const elsewhere = () => proxyActivities<RunActivities>(unitOptions(timeoutMs, summary)).executeUnit(task);
+        const elsewhere = () => proxyActivities<RunActivities>({ ...unitOptions(timeoutMs, summary), ...this.served }).executeUnit(task);
         // Behind its first stretch a chain is known to be long.
         const quickly = shape.quick?.includes(unit) === true && steps.length === members.length && !this.isQuickUnderWay;
         const answer = quickly ? () => this.executeQuickly(task, quickOptions(timeoutMs, summary), elsewhere) : elsewhere;
@@ -93,7 +103,7 @@ export class RunCommands {
       }
       case 'item': {
         const { step, item, alone } = command;
-        const options = unitOptions(shape.steps[step]?.timeoutMs ?? 0, itemSummary(labelOf(shape, step), item));
+        const options = { ...unitOptions(shape.steps[step]?.timeoutMs ?? 0, itemSummary(labelOf(shape, step), item)), ...this.served };
         const answer = () => proxyActivities<RunActivities>(options).executeItem({ claim, step, item, alone });
         this.start('executeItem', answer, (result) => ({ what: 'item', step, item, result }), { what: 'item', step, item, result: { outcomes: 'c' } });
         return;
@@ -102,7 +112,7 @@ export class RunCommands {
         const { step, alone } = command;
         this.start(
           'openItems',
-          () => bookkeepingOf(itemSummary(labelOf(shape, step))).openItems({ claim, step, alone }),
+          () => this.bookkeepingOf(itemSummary(labelOf(shape, step))).openItems({ claim, step, alone }),
           (result) => ({ what: 'itemsOpened', step, result }),
           { what: 'itemsOpened', step, result: { outcome: 'c' } },
         );
@@ -112,7 +122,7 @@ export class RunCommands {
         const { step, closes } = command;
         this.start(
           'joinItems',
-          () => bookkeepingOf(itemSummary(labelOf(shape, step))).joinItems({ claim, step, closes }),
+          () => this.bookkeepingOf(itemSummary(labelOf(shape, step))).joinItems({ claim, step, closes }),
           (result) => ({ what: 'itemsJoined', step, result }),
           { what: 'itemsJoined', step, result: { outcomes: 'c' } },
         );
@@ -122,7 +132,7 @@ export class RunCommands {
         const place = placeOf(command);
         this.start(
           'openWait',
-          () => bookkeepingOf(itemSummary(labelOf(shape, command.step), command.item)).openWait({ claim, ...place, alone: command.alone }),
+          () => this.bookkeepingOf(itemSummary(labelOf(shape, command.step), command.item)).openWait({ claim, ...place, alone: command.alone }),
           (result) => ({ what: 'waitOpened', ...place, result }),
           { what: 'waitOpened', ...place, result: { outcome: 'c' } },
         );
@@ -132,7 +142,7 @@ export class RunCommands {
         const place = placeOf(command);
         this.start(
           'settleWait',
-          () => bookkeepingOf(itemSummary(labelOf(shape, command.step), command.item)).settleWait({ claim, ...place, waitId: command.waitId }),
+          () => this.bookkeepingOf(itemSummary(labelOf(shape, command.step), command.item)).settleWait({ claim, ...place, waitId: command.waitId }),
           (result) => ({ what: 'waitSettled', ...place, result }),
           { what: 'waitSettled', ...place, result: { outcome: 'c' } },
         );
@@ -143,7 +153,7 @@ export class RunCommands {
         const ended: RunEvent = { what: 'skipped', steps, superseded: false };
         this.start(
           'skipSteps',
-          () => bookkeepingOf(stepsSummary(shape, steps)).skipSteps({ claim, steps }),
+          () => this.bookkeepingOf(stepsSummary(shape, steps)).skipSteps({ claim, steps }),
           (result) => ({ ...ended, superseded: result.superseded }),
           ended,
         );
@@ -164,7 +174,7 @@ export class RunCommands {
       case 'markWaiting':
         this.bookkeep(
           'markWaiting',
-          () => bookkeeping.markWaiting({ claim }),
+          () => this.bookkeepingOf({}).markWaiting({ claim }),
           () => ({ what: 'tick' }),
         );
         return;
@@ -172,7 +182,7 @@ export class RunCommands {
         const { ending, timeoutMs } = command;
         this.bookkeep(
           'undoSteps',
-          () => proxyActivities<RunActivities>(unitOptions(timeoutMs, {})).undoSteps({ claim, ending }),
+          () => proxyActivities<RunActivities>({ ...unitOptions(timeoutMs, {}), ...this.served }).undoSteps({ claim, ending }),
           (result) => ({ what: 'undone', result }),
         );
         return;
@@ -181,7 +191,7 @@ export class RunCommands {
         const { ending } = command;
         this.bookkeep(
           'closeRun',
-          () => bookkeeping.closeRun({ claim, ending }),
+          () => this.bookkeepingOf({}).closeRun({ claim, ending }),
           () => ({ what: 'closed' }),
         );
         return;
@@ -193,7 +203,7 @@ export class RunCommands {
   readControl(): void {
     this.bookkeep(
       'readControl',
-      () => bookkeeping.readControl({ claim: this.claim }),
+      () => this.bookkeepingOf({}).readControl({ claim: this.claim }),
       (control) => ({ what: 'control', control }),
     );
   }
@@ -201,7 +211,7 @@ export class RunCommands {
   reportRefused(message: string): void {
     this.bookkeep(
       'recordRefusedMessage',
-      () => bookkeeping.recordRefusedMessage({ claim: this.claim, message }),
+      () => this.bookkeepingOf({}).recordRefusedMessage({ claim: this.claim, message }),
       () => ({ what: 'tick' }),
     );
   }
@@ -274,6 +284,7 @@ export class RunCommands {
           workflowId,
           parentClosePolicy: ParentClosePolicy.ABANDON,
           args,
+          ...this.served,
           ...(staticSummary === undefined ? {} : { staticSummary }),
         });
       } catch (error) {
@@ -290,8 +301,8 @@ export class RunCommands {
     this.signalWindows(state, stopWindowSignalName, signal, step);
   }
 
-  private tellWindows(state: RunState, { version, paused }: Control): void {
-    const signal: WindowControlSignal = { version, paused };
+  private tellWindows(state: RunState, control: Control): void {
+    const signal: WindowControlSignal = { ...control };
     this.signalWindows(state, windowControlSignalName, signal);
   }
 

@@ -177,9 +177,9 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       return await claimed<ControlReading>({ cancelRequested: false }, async () => {
         const { executable } = await workOn(claim);
         return await database.inWorkspace(claim.workspaceId, async ({ sql }) => {
-          const { cancelRequested, controlVersion, status } = await readHeader(sql, claim);
+          const { cancelRequested, controlVersion, status, priority } = await readHeader(sql, claim);
           const byHand = await readByHand(sql, claim.runId, executable.shape);
-          return { cancelRequested, version: controlVersion, paused: status === 'paused', byHand };
+          return { cancelRequested, version: controlVersion, paused: status === 'paused', priority, byHand };
         });
       });
     },

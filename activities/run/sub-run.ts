@@ -53,7 +53,7 @@ async function startSubRun({ dependencies, sql, work, step }: Opening, reference
   const input = await checkedInput(dependencies.evaluator, plan, given);
   const childRunId = subRunId(runId, step);
   const bound = await boundOf(dependencies.evaluator.evaluate, plan, input, childRunId);
-  const { startedBy, responsible, origin, deadlineAt, planPins, useCache } = calling;
+  const { startedBy, responsible, origin, deadlineAt, planPins, useCache, priority } = calling;
   const parent = {
     runId,
     rootRunId: calling.rootRunId ?? runId,
@@ -61,7 +61,7 @@ async function startSubRun({ dependencies, sql, work, step }: Opening, reference
     depth: calling.depth + 1,
     deadlineAt,
   };
-  await insertRun(sql, { workspaceId, actor: startedBy, responsible, origin, request: { cache: useCache } }, plan, {
+  await insertRun(sql, { workspaceId, actor: startedBy, responsible, origin, request: { cache: useCache, priority } }, plan, {
     runId: childRunId,
     input,
     planPins,

@@ -1,5 +1,5 @@
 import { waitEndMs } from './apply-event.ts';
-import { type Control, newerControl, noControl } from './control.ts';
+import { type Control, heldControl, newerControl, noControl } from './control.ts';
 import { type ItemsState, itemHeld, itemReturned, itemsSettled, itemsWakeAtMs, outcomeOfItem, takeItems, type WaitingItem } from './items.ts';
 import type { ItemRange, UnitResult, WaitOpened } from './outcome.ts';
 import { instantOf } from './state.ts';
@@ -143,7 +143,7 @@ function afterItem(state: WindowState, item: number, result: UnitResult, nowMs: 
 /** The run is paused, which its Signal has not told yet. */
 const held = (state: WindowState, item: number, version: number): WindowState => ({
   ...state,
-  control: newerControl(state.control, { version, paused: true }),
+  control: heldControl(state.control, version),
   items: itemHeld(state.items, item),
 });
 

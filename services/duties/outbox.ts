@@ -117,15 +117,20 @@ async function send(options: OutboxOptions, row: OutboxRow): Promise<Sent> {
     case 'cancel':
       return await sendCancel(options, row);
     case 'control':
-      // A run that is not in Temporal yet, or no longer, looks at its row before it does anything.
-      await options.workflows.signalControl(row.runId);
-      return { done: true };
+      return await sendControl(options, row);
     case 'terminate':
       return await sendTerminate(options, row);
     case 'onFailure':
       await handleFailure(options.accepting, row);
       return { done: true };
   }
+}
+
+/** A run that is not in Temporal yet, or no longer, looks at its row before it does anything; one whose start is under way may have been read before what is to be told. */
+async function sendControl({ system, workflows }: OutboxOptions, row: OutboxRow): Promise<Sent> {
+  if ((await workflows.signalControl(row.runId)) === 'taken') return { done: true };
+  const [starting] = await system.sql`select from kos.outbox where run_id = ${row.runId} and kind = 'start' and attempts > 0 limit 1`;
+  return starting === undefined ? { done: true } : { done: false, afterSeconds: 1, because: 'The run is about to be started in Temporal.' };
 }
 
 /** Ends the execution that worked for the generation that was terminated, and no later one: the run may have been retried since. */

@@ -28,6 +28,7 @@ export interface RunHeader {
   startedAt: Date | null;
   controlVersion: number;
   rules: number;
+  priority: number;
 }
 
 /** The run is paused: nothing new starts. What was on its way is not begun, and nothing of it is written. */
@@ -51,7 +52,7 @@ export class Superseded extends Error {
 
 export async function readHeader(sql: TransactionSql, claim: Claim): Promise<RunHeader> {
   const [row] = await sql<RunHeader[]>`
-    select status, generation, claimed_by as "claimedBy", cancel_requested_at is not null as "cancelRequested", started_at as "startedAt", control_version as "controlVersion", rules
+    select status, generation, claimed_by as "claimedBy", cancel_requested_at is not null as "cancelRequested", started_at as "startedAt", control_version as "controlVersion", rules, priority
     from kos.runs where id = ${claim.runId}`;
   if (row === undefined) throw new Superseded(claim);
   return row;

@@ -22,8 +22,8 @@ export async function readProgress(sql: TransactionSql, runId: string, shape: Pl
   const rows = await sql<StepRow[]>`
     select step, status, (extract(epoch from retry_at - clock_timestamp()) * 1000)::float8 as "retryInMs", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items, ${isPaused(sql)} as paused
     from kos.steps where run_id = ${runId} and item is null and iteration is null and undoes is null`;
-  const [run] = await sql<{ cancelRequested: boolean; ending: Ending | null; version: number; paused: boolean; endsInMs: number | null }[]>`
-    select cancel_requested_at is not null as "cancelRequested", ending, control_version as version, status = 'paused' as paused, (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.runs where id = ${runId}`;
+  const [run] = await sql<{ cancelRequested: boolean; ending: Ending | null; version: number; paused: boolean; priority: number; endsInMs: number | null }[]>`
+    select cancel_requested_at is not null as "cancelRequested", ending, control_version as version, status = 'paused' as paused, priority, (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "endsInMs" from kos.runs where id = ${runId}`;
   const open = rows.filter((row) => row.items !== null && row.status === 'running');
   const items = await Promise.all(open.map((row) => openItemsOf(sql, runId, row)));
   return {
@@ -35,7 +35,7 @@ export async function readProgress(sql: TransactionSql, runId: string, shape: Pl
     waits: (await openWaits(sql, runId)).filter(({ step, item }) => item === null || isSmall(items, step)),
     items: items.map(({ step, count, unfinished, failed }) => ({ step, count, unfinished, failed })),
     cancelRequested: run?.cancelRequested ?? false,
-    control: { version: run?.version ?? 0, paused: run?.paused ?? false },
+    control: { version: run?.version ?? 0, paused: run?.paused ?? false, ...(run === undefined ? {} : { priority: run.priority }) },
     endsInMs: run?.endsInMs ?? null,
     ...(run === undefined || run.ending === null ? {} : { ending: run.ending }),
   };

@@ -13,13 +13,15 @@ export interface CallingRun {
   planPins: Record<string, number> | null;
   deadlineAt: Date | null;
   useCache: boolean;
+  priority: number;
 }
 
+/** Its row is held: whoever changes or pauses it finds those that are started meanwhile. */
 export async function readCallingRun(sql: TransactionSql, runId: string): Promise<CallingRun> {
   const [row] = await sql<CallingRun[]>`
     select started_by as "startedBy", responsible, origin, root_run_id as "rootRunId", called_from as "calledFrom", depth, plan_pins as "planPins", deadline_at as "deadlineAt",
-      use_cache as "useCache"
-    from kos.runs where id = ${runId}`;
+      use_cache as "useCache", priority
+    from kos.runs where id = ${runId} for no key update`;
   if (row === undefined) throw new Error(`The run ${runId} is gone.`);
   return row;
 }
