@@ -6,6 +6,8 @@ import { environment, projectRoot, readConfiguration } from '#config';
 import { createArtifactStore } from '#services/artifacts/file-store.ts';
 import { connectDatabase, connectSystemDatabase } from '#services/database/connect.ts';
 import { prepareDatabase } from '#services/database/prepare.ts';
+import { type AcceptRequest, acceptRun } from '#services/runs/accept.ts';
+import { type SendRequest, sendSignal } from '#services/signals/send.ts';
 import { startDuties } from '#services/duties/start.ts';
 import { createEvaluator } from '#services/expression/evaluator.ts';
 import type { PartFacts } from '#services/embedded/part.ts';
@@ -88,7 +90,13 @@ export async function startStack(options: { workerFlags: string[]; say: (line: s
   const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
   const evaluator = createEvaluator();
   const accepting = { database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate };
-  const duties = startDuties({ database, system, workflows, accepting, artifacts, home, publicUrl: 'http://127.0.0.1', log, now: Date.now });
+  const bulk = {
+    acceptRun: (request: AcceptRequest) => acceptRun(accepting, request),
+    sendSignal: (request: SendRequest) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
+    listTools: () => [],
+    checkJson: evaluator.validateJson,
+  };
+  const duties = startDuties({ database, system, workflows, accepting, bulk, artifacts, home, publicUrl: 'http://127.0.0.1', log, now: Date.now });
   const sequencer = startSequencer({ system, signer, log, now: Date.now, isWatched: () => false });
   const connection = await Connection.connect({ address });
   /** Reads what runs leave in Temporal. */

@@ -3,10 +3,14 @@ import { type BulkVerb, bulkVerbs, type Job } from '#schemas/job.ts';
 import { runStatuses } from '#schemas/run.ts';
 import { confirmed } from '../confirm.ts';
 import { exitCodes } from '../exit-codes.ts';
+import { parseJsonText, readTextFile } from '../input-files.ts';
 import type { Invocation } from '../invocation.ts';
 import { collect, readPairs } from '../lists.ts';
 import { describeInstant } from '../times.ts';
 import { parsePriority } from './actions.ts';
+import { parseVersion } from './reruns.ts';
+import { readPayload } from './signal.ts';
+import { addOutput, type Outcome, parseOutcome, readOutput, wordOf } from './steps-by-hand.ts';
 
 interface BulkOptions {
   run?: string[];
@@ -16,6 +20,16 @@ interface BulkOptions {
   reason?: string;
   priority?: number;
   undo: boolean;
+  from?: string;
+  planVersion?: number;
+  inputFile?: string;
+  name?: string;
+  payload?: string;
+  payloadFile?: string;
+  step?: string;
+  output?: string;
+  outputFile?: string;
+  outcome?: Outcome;
   dryRun?: boolean;
   yes?: boolean;
 }
@@ -23,8 +37,7 @@ interface BulkOptions {
 /** One action on many runs: looked at first, then done on exactly the runs that were shown. */
 export function defineBulk(run: Command, invocation: Invocation): void {
   const bulk = run.command('bulk').summary('act on many runs at once');
-  bulk
-    .command('do')
+  addOutput(bulk.command('do'))
     .summary('count and show the runs, ask, then act on exactly those')
     .argument('<verb>', bulkVerbs.join(', '), parseVerb)
     .option('--run <id>', 'this run, by its whole id (repeat for several)', collect)
@@ -34,6 +47,14 @@ export function defineBulk(run: Command, invocation: Invocation): void {
     .option('--reason <text>', 'kept on the record')
     .option('--priority <priority>', 'for the verb priority: 1 (first) to 5 (last)', parsePriority)
     .option('--no-undo', 'for the verb cancel: let stay what the steps did')
+    .option('--from <step>', 'for the verb fork: the step from which on everything runs again')
+    .option('--plan-version <version>', "for the verb fork: another version of the runs' plan", parseVersion)
+    .option('--input-file <file>', "for the verbs fork and replay: instead of each run's own input; JSON, - for standard input")
+    .option('--name <name>', 'for the verb signal: its name')
+    .option('--payload <json>', 'for the verb signal: what it carries')
+    .option('--payload-file <file>', 'the same from a JSON file; - for standard input')
+    .option('--step <path>', 'for the verbs override, skip and resolve: the path of the step, the same in every run')
+    .option('--outcome <outcome>', 'for the verb resolve: happened (with an output), did-not, retry', parseOutcome)
     .option('--dry-run', 'only count and show')
     .option('-y, --yes', 'do not ask')
     .action(async (verb: BulkVerb, options: BulkOptions) => {
@@ -45,6 +66,13 @@ export function defineBulk(run: Command, invocation: Invocation): void {
     .argument('<job>', 'its id')
     .action(async (jobId: string) => {
       await show(invocation, jobId);
+    });
+  bulk
+    .command('start')
+    .summary('begin what a dry run has found, on exactly those runs')
+    .argument('<job>', 'its id')
+    .action(async (jobId: string) => {
+      tellJob(invocation, await invocation.client.jobs.change(jobId, 'start'));
     });
   bulk
     .command('abort')
@@ -63,13 +91,14 @@ function parseVerb(text: string): BulkVerb {
 
 async function act(invocation: Invocation, verb: BulkVerb, options: BulkOptions): Promise<void> {
   const { client, output } = invocation;
-  const { run: ids, status, plan, label, reason, priority, undo } = options;
+  const { run: ids, status, plan, label } = options;
   const labels = label === undefined ? undefined : readPairs(label, '--label');
   const found = ids === undefined ? { filter: { status, plan, labels } } : { ids };
-  const planned = await client.jobs.make({ verb, reason, priority, ...(undo ? {} : { undo }), ...found, dryRun: true });
+  const planned = await client.jobs.make({ verb, ...(await readArguments(invocation, options)), ...found, dryRun: true });
   tellSample(invocation, planned);
   if (options.dryRun === true || planned.total === 0) {
     tellJob(invocation, planned);
+    if (planned.total > 0) output.say(`Begin it, on exactly those: kai run bulk start ${planned.id}`);
     return;
   }
   const again = `kai run bulk do ${verb} … --yes`;
@@ -80,6 +109,15 @@ async function act(invocation: Invocation, verb: BulkVerb, options: BulkOptions)
     return;
   }
   tellJob(invocation, await client.jobs.change(planned.id, 'start'));
+}
+
+/** What the verb is told, once for all runs; the API says which goes with which. */
+async function readArguments(invocation: Invocation, options: BulkOptions): Promise<object> {
+  const { reason, priority, undo, from, planVersion: version, inputFile, name, step: path, outcome } = options;
+  const output = await readOutput(invocation, options);
+  const input = inputFile === undefined ? undefined : parseJsonText(await readTextFile(inputFile, invocation.output), inputFile);
+  const payload = options.payload === undefined && options.payloadFile === undefined ? undefined : await readPayload(invocation, options);
+  return { reason, priority, ...(undo ? {} : { undo }), from, version, input, name, payload, path, output, ...(outcome === undefined ? {} : { outcome: wordOf(outcome) }) };
 }
 
 function tellSample({ output }: Invocation, job: Job): void {

@@ -49,7 +49,7 @@ const addInputOptions = (command: Command): Command =>
     .option('--no-cache', 'let every step that runs do its work, whatever earlier runs have found out')
     .option('--reason <text>', 'kept on the record');
 
-function parseVersion(text: string): number {
+export function parseVersion(text: string): number {
   if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new InvalidArgumentError('It must be the number of a version.');
   return Number(text);
 }

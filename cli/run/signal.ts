@@ -24,7 +24,7 @@ export async function sendSignal(invocation: Invocation, given: string, name: st
   else output.say(`${signal.stepPath} of ${runId} took the signal ${name}.`);
 }
 
-async function readPayload({ output }: Invocation, { payload, payloadFile }: SignalOptions): Promise<Json> {
+export async function readPayload({ output }: Invocation, { payload, payloadFile }: Omit<SignalOptions, 'idempotencyKey'>): Promise<Json> {
   if (payload !== undefined && payloadFile !== undefined) throw usageFault('--payload and --payload-file exclude each other.');
   if (payloadFile !== undefined) return parseJsonText(await readTextFile(payloadFile, output), payloadFile === '-' ? 'standard input' : payloadFile) as Json;
   return payload === undefined ? null : (parseJsonText(payload, '--payload') as Json);

@@ -8,7 +8,7 @@ import { resolveRunId, runArgument } from '../short-ids.ts';
 
 const stepArgument = ['<step>', "its path, e.g. pay or 'each[3]'"] as const;
 const outcomes = ['happened', 'did-not', 'retry'] as const;
-type Outcome = (typeof outcomes)[number];
+export type Outcome = (typeof outcomes)[number];
 
 interface ByHandOptions {
   reason: string;
@@ -40,23 +40,26 @@ export function defineStepsByHand(run: Command, invocation: Invocation): void {
       const output = await readOutput(invocation, options);
       if ((outcome === 'happened') !== (output !== undefined))
         throw usageFault('An output goes with "happened", and only with that.', 'Give what the step would have put out: --output JSON');
-      const said = { outcome: outcome === 'did-not' ? 'did_not' : outcome, ...(output === undefined ? {} : { output }) };
+      const said = { outcome: wordOf(outcome), ...(output === undefined ? {} : { output }) };
       await tellStep(invocation, given, 'resolve', { path, reason: options.reason, ...said });
     });
 }
 
 const addReason = (command: Command): Command => command.requiredOption('--reason <text>', 'kept on the record');
 
-const addOutput = (command: Command): Command =>
+export const addOutput = (command: Command): Command =>
   command.option('--output <json>', 'as JSON').addOption(new Option('--output-file <file>', 'a JSON file; - for standard input').conflicts('output'));
 
-function parseOutcome(text: string): Outcome {
+/** As the API names it. */
+export const wordOf = (outcome: Outcome): string => (outcome === 'did-not' ? 'did_not' : outcome);
+
+export function parseOutcome(text: string): Outcome {
   const outcome = outcomes.find((known) => known === text);
   if (outcome === undefined) throw new InvalidArgumentError(`It is one of ${outcomes.join(', ')}.`);
   return outcome;
 }
 
-async function readOutput({ output }: Invocation, options: ByHandOptions): Promise<Json | undefined> {
+export async function readOutput({ output }: Invocation, options: Pick<ByHandOptions, 'output' | 'outputFile'>): Promise<Json | undefined> {
   const text = options.outputFile === undefined ? options.output : await readTextFile(options.outputFile, output);
   if (text === undefined) return undefined;
   try {

@@ -1,12 +1,11 @@
 import type { Logger } from 'pino';
-import type { Database, SystemDatabase } from '#services/database/connect.ts';
-import { workOnJobs } from '#services/jobs/work.ts';
+import { type JobDependencies, workOnJobs } from '#services/jobs/work.ts';
 import { type Duty, repeat } from './repeat.ts';
 
 const idlePauseMs = 500;
 
 /** Works off what people have asked for many runs at once. */
-export const startJobs = (options: { database: Database; system: SystemDatabase; log: Logger; nudgeOutbox: () => void }): Duty =>
+export const startJobs = (options: JobDependencies & { log: Logger; nudgeOutbox: () => void }): Duty =>
   repeat('jobs', options.log, async () => {
     const more = await workOnJobs(options);
     if (more) options.nudgeOutbox();

@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { ArtifactStore } from '#services/artifacts/store.ts';
 import type { Database, SystemDatabase } from '#services/database/connect.ts';
+import type { BulkDependencies } from '#services/jobs/act.ts';
 import type { AcceptDependencies } from '#services/runs/accept.ts';
 import type { RunWorkflows } from '#services/temporal/run-workflows.ts';
 import { startJobs } from './jobs.ts';
@@ -26,6 +27,8 @@ export interface DutyDependencies {
   workflows: RunWorkflows;
   /** What runs are accepted with that a failure starts. */
   accepting: AcceptDependencies;
+  /** What is done to many runs at once needs the same as what is done to one. */
+  bulk: Omit<BulkDependencies, 'database'>;
   artifacts: ArtifactStore;
   home: string;
   /** Where people and programs reach this installation. */
@@ -42,7 +45,7 @@ export function startDuties(dependencies: DutyDependencies): Duties {
   };
   const queueOrder = watchQueueOrder(dependencies);
   const outbox = startOutbox({ ...dependencies, freeBytes, usualBound: queueOrder.usualBound });
-  const jobs = startJobs({ ...dependencies, nudgeOutbox: () => outbox.nudge() });
+  const jobs = startJobs({ ...dependencies, ...dependencies.bulk, nudgeOutbox: () => outbox.nudge() });
   const { system, log, workflows, publicUrl } = dependencies;
   const schedules = startScheduleSync({ system, log, door: workflows.schedules });
   const watch = startScheduleWatch({ system, log, door: workflows.schedules });

@@ -1,7 +1,7 @@
 import { KosError } from '#core/errors.ts';
 import { type BulkAction, type BulkRequest, bulkRunsAtMost, type Job, type JobItem, type JobItemStatus, type JobStatus } from '#schemas/job.ts';
-import { asJsonObject } from '#schemas/json.ts';
-import type { Transaction, TransactionSql } from '#services/database/connect.ts';
+import { asJsonObject, type JsonObject } from '#schemas/json.ts';
+import { jsonParameter, type Transaction, type TransactionSql } from '#services/database/connect.ts';
 import { newId } from '#services/ids.ts';
 import { recordAudit } from '#services/records/record.ts';
 
@@ -21,24 +21,25 @@ export async function planJob({ sql }: Transaction, request: BulkRequest, by: Om
   const jobId = newId('job');
   const { workspaceId, actor } = by;
   const runIds = request.ids === undefined ? await findRuns(sql, request.filter ?? {}) : await confirmRuns(sql, request.ids);
-  const action: BulkAction = {
-    verb: request.verb,
-    reason: request.reason ?? null,
-    priority: request.priority ?? null,
-    ...(request.undo === undefined ? {} : { undo: request.undo }),
-  };
+  const { ids: _ids, filter: _filter, dryRun: _dryRun, ...asked } = request;
+  const action: BulkAction = { ...asked, reason: request.reason ?? null, priority: request.priority ?? null };
   const status: JobStatus = request.dryRun ? 'planned' : 'running';
   const filter = asJsonObject(request.filter ?? { ids: runIds.length });
   await sql`
     insert into kos.jobs (id, workspace_id, action, filter, status, total, created_by, started_at)
-    values (${jobId}, ${workspaceId}, ${sql.json(action)}, ${sql.json(filter)}, ${status}, ${runIds.length}, ${actor}, ${request.dryRun ? null : sql`clock_timestamp()`})`;
+    values (${jobId}, ${workspaceId}, ${jsonParameter(sql, asJsonObject(action))}, ${sql.json(filter)}, ${status}, ${runIds.length}, ${actor}, ${request.dryRun ? null : sql`clock_timestamp()`})`;
   await sql`
     insert into kos.job_items (workspace_id, job_id, position, run_id)
     select ${workspaceId}, ${jobId}, place, run_id from jsonb_array_elements_text(${sql.json(runIds)}) with ordinality as found(run_id, place)`;
   await recordAudit(sql, [
-    { workspaceId, actor, action: `job.${request.dryRun ? 'plan' : 'start'}`, subject: jobId, data: { ...asJsonObject(action), filter, total: runIds.length } },
+    { workspaceId, actor, action: `job.${request.dryRun ? 'plan' : 'start'}`, subject: jobId, data: { ...facts(action), filter, total: runIds.length } },
   ]);
   return jobId;
+}
+
+/** What people gave as data is no part of the log. */
+function facts({ input: _input, payload: _payload, output: _output, ...told }: BulkAction): JsonObject {
+  return asJsonObject(told);
 }
 
 async function findRuns(sql: TransactionSql, filter: NonNullable<BulkRequest['filter']>): Promise<string[]> {

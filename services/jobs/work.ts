@@ -1,13 +1,9 @@
 import { KosError } from '#core/errors.ts';
-import type { BulkAction } from '#schemas/job.ts';
+import type { BulkAction, JobItem } from '#schemas/job.ts';
 import type { Database, SystemDatabase, Transaction } from '#services/database/connect.ts';
 import { recordAudit } from '#services/records/record.ts';
 import type { RunChange } from '#services/runs/actions/locked-run.ts';
-import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
-import { prioritizeRun } from '#services/runs/actions/prioritize.ts';
-import { retryRun } from '#services/runs/actions/retry.ts';
-import { terminateRun } from '#services/runs/actions/terminate.ts';
-import { requestCancel } from '#services/runs/change.ts';
+import { type ActionByItself, type ActionInTransaction, actByItself, actIn, type BulkDependencies, opensOwnTransaction } from './act.ts';
 
 interface RunningJob {
   id: string;
@@ -24,36 +20,80 @@ interface Item {
 /** Runs acted on before others have their turn. */
 const batch = 50;
 
+export interface JobDependencies extends BulkDependencies {
+  system: SystemDatabase;
+}
+
 /** Works off some of every running job; true: there is more. Each run is one transaction with its mark, so a kill neither repeats nor forgets one. */
-export async function workOnJobs({ database, system }: { database: Database; system: SystemDatabase }): Promise<boolean> {
-  const running = await system.sql<RunningJob[]>`
+export async function workOnJobs(dependencies: JobDependencies): Promise<boolean> {
+  const running = await dependencies.system.sql<RunningJob[]>`
     select id, workspace_id as "workspaceId", created_by as "createdBy", action from kos.jobs where status = 'running' order by created_at`;
   let more = false;
   for (const job of running) {
     let worked = 0;
-    while (worked < batch && (await workOnNext(database, job))) worked += 1;
+    while (worked < batch && (await workOnNext(dependencies, job))) worked += 1;
     if (worked === batch) more = true;
-    else await closeJob(database, job);
+    else await closeJob(dependencies.database, job);
   }
   return more;
 }
 
 /** False: nothing is left that nobody works on. */
-async function workOnNext(database: Database, job: RunningJob): Promise<boolean> {
-  let item: Item | null = null;
+async function workOnNext(dependencies: JobDependencies, job: RunningJob): Promise<boolean> {
+  const { database } = dependencies;
+  const { action, workspaceId } = job;
+  const { verb } = action;
+  const found: { item: Item | null } = { item: null };
   try {
-    await database.inWorkspace(job.workspaceId, async (transaction) => {
-      item = await takeItem(transaction, job);
-      if (item === null) return;
-      await act(transaction, job.action, { workspaceId: job.workspaceId, actor: job.createdBy, runId: item.runId });
-      await mark(transaction, job, item, null);
-    });
+    if (opensOwnTransaction(verb)) await actOnNext(dependencies, { ...job, action: { ...action, verb } }, found);
+    else await actOnNextIn(dependencies, { ...job, action: { ...action, verb } }, found);
   } catch (error) {
+    const { item } = found;
+    if (error instanceof TakenByAnother) return true;
     if (!(error instanceof KosError) || item === null) throw error;
-    const refused: Item = item;
-    await database.inWorkspace(job.workspaceId, (transaction) => mark(transaction, job, refused, error));
+    await database.inWorkspace(workspaceId, (transaction) => mark(transaction, job, item, { status: 'refused', code: error.code, message: error.message }));
   }
-  return item !== null;
+  return found.item !== null;
+}
+
+const changeOf = ({ workspaceId, createdBy }: RunningJob, { runId }: Item): RunChange => ({ workspaceId, actor: createdBy, runId });
+
+async function actOnNextIn(
+  dependencies: JobDependencies,
+  job: RunningJob & { action: ActionInTransaction },
+  found: { item: Item | null },
+): Promise<void> {
+  await dependencies.database.inWorkspace(job.workspaceId, async (transaction) => {
+    found.item = await takeItem(transaction, job);
+    if (found.item === null) return;
+    await actIn(transaction, dependencies, job.action, changeOf(job, found.item));
+    await mark(transaction, job, found.item, { status: 'done', code: null, message: null });
+  });
+}
+
+/** Looked up first; the transaction that acts takes it, or finds that somebody else has. */
+async function actOnNext(
+  dependencies: JobDependencies,
+  job: RunningJob & { action: ActionByItself },
+  found: { item: Item | null },
+): Promise<void> {
+  const item = await dependencies.database.inWorkspace(job.workspaceId, (transaction) => takeItem(transaction, job));
+  found.item = item;
+  if (item === null) return;
+  await actByItself(dependencies, job.action, changeOf(job, item), async (transaction, message) => {
+    await assertOurs(transaction, job, item);
+    await mark(transaction, job, item, { status: 'done', code: null, message });
+  });
+}
+
+/** Another process was faster, or the job was aborted: what was about to be written is not. */
+class TakenByAnother extends Error {}
+
+async function assertOurs({ sql }: Transaction, job: RunningJob, { position }: Item): Promise<void> {
+  const [item] = await sql`
+    select from kos.job_items i join kos.jobs j on j.id = i.job_id
+    where i.job_id = ${job.id} and i.position = ${position} and i.status = 'pending' and j.status = 'running' for update of i`;
+  if (item === undefined) throw new TakenByAnother(`The run at place ${position} of ${job.id} was taken by another process.`);
 }
 
 /** Locked to the end of its transaction: another process takes the next one. An aborted job has none. */
@@ -64,26 +104,11 @@ async function takeItem({ sql }: Transaction, job: RunningJob): Promise<Item | n
   return item ?? null;
 }
 
-async function act(transaction: Transaction, { verb, reason, priority, undo = true }: BulkAction, change: RunChange): Promise<void> {
-  switch (verb) {
-    case 'cancel':
-      return await requestCancel(transaction, { ...change, reason, undo });
-    case 'terminate':
-      return await terminateRun(transaction, { ...change, reason });
-    case 'pause':
-      return await pauseRun(transaction, { ...change, reason });
-    case 'resume':
-      return await resumeRun(transaction, { ...change, reason });
-    case 'retry':
-      return await retryRun(transaction, { ...change, reason });
-    case 'priority':
-      return await prioritizeRun(transaction, { ...change, priority: priority ?? 3 });
-  }
-}
+type Mark = Pick<JobItem, 'status' | 'code' | 'message'>;
 
-async function mark({ sql }: Transaction, job: RunningJob, { position }: Item, refusal: KosError | null): Promise<void> {
+async function mark({ sql }: Transaction, job: RunningJob, { position }: Item, { status, code, message }: Mark): Promise<void> {
   await sql`
-    update kos.job_items set status = ${refusal === null ? 'done' : 'refused'}, code = ${refusal?.code ?? null}, message = ${refusal?.message ?? null}, at = clock_timestamp()
+    update kos.job_items set status = ${status}, code = ${code}, message = ${message}, at = clock_timestamp()
     where job_id = ${job.id} and position = ${position} and status = 'pending'`;
 }
 

@@ -30,7 +30,7 @@ import { readHistory } from '#services/runs/history.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
 import { createSecretService } from '#services/secrets/secrets.ts';
 import { readAllowedHosts } from '#services/settings/settings.ts';
-import { sendSignal } from '#services/signals/send.ts';
+import { type SendRequest, sendSignal } from '#services/signals/send.ts';
 import { decodeForReader } from '#services/temporal/remote-codec.ts';
 import { connectRunWorkflows } from '#services/temporal/run-workflows.ts';
 import { configuredSecurity } from '#services/temporal/security.ts';
@@ -86,9 +86,10 @@ const deltas = await startDeltaHub({ database, listener, log });
 const losses = countStreamLosses(log);
 const sequencer = startSequencer({ system, signer, log, isWatched: () => listener.watching() > 0, now: Date.now });
 const accepting = { database, validateInput: evaluator.validateInput, evaluate: evaluator.evaluate };
-const duties = startDuties({ database, system, workflows, accepting, artifacts, home, publicUrl, log, now: Date.now });
-
 const accept = (request: AcceptRequest) => acceptRun(accepting, request);
+const send = (request: SendRequest) => sendSignal({ database, validateJson: evaluator.validateJson }, request);
+const bulk = { acceptRun: accept, sendSignal: send, listTools: () => tools, checkJson: evaluator.validateJson };
+const duties = startDuties({ database, system, workflows, accepting, bulk, artifacts, home, publicUrl, log, now: Date.now });
 
 const routes = makeRoutes({
   database,
@@ -107,7 +108,7 @@ const routes = makeRoutes({
     egress,
     allowedHosts: (workspaceId) => readAllowedHosts(database, workspaceId),
   },
-  sendSignal: (request) => sendSignal({ database, validateJson: evaluator.validateJson }, request),
+  sendSignal: send,
   explainRun: (transaction, runId) => explainRun(workflows, transaction, runId),
   readHistory: (request) => readHistory(database, workflows.history, request),
   decodePayloads: (workspaceId, payloads) => decodeForReader({ database, sealing: payloadSealing, namespace: facts.temporal.namespace }, workspaceId, payloads),

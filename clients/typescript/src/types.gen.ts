@@ -2032,13 +2032,35 @@ export type PostRunsIdStepsResolveResponse = PostRunsIdStepsResolveResponses[key
 
 export type PostRunsBulkData = {
     body: {
-        verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority';
-        reason?: string;
         priority?: number;
         /**
-         * With the verb "cancel" only. False: what the steps did stays.
+         * False: what the steps did stays.
          */
         undo?: boolean;
+        /**
+         * The step from which on everything runs again.
+         */
+        from?: string;
+        version?: number;
+        /**
+         * Instead of each run's own.
+         */
+        input?: {
+            [key: string]: Schema0;
+        };
+        /**
+         * The signal's.
+         */
+        name?: string;
+        payload?: Schema0;
+        /**
+         * The step's, the same in every run.
+         */
+        path?: string;
+        output?: Schema0;
+        outcome?: 'happened' | 'did_not' | 'retry';
+        verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority' | 'fork' | 'replay' | 'signal' | 'override' | 'skip' | 'resolve';
+        reason?: string;
         ids?: Array<string>;
         filter?: {
             status?: Array<'queued' | 'running' | 'waiting' | 'paused' | 'succeeded' | 'failed' | 'cancelled' | 'terminated'>;
@@ -2075,10 +2097,35 @@ export type PostRunsBulkResponses = {
     202: {
         id: string;
         action: {
-            verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority';
-            reason: string | null;
             priority: number | null;
+            /**
+             * False: what the steps did stays.
+             */
             undo?: boolean;
+            /**
+             * The step from which on everything runs again.
+             */
+            from?: string;
+            version?: number;
+            /**
+             * Instead of each run's own.
+             */
+            input?: {
+                [key: string]: Schema1;
+            };
+            /**
+             * The signal's.
+             */
+            name?: string;
+            payload?: Schema1;
+            /**
+             * The step's, the same in every run.
+             */
+            path?: string;
+            output?: Schema1;
+            outcome?: 'happened' | 'did_not' | 'retry';
+            verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority' | 'fork' | 'replay' | 'signal' | 'override' | 'skip' | 'resolve';
+            reason: string | null;
         };
         status: 'planned' | 'running' | 'done' | 'aborted';
         total: number;
@@ -2124,10 +2171,35 @@ export type GetJobsIdResponses = {
     200: {
         id: string;
         action: {
-            verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority';
-            reason: string | null;
             priority: number | null;
+            /**
+             * False: what the steps did stays.
+             */
             undo?: boolean;
+            /**
+             * The step from which on everything runs again.
+             */
+            from?: string;
+            version?: number;
+            /**
+             * Instead of each run's own.
+             */
+            input?: {
+                [key: string]: Schema1;
+            };
+            /**
+             * The signal's.
+             */
+            name?: string;
+            payload?: Schema1;
+            /**
+             * The step's, the same in every run.
+             */
+            path?: string;
+            output?: Schema1;
+            outcome?: 'happened' | 'did_not' | 'retry';
+            verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority' | 'fork' | 'replay' | 'signal' | 'override' | 'skip' | 'resolve';
+            reason: string | null;
         };
         status: 'planned' | 'running' | 'done' | 'aborted';
         total: number;
@@ -2215,10 +2287,35 @@ export type PostJobsIdStartResponses = {
     202: {
         id: string;
         action: {
-            verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority';
-            reason: string | null;
             priority: number | null;
+            /**
+             * False: what the steps did stays.
+             */
             undo?: boolean;
+            /**
+             * The step from which on everything runs again.
+             */
+            from?: string;
+            version?: number;
+            /**
+             * Instead of each run's own.
+             */
+            input?: {
+                [key: string]: Schema1;
+            };
+            /**
+             * The signal's.
+             */
+            name?: string;
+            payload?: Schema1;
+            /**
+             * The step's, the same in every run.
+             */
+            path?: string;
+            output?: Schema1;
+            outcome?: 'happened' | 'did_not' | 'retry';
+            verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority' | 'fork' | 'replay' | 'signal' | 'override' | 'skip' | 'resolve';
+            reason: string | null;
         };
         status: 'planned' | 'running' | 'done' | 'aborted';
         total: number;
@@ -2267,10 +2364,35 @@ export type PostJobsIdAbortResponses = {
     202: {
         id: string;
         action: {
-            verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority';
-            reason: string | null;
             priority: number | null;
+            /**
+             * False: what the steps did stays.
+             */
             undo?: boolean;
+            /**
+             * The step from which on everything runs again.
+             */
+            from?: string;
+            version?: number;
+            /**
+             * Instead of each run's own.
+             */
+            input?: {
+                [key: string]: Schema1;
+            };
+            /**
+             * The signal's.
+             */
+            name?: string;
+            payload?: Schema1;
+            /**
+             * The step's, the same in every run.
+             */
+            path?: string;
+            output?: Schema1;
+            outcome?: 'happened' | 'did_not' | 'retry';
+            verb: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'priority' | 'fork' | 'replay' | 'signal' | 'override' | 'skip' | 'resolve';
+            reason: string | null;
         };
         status: 'planned' | 'running' | 'done' | 'aborted';
         total: number;

@@ -18,6 +18,12 @@ const permissionOf: Record<BulkVerb, Permission> = {
   resume: 'runs:pause',
   retry: 'runs:retry',
   priority: 'runs:prioritize',
+  fork: 'runs:start',
+  replay: 'runs:start',
+  signal: 'runs:signal',
+  override: 'runs:override',
+  skip: 'runs:override',
+  resolve: 'runs:override',
 };
 
 const referenceSchema = z.object({ jobId: z.string() });
