@@ -45,6 +45,14 @@ output: { size: "\${size(steps.big.output)}", end: "\${steps.end.output}", note:
 `;
 
 describe('a fork', () => {
+  it('has the priority of the first, as a replay has', async () => {
+    const first = await engine.start(await engine.save('plan: hurried\npriority: 1\nsteps:\n  only: { transform: 1 }\n'));
+    await engine.ended(first);
+    await engine.rig.system.sql`update kos.runs set priority = 2 where id = ${first}`;
+    for (const again of [await made(forkRun(dependencies(), { ...by(first), from: 'only' })), await made(replayRun(dependencies(), by(first)))])
+      expect(await engine.ended(again.runId)).toMatchObject({ status: 'succeeded', priority: 2 });
+  });
+
   it('is a new run that carries what came before by reference, and keeps it when the first run is deleted', async () => {
     const first = await engine.start(await engine.save(source('forked', '${input.text}')));
     const before = await engine.ended(first);

@@ -91,6 +91,26 @@ output: "\${steps.after.output}"
     expect((await engine.steps(runId)).map(({ path, metadata }) => [path, metadata['attemptsBefore'] ?? 0])).toContainEqual(['each[0]', 0]);
   });
 
+  it('leaves items alone whose failure is tolerated, with their errors, and keeps a deadline that is still to come', async () => {
+    const missing = join(engine.home, 'workspace', 'tolerated.txt');
+    const plan = await engine.save(`
+plan: tolerated-items
+steps:
+  each: { tool: test.fail, with: { times: 9 }, forEach: [1, 2, 3], retry: { maxAttempts: 1 }, onItemError: { tolerate: 1 }, onError: continue }
+  read: { tool: fs.read, with: { path: "${missing}" }, needs: [each], retry: { maxAttempts: 1 } }
+`);
+    const deadlineAt = new Date(Date.now() + 3_600_000).toISOString();
+    const runId = await engine.start(plan, {}, { deadlineAt });
+    expect((await engine.ended(runId)).error).toMatchObject({ stepPath: 'read' });
+    const items = async () => (await engine.steps(runId)).filter(({ path }) => path.startsWith('each')).map(({ path, status, attempt, error }) => [path, status, attempt, error?.code]);
+    const before = await items();
+    await writeFile(missing, 'here');
+    await retry(runId);
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', deadlineAt });
+    expect(await items()).toEqual(before);
+    await rm(missing);
+  });
+
   it('asks again for an approval that was denied', async () => {
     const source = `
 plan: asked-twice

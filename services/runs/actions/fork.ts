@@ -79,6 +79,7 @@ async function acceptAgain({ acceptRun }: ForkDependencies, request: RerunReques
       input: request.input ?? source.input,
       labels: { ...source.labels, ...request.labels },
       cache: request.cache ?? source.cache,
+      priority: source.priority,
     },
     carried: fork !== null,
     alsoInTransaction: async (transaction, made) => {

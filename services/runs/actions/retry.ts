@@ -11,8 +11,8 @@ const pathsTold = 50;
 
 /**
  * Reopens a run that ended without success: same id, same effect keys, next generation, by today's rules. What failed or was cut off runs again with all its
- * attempts, what did not run runs, what succeeded stays; an uncertain step waits for a person. Its time, where the plan bounds it, begins anew. One that has begun
- * to undo what it did goes on with that. A step that ran another plan goes on with its sub-run (continue-sub-run.ts). Throws KosError `run_open`, `run_succeeded`,
+ * attempts, what did not run runs, what succeeded stays; an uncertain step waits for a person. Its time, where it is bounded, begins anew; a deadline that is still
+ * to come stays. One that has begun to undo what it did goes on with that. A step that ran another plan goes on with its sub-run (continue-sub-run.ts). Throws KosError `run_open`, `run_succeeded`,
  * `run_compensated`, `caller_ended` (409).
  */
 export async function retryRun({ sql }: Pick<Transaction, 'sql'>, change: Retry): Promise<void> {
@@ -28,7 +28,8 @@ export async function retryRun({ sql }: Pick<Transaction, 'sql'>, change: Retry)
       control_version = control_version + 1,
       start_at = null, timeout_ms = coalesce(timeout_ms, (
         select (v.shape->>'timeoutMs')::bigint from kos.plan_versions v where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)),
-      deadline_at = least(clock_timestamp() + make_interval(secs => coalesce(timeout_ms, (
+      deadline_at = least(case when timeout_ms is null and parent_run_id is null and deadline_at > clock_timestamp() then deadline_at end,
+        clock_timestamp() + make_interval(secs => coalesce(timeout_ms, (
         select (v.shape->>'timeoutMs')::bigint from kos.plan_versions v
         where v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version)) / 1000.0),
         (select above.deadline_at from kos.runs above where above.id = r.parent_run_id and above.status in ('queued', 'running', 'waiting', 'paused')))
