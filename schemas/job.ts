@@ -6,20 +6,7 @@ import { runStatuses } from './run.ts';
 import { sendSignalSchema } from './signal.ts';
 
 /** One action on many runs: all that a person can do to one of them. */
-export const bulkVerbs = [
-  'cancel',
-  'terminate',
-  'pause',
-  'resume',
-  'retry',
-  'priority',
-  'fork',
-  'replay',
-  'signal',
-  'override',
-  'skip',
-  'resolve',
-] as const;
+export const bulkVerbs = ['cancel', 'terminate', 'pause', 'resume', 'retry', 'priority', 'fork', 'replay', 'signal', 'override', 'skip', 'resolve'] as const;
 export type BulkVerb = (typeof bulkVerbs)[number];
 
 /** What some verbs are told, once for all runs: as in the request for one run. */

@@ -117,7 +117,19 @@ async function readArguments(invocation: Invocation, options: BulkOptions): Prom
   const output = await readOutput(invocation, options);
   const input = inputFile === undefined ? undefined : parseJsonText(await readTextFile(inputFile, invocation.output), inputFile);
   const payload = options.payload === undefined && options.payloadFile === undefined ? undefined : await readPayload(invocation, options);
-  return { reason, priority, ...(undo ? {} : { undo }), from, version, input, name, payload, path, output, ...(outcome === undefined ? {} : { outcome: wordOf(outcome) }) };
+  return {
+    reason,
+    priority,
+    ...(undo ? {} : { undo }),
+    from,
+    version,
+    input,
+    name,
+    payload,
+    path,
+    output,
+    ...(outcome === undefined ? {} : { outcome: wordOf(outcome) }),
+  };
 }
 
 function tellSample({ output }: Invocation, job: Job): void {

@@ -27,7 +27,12 @@ export type ActionInTransaction = BulkAction & { verb: Exclude<BulkVerb, OwnTran
 export const opensOwnTransaction = (verb: BulkVerb): verb is OwnTransaction => verb === 'fork' || verb === 'replay' || verb === 'signal';
 
 /** `mark`: called in the transaction that acts, with what the run's place in the job is to say. Throws what the same action on one run throws. */
-export async function actByItself(dependencies: BulkDependencies, action: ActionByItself, change: RunChange, mark: (transaction: Transaction, told: string | null) => Promise<void>): Promise<void> {
+export async function actByItself(
+  dependencies: BulkDependencies,
+  action: ActionByItself,
+  change: RunChange,
+  mark: (transaction: Transaction, told: string | null) => Promise<void>,
+): Promise<void> {
   const { workspaceId, actor, runId } = change;
   const { reason, input, from = '', version, name = '', payload = null } = action;
   const rerun = {
@@ -50,12 +55,7 @@ export async function actByItself(dependencies: BulkDependencies, action: Action
 }
 
 /** Throws what the same action on one run throws. */
-export async function actIn(
-  transaction: Transaction,
-  dependencies: BulkDependencies,
-  action: ActionInTransaction,
-  change: RunChange,
-): Promise<void> {
+export async function actIn(transaction: Transaction, dependencies: BulkDependencies, action: ActionInTransaction, change: RunChange): Promise<void> {
   const { verb, reason, priority, undo = true } = action;
   switch (verb) {
     case 'cancel':

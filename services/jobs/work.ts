@@ -58,11 +58,7 @@ async function workOnNext(dependencies: JobDependencies, job: RunningJob): Promi
 
 const changeOf = ({ workspaceId, createdBy }: RunningJob, { runId }: Item): RunChange => ({ workspaceId, actor: createdBy, runId });
 
-async function actOnNextIn(
-  dependencies: JobDependencies,
-  job: RunningJob & { action: ActionInTransaction },
-  found: { item: Item | null },
-): Promise<void> {
+async function actOnNextIn(dependencies: JobDependencies, job: RunningJob & { action: ActionInTransaction }, found: { item: Item | null }): Promise<void> {
   await dependencies.database.inWorkspace(job.workspaceId, async (transaction) => {
     found.item = await takeItem(transaction, job);
     if (found.item === null) return;
@@ -72,11 +68,7 @@ async function actOnNextIn(
 }
 
 /** Looked up first; the transaction that acts takes it, or finds that somebody else has. */
-async function actOnNext(
-  dependencies: JobDependencies,
-  job: RunningJob & { action: ActionByItself },
-  found: { item: Item | null },
-): Promise<void> {
+async function actOnNext(dependencies: JobDependencies, job: RunningJob & { action: ActionByItself }, found: { item: Item | null }): Promise<void> {
   const item = await dependencies.database.inWorkspace(job.workspaceId, (transaction) => takeItem(transaction, job));
   found.item = item;
   if (item === null) return;

@@ -19,7 +19,9 @@ afterAll(async () => {
 async function prioritiesOf(workflowId: string): Promise<[string, number | null][]> {
   const { history } = await connection.workflowService.getWorkflowExecutionHistory({ namespace: engine.namespace, execution: { workflowId } });
   return (history?.events ?? []).flatMap(({ activityTaskScheduledEventAttributes: scheduled }) =>
-    scheduled === null || scheduled === undefined ? [] : [[scheduled.activityType?.name ?? '', scheduled.priority?.priorityKey ?? null] as [string, number | null]],
+    scheduled === null || scheduled === undefined
+      ? []
+      : [[scheduled.activityType?.name ?? '', scheduled.priority?.priorityKey ?? null] as [string, number | null]],
   );
 }
 
@@ -55,7 +57,10 @@ steps:
     expect((await below(runId)).map(({ priority }) => priority)).toEqual([1]);
     expect((await engine.ended(runId)).status).toBe('succeeded');
     const [early, late] = await below(runId);
-    expect([early, late]).toMatchObject([{ calledFrom: 'early', priority: 1 }, { calledFrom: 'late', priority: 1 }]);
+    expect([early, late]).toMatchObject([
+      { calledFrom: 'early', priority: 1 },
+      { calledFrom: 'late', priority: 1 },
+    ]);
     expect(await priorityOfStart(runId)).toBe(3);
     const asked = await prioritiesOf(runId);
     const heard = asked.findIndex(([type]) => type === 'readControl');
@@ -72,7 +77,9 @@ steps:
 
   it('stays over the loss of what Temporal holds, and is that of the next start', async () => {
     const runId = await engine.start(
-      await engine.save('plan: lost-priority\nfuse: none\nsteps:\n  rest: { wait: { forMs: 2000 } }\n  after: { tool: test.rest, with: { waitMs: 1 }, needs: [rest] }\n'),
+      await engine.save(
+        'plan: lost-priority\nfuse: none\nsteps:\n  rest: { wait: { forMs: 2000 } }\n  after: { tool: test.rest, with: { waitMs: 1 }, needs: [rest] }\n',
+      ),
     );
     await engine.untilStep(runId, 'rest', 'waiting');
     await engine.act(runId, (transaction, change) => prioritizeRun(transaction, { ...change, priority: 5 }));

@@ -102,7 +102,8 @@ steps:
     const deadlineAt = new Date(Date.now() + 3_600_000).toISOString();
     const runId = await engine.start(plan, {}, { deadlineAt });
     expect((await engine.ended(runId)).error).toMatchObject({ stepPath: 'read' });
-    const items = async () => (await engine.steps(runId)).filter(({ path }) => path.startsWith('each')).map(({ path, status, attempt, error }) => [path, status, attempt, error?.code]);
+    const items = async () =>
+      (await engine.steps(runId)).filter(({ path }) => path.startsWith('each')).map(({ path, status, attempt, error }) => [path, status, attempt, error?.code]);
     const before = await items();
     await writeFile(missing, 'here');
     await retry(runId);

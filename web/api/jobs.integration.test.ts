@@ -165,7 +165,8 @@ steps:
     expect(outcomes).toEqual([['done', 'done'], ['signal_payload_invalid'], ['done'], ['output_invalid'], ['step_ended', 'done'], ['step_not_uncertain']]);
     const signals = await real.rig.system.sql`select run_id from kos.signals where name = 'go'`;
     expect(signals.map((row) => row['run_id']).toSorted()).toEqual([one, other].toSorted());
-    const steps = await real.rig.system.sql`select run_id, status, metadata->'byHand'->>'reason' as reason from kos.steps where path = 'pay' and run_id in (${one}, ${other}) order by run_id = ${other}`;
+    const steps = await real.rig.system
+      .sql`select run_id, status, metadata->'byHand'->>'reason' as reason from kos.steps where path = 'pay' and run_id in (${one}, ${other}) order by run_id = ${other}`;
     expect(steps).toMatchObject([
       { run_id: one, status: 'succeeded', reason: 'known' },
       { run_id: other, status: 'skipped', reason: 'not needed' },
@@ -177,7 +178,14 @@ steps:
     await real.rig.system.sql`
       insert into kos.steps (workspace_id, run_id, path, step, kind, status, attempt, fence, started_at)
       select workspace_id, id, 'pay', 1, 'artifact', 'uncertain', 1, 2, clock_timestamp() from kos.runs where id = ${runId}`;
-    const { body } = await ask('/v1/runs/bulk', { verb: 'resolve', path: 'pay', outcome: 'happened', output: { artifactId: 'art_1' }, reason: 'looked', ids: [runId] });
+    const { body } = await ask('/v1/runs/bulk', {
+      verb: 'resolve',
+      path: 'pay',
+      outcome: 'happened',
+      output: { artifactId: 'art_1' },
+      reason: 'looked',
+      ids: [runId],
+    });
     await workReal();
     expect(await outcomeOf(body.id)).toMatchObject([{ status: 'done' }]);
     expect((await real.rig.system.sql`select status from kos.steps where run_id = ${runId}`)[0]).toEqual({ status: 'succeeded' });
