@@ -196,7 +196,7 @@ steps:
     const pointersOf = async (body: object) => {
       const answer = await ask('/v1/runs/bulk', { ids, ...body });
       expect(answer.status).toBe(400);
-      return (answer.body['details'] as { pointer: string }[]).map(({ pointer }) => pointer);
+      return (answer.body['errors'] as { pointer: string }[]).map(({ pointer }) => pointer);
     };
     expect(await pointersOf({ verb: 'fork' })).toEqual(['/from']);
     expect(await pointersOf({ verb: 'pause', path: 'pay' })).toEqual(['/path']);
