@@ -164,7 +164,7 @@ steps:
     const outcomes = await Promise.all(jobs.map(async ({ body }) => (await outcomeOf(body.id)).map((item) => item['code'] ?? item.status)));
     expect(outcomes).toEqual([['done', 'done'], ['signal_payload_invalid'], ['done'], ['output_invalid'], ['step_ended', 'done'], ['step_not_uncertain']]);
     const signals = await real.rig.system.sql`select run_id from kos.signals where name = 'go'`;
-    expect(signals.map((row) => row['run_id']).toSorted()).toEqual([one, other].toSorted());
+    expect(signals.map((row) => String(row['run_id'])).toSorted()).toEqual([one, other].toSorted());
     const steps = await real.rig.system
       .sql`select run_id, status, metadata->'byHand'->>'reason' as reason from kos.steps where path = 'pay' and run_id in (${one}, ${other}) order by run_id = ${other}`;
     expect(steps).toMatchObject([
