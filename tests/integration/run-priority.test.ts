@@ -39,20 +39,22 @@ const below = async (runId: string) => {
 
 describe('another priority of a run under way', () => {
   it('is that of all that it begins from then on, of its windows and of the runs below it', { timeout: 120_000 }, async () => {
-    await engine.save('plan: rests\nsteps:\n  rest: { wait: { forMs: 4000 } }\n  after: { tool: test.rest, with: { waitMs: 1 }, needs: [rest] }\n');
+    await engine.save('plan: rests\nsteps:\n  rest: { wait: { forMs: 6000 } }\n  after: { tool: test.rest, with: { waitMs: 1 }, needs: [rest] }\n');
     const plan = await engine.save(`
 plan: hurried
 fuse: none
 steps:
-  rest: { wait: { forMs: 3000 } }
+  rest: { wait: { forMs: 10000 } }
   early: { plan: rests }
   after: { tool: test.rest, with: { waitMs: 1 }, needs: [rest] }
   late: { plan: rests, needs: [after] }
-  each: { tool: test.rest, with: { waitMs: 30 }, forEach: "\${range(520)}", concurrency: 8 }
+  each: { tool: test.rest, with: { waitMs: 200 }, forEach: "\${range(520)}", concurrency: 8 }
 `);
     const runId = await engine.start(plan);
     await engine.untilStep(runId, 'early', 'waiting');
     await engine.untilStep(runId, 'rest', 'waiting');
+    const [started] = await below(runId);
+    await engine.untilStep(started?.id ?? '', 'rest', 'waiting');
     await engine.act(runId, (transaction, change) => prioritizeRun(transaction, { ...change, priority: 1 }));
     expect((await below(runId)).map(({ priority }) => priority)).toEqual([1]);
     expect((await engine.ended(runId)).status).toBe('succeeded');
