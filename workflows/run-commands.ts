@@ -29,7 +29,6 @@ type RunActivities = ReturnType<typeof createRunActivities>;
 type RunActivityProxies = ReturnType<typeof proxyActivities<RunActivities>>;
 type UnitTask = Parameters<RunActivities['executeUnit']>[0];
 
-
 export const refusedPayload = (what: string): ApplicationFailure =>
   ApplicationFailure.nonRetryable(`${what} was not sealed by this installation's key and was refused`, 'payload_refused');
 
