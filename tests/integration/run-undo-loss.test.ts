@@ -102,7 +102,7 @@ steps:
     const waiting = await engine.until(runId, (run) => run.status === 'waiting');
     expect(waiting).toMatchObject({
       ending: 'failed',
-      waitingFor: { kind: 'approval', text: expect.stringContaining(`kai run resolve ${runId} second~undo`) },
+      waitingFor: { kind: 'approval', text: expect.stringContaining(`kai run resolve ${runId} 'second~undo'`) },
     });
     await sleep(500);
     expect(await engine.linesOf('refunds')).toHaveLength(1);
@@ -136,7 +136,7 @@ steps:
     await engine.untilStep(runId, 'pay', 'uncertain');
     await engine.cancel(runId, 'enough');
     const run = await engine.until(runId, ({ status, ending }) => status === 'waiting' && ending === 'cancelled');
-    expect(run.waitingFor).toMatchObject({ text: expect.stringContaining(`kai run resolve ${runId} pay`) });
+    expect(run.waitingFor).toMatchObject({ text: expect.stringContaining(`kai run resolve ${runId} 'pay'`) });
     await expect(resolve(runId, 'pay', { outcome: 'retry' })).rejects.toMatchObject({ status: 409 });
     return runId;
   }
