@@ -102,14 +102,18 @@ export interface Explanation {
   reasons: Reason[];
 }
 
+/** `roots`: the steps that others wait for in the end, as far as they are known: in a long chain all have the same. */
+type FactsAtHand = RunFactsForExplain & { roots: Map<number, number> };
+
 /** At least one reason for every unfinished step, by the scheduler's own predicates; the run's own reasons stand first. */
 export function explain(facts: RunFactsForExplain): Explanation {
   const { runId, status } = facts;
   if (facts.final) return { runId, status, reasons: [] };
   if (facts.undoing !== undefined && facts.undoing !== null)
     return { runId, status, reasons: [...explainEngine(facts), ...explainUndoing(runId, status, facts.undoing)] };
+  const atHand: FactsAtHand = { ...facts, roots: new Map() };
   const steps = facts.stepIds.flatMap((id, step) =>
-    (facts.steps[step]?.outcome ?? null) === null ? [explainStep(facts, step, id), ...explainWaitingItems(facts, step)] : [],
+    (facts.steps[step]?.outcome ?? null) === null ? [explainStep(atHand, step, id), ...explainWaitingItems(facts, step)] : [],
   );
   const reasons = [...explainEngine(facts), ...steps];
   return { runId, status, reasons: reasons.length === 0 ? [explainClosing(facts)] : reasons };
@@ -193,7 +197,7 @@ const heldForDisk = (status: string, since: string, text: string): Reason => ({
   command: 'kai doctor',
 });
 
-function explainStep(facts: RunFactsForExplain, step: number, id: string): Reason {
+function explainStep(facts: FactsAtHand, step: number, id: string): Reason {
   const row = facts.steps[step];
   const base = { stepPath: id, status: row?.status ?? 'pending' };
   if (row?.status === 'uncertain') {
@@ -293,7 +297,7 @@ function explainWork(facts: RunFactsForExplain, step: number, row: StepFacts): E
   };
 }
 
-function explainPending(facts: RunFactsForExplain, step: number): Explained {
+function explainPending(facts: FactsAtHand, step: number): Explained {
   const shape = facts.shape.steps[step];
   const verdict = shape === undefined ? { verdict: 'ready' as const } : needsVerdict(shape, (need) => facts.steps[need]?.outcome ?? null);
   const nameOf = (need: number): string => facts.stepIds[need] ?? String(need);
@@ -322,7 +326,7 @@ function explainPending(facts: RunFactsForExplain, step: number): Explained {
 }
 
 /** The command that helps is that of the step at the root: what is needed may itself need others. */
-function blockedByNeeds(facts: RunFactsForExplain, needs: number[]): Explained {
+function blockedByNeeds(facts: FactsAtHand, needs: number[]): Explained {
   const names = needs.map((need) => facts.stepIds[need] ?? String(need));
   const began = needs.flatMap((need) => facts.steps[need]?.startedAt ?? []).toSorted();
   const root = rootOfNeeds(facts, needs[0] ?? 0);
@@ -338,13 +342,9 @@ function blockedByNeeds(facts: RunFactsForExplain, needs: number[]): Explained {
   };
 }
 
-/** Of the steps of one run: in a long chain all have the same. */
-const knownRoots = new WeakMap<RunFactsForExplain, Map<number, number>>();
-
 /** From a step that has not ended back to one that waits for no other. */
-function rootOfNeeds(facts: RunFactsForExplain, from: number): number {
-  const known = knownRoots.get(facts) ?? new Map<number, number>();
-  knownRoots.set(facts, known);
+function rootOfNeeds(facts: FactsAtHand, from: number): number {
+  const known = facts.roots;
   const way: number[] = [];
   let step: number | undefined = from;
   let root = from;
