@@ -93,6 +93,8 @@ describe('text of model calls on its way', () => {
     await expect.poll(() => following.text().length).toBe(200_000);
     expect((await rows(place.runId)).at(-1)).toMatchObject({ until: 200_000 });
     following.stop();
+    // Whoever watches the whole workspace would be told it for some seconds more.
+    await rig.system.sql`delete from kos.model_deltas where run_id = ${place.runId}`;
   });
 
   it('of many calls at once is told apart, and held once for all who watch', async () => {
