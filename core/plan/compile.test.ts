@@ -60,7 +60,7 @@ describe('a forEach over the lines of an artifact', () => {
       'in ${item}: item is not known yet: when and forEach are evaluated once, before the items',
     ],
     ['{ artifact: art_1, line: json }', '/steps/each/forEach/line', 'unknown key "line"'],
-    ['{ artifact: art_1 }', '/steps/each/forEach/lines', 'invalid option: expected one of "text"|"json"'],
+    ['{ artifact: art_1 }', '/steps/each/forEach/lines', '"lines" is missing'],
   ])('%s is refused', (forEach, pointer, message) => {
     expect(faultsOf(over(forEach))).toEqual(expect.arrayContaining([expect.objectContaining({ pointer, message })]));
   });

@@ -4,6 +4,7 @@ import { conditionalWaitStepSchema, type Plan, planHeaderSchema, type PlanStep, 
 import type { Json, JsonObject } from '#schemas/json.ts';
 import type { StepKind } from '#schemas/shape.ts';
 import { didYouMean } from '#core/expression/closest-name.ts';
+import { inPlainWords } from '#core/schema-words.ts';
 import { type DocumentFault, faultsOf, keyFault, valueFault } from './schema-faults.ts';
 
 export type ReadDocument = { ok: true; plan: Plan; document: JsonObject } | { ok: false; faults: DocumentFault[] };
@@ -25,7 +26,7 @@ export function readDocument(document: Json): ReadDocument {
   if (typeof document !== 'object' || Array.isArray(document)) {
     return { ok: false, faults: [valueFault('', `a plan is an object with "plan" and "steps", not ${describeJson(document)}`)] };
   }
-  const header = planHeaderSchema.safeParse(document);
+  const header = planHeaderSchema.safeParse(document, { error: inPlainWords });
   const faults = header.success ? [] : faultsOf(header.error, planHeaderSchema, '');
   const steps = document['steps'];
   const isStepMap = typeof steps === 'object' && steps !== null && !Array.isArray(steps);
@@ -47,7 +48,7 @@ function stepsFaults(steps: JsonObject): DocumentFault[] {
   const faults: DocumentFault[] = [];
   for (const id of ids) {
     const pointer = `/steps/${escapePointer(id)}`;
-    const checkedId = stepIdSchema.safeParse(id);
+    const checkedId = stepIdSchema.safeParse(id, { error: inPlainWords });
     if (!checkedId.success) faults.push(keyFault(pointer, `"${id}": ${checkedId.error.issues[0]?.message ?? 'not a step id'}`));
     faults.push(...stepFaults(id, steps[id] as Json, pointer));
     if (faults.length >= 100) break;
@@ -69,7 +70,7 @@ function stepFaults(id: string, step: Json, pointer: string): DocumentFault[] {
   }
   if (second !== undefined) return [keyFault(`${pointer}/${second}`, `step "${id}" is both ${kind} and ${second}; a step does one thing`)];
   const schema = schemaOf(kind, step);
-  const parsed = schema.safeParse(step);
+  const parsed = schema.safeParse(step, { error: inPlainWords });
   const misplaced = particular.filter(({ key, kinds: those }) => Object.hasOwn(step, key) && !those.includes(kind));
   const isMisplaced = (fault: DocumentFault): boolean => fault.part === 'key' && misplaced.some(({ key }) => fault.pointer === `${pointer}/${key}`);
   const faults = parsed.success ? [] : faultsOf(parsed.error, schema, pointer).filter((fault) => !isMisplaced(fault));

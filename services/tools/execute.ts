@@ -1,13 +1,8 @@
-import type { z } from 'zod';
 import { type FaultDetail, KosError } from '#core/errors.ts';
+import { faultDetailsOf, inPlainWords } from '#core/schema-words.ts';
 import type { Json } from '#schemas/json.ts';
 import { withinTime } from '#services/time-limit.ts';
 import { type Tool, type ToolContext, ToolFailure } from '#services/tools/tool.ts';
-
-/** RFC 6901 pointer of a path. */
-const pointerOf = (path: readonly PropertyKey[]): string => path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-
-const faultsOf = (error: z.ZodError): FaultDetail[] => error.issues.map((issue) => ({ pointer: pointerOf(issue.path), message: issue.message }));
 
 const describeFaults = (faults: readonly FaultDetail[]): string =>
   faults
@@ -16,9 +11,9 @@ const describeFaults = (faults: readonly FaultDetail[]): string =>
     .join('; ');
 
 function parseInput(tool: Tool, rawInput: unknown): unknown {
-  const parsed = tool.input.safeParse(rawInput);
+  const parsed = tool.input.safeParse(rawInput, { error: inPlainWords });
   if (parsed.success) return parsed.data;
-  const details = faultsOf(parsed.error);
+  const details = faultDetailsOf(parsed.error);
   throw new ToolFailure({
     code: 'tool_input_invalid',
     message: `The input of ${tool.name} is not valid: ${describeFaults(details)}`,
@@ -33,9 +28,9 @@ function parseInput(tool: Tool, rawInput: unknown): unknown {
 const effectWhenUnknown = (tool: Tool): 'none' | 'unknown' => (tool.effect === 'pure' ? 'none' : 'unknown');
 
 function parseOutput(tool: Tool, rawOutput: unknown): Json {
-  const parsed = tool.output.safeParse(rawOutput);
+  const parsed = tool.output.safeParse(rawOutput, { error: inPlainWords });
   if (!parsed.success) {
-    const details = faultsOf(parsed.error);
+    const details = faultDetailsOf(parsed.error);
     throw new ToolFailure({
       code: 'tool_output_invalid',
       message: `${tool.name} answered with something else than it declares: ${describeFaults(details)}`,

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { KosError } from '#core/errors.ts';
 import type { Principal } from '#core/policy/principal.ts';
 import { can } from '#core/policy/can.ts';
+import { inPlainWords } from '#core/schema-words.ts';
 import { findAdministrators } from '#services/credentials/administrators.ts';
 import type { SignedIn } from '#services/credentials/authenticate.ts';
 import type { Presence } from '#services/credentials/presence.ts';
@@ -155,9 +156,11 @@ function makeCall(
   };
 }
 
+const inWords = { error: inPlainWords };
+
 /** Nothing can be at an address whose ids are malformed, so that is 404; query and body are 400. */
 function validate(route: Route, call: Call<unknown, unknown, unknown>, request: Request, body: unknown): Call<unknown, unknown, unknown> {
-  const params = route.params?.safeParse(request.params);
+  const params = route.params?.safeParse(request.params, inWords);
   if (params?.success === false) {
     const [issue] = params.error.issues;
     throw new KosError({
@@ -166,9 +169,9 @@ function validate(route: Route, call: Call<unknown, unknown, unknown>, request: 
       status: 404,
     });
   }
-  const query = route.query?.safeParse(withoutWorkspace(request, route));
+  const query = route.query?.safeParse(withoutWorkspace(request, route), inWords);
   if (query?.success === false) throw invalid(query.error, 'query');
-  const parsedBody = route.body?.safeParse(body ?? {});
+  const parsedBody = route.body?.safeParse(body ?? {}, inWords);
   if (parsedBody?.success === false) throw invalid(parsedBody.error, 'body');
   return { ...call, params: params?.data, query: query?.data, body: parsedBody?.data };
 }

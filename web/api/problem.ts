@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { type FaultDetail, KosError } from '#core/errors.ts';
+import { KosError } from '#core/errors.ts';
+import { faultDetailsOf } from '#core/schema-words.ts';
 import type { Problem } from '#schemas/problem.ts';
 
 /** The one place where errors become answers (RFC 9457). What is unknown is told to the log, never to the client. */
@@ -40,7 +41,7 @@ function toKosError(error: unknown): KosError | null {
 
 /** What a request's part must be, with a JSON pointer to each fault. */
 export function invalid(error: z.ZodError, part: 'body' | 'query' | 'arguments'): KosError {
-  const details = error.issues.flatMap(faultsOf);
+  const details = faultDetailsOf(error);
   return new KosError({
     code: 'request_invalid',
     message: `The ${part} of the request ${part === 'arguments' ? 'are' : 'is'} not valid: ${details[0]?.pointer === '' ? '' : `${details[0]?.pointer ?? ''}: `}${details[0]?.message ?? ''}`,
@@ -48,12 +49,6 @@ export function invalid(error: z.ZodError, part: 'body' | 'query' | 'arguments')
     status: 400,
     details,
   });
-}
-
-function faultsOf(issue: z.core.$ZodIssue): FaultDetail[] {
-  const pointer = issue.path.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ pointer: `${pointer}/${key}`, message: 'is not known here' }));
-  return [{ pointer, message: issue.message }];
 }
 
 /** Connection failures of postgres.js and Node, and the SQLSTATE classes 08, 53 and 57 (RFC-like names in Postgres' appendix A). */

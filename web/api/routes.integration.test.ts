@@ -123,9 +123,12 @@ describe('problems', () => {
     }
   });
 
-  it('name each fault with its pointer', async () => {
+  it('name each fault with its pointer, in words that need no schema', async () => {
     const { body } = await api.call('PUT', '/v1/secrets/token', { body: { value: '', hosts: ['not a host'], colour: 1 } });
     expect(body.errors.map((fault) => fault.pointer).toSorted()).toEqual(['/colour', '/hosts/0', '/value']);
+    expect(body.errors).toContainEqual({ pointer: '/value', message: 'must not be empty' });
+    const { body: page } = await api.call('GET', '/v1/runs?limit=999');
+    expect(page.detail).toBe('The query of the request is not valid: /limit: must be at most 200, not 999');
   });
 
   it('carry the caller’s trace', async () => {

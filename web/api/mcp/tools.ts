@@ -1,5 +1,6 @@
 import type { ToolAnnotations } from '@modelcontextprotocol/server';
 import { z } from 'zod';
+import { inPlainWords } from '#core/schema-words.ts';
 import type { Permission } from '#core/policy/permissions.ts';
 import { decideApprovalSchema } from '#schemas/approval.ts';
 import { idSchema } from '#schemas/ids.ts';
@@ -41,7 +42,7 @@ function defineTool<Input extends z.ZodType<object>>(definition: Definition<Inpu
     permission,
     changes: annotations.readOnlyHint !== true,
     act: (dependencies, call, given) => {
-      const parsed = input.safeParse(given);
+      const parsed = input.safeParse(given, { error: inPlainWords });
       if (!parsed.success) throw invalid(parsed.error, 'arguments');
       return definition.act(dependencies, call, parsed.data);
     },
@@ -117,7 +118,7 @@ const approvalTools: readonly McpTool[] = [
     output: approvalAnswerSchema,
     act: async (dependencies, call, { approvalId, idempotencyKey = null, ...given }) => {
       const { principal } = call;
-      const decision = decideApprovalSchema.safeParse(given);
+      const decision = decideApprovalSchema.safeParse(given, { error: inPlainWords });
       if (!decision.success) throw invalid(decision.error, 'arguments');
       const keyed = { principal, tool: `approval_decide ${approvalId}`, key: idempotencyKey, given: asJsonObject(given) };
       await oncePerKey(dependencies.database, keyed, (record) =>
