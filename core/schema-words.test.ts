@@ -16,7 +16,10 @@ const schema = z.strictObject({
   at: z.iso.datetime().optional(),
   url: z.url().optional(),
   head: z.string().startsWith('ws_').optional(),
-  shape: z.string().regex(/^[a-z]+$/).optional(),
+  shape: z
+    .string()
+    .regex(/^[a-z]+$/)
+    .optional(),
   said: z
     .string()
     .regex(/^[a-z]+$/, 'a label has only lower-case letters')

@@ -112,7 +112,8 @@ function singleIssuesOf(issue: Issue): Issue[] {
   return nearest.flatMap((inner) => singleIssuesOf({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
-export const pointerOf = (path: readonly PropertyKey[], base = ''): string => path.reduce<string>((pointer, key) => `${pointer}/${escapePointer(String(key))}`, base);
+export const pointerOf = (path: readonly PropertyKey[], base = ''): string =>
+  path.reduce<string>((pointer, key) => `${pointer}/${escapePointer(String(key))}`, base);
 
 /** Of values that stand in no text: a request's body, a tool's input. */
 export function faultDetailsOf(error: z.ZodError): FaultDetail[] {
