@@ -52,7 +52,7 @@ describe('a message to people', () => {
     });
     const approval = { approvalId: 'apr_1', runId: 'run_1', plan: 'pay', stepPath: 'ask', from: 'role:approver', expiresAt: null };
     expect(approvalMessage(approval, publicUrl)).toMatchObject({ command: 'kai approval get apr_1', link: { url: 'https://kos.example/v1/approvals/apr_1' } });
-    expect(uncertainMessage({ runId: 'run_1', plan: 'pay', stepPath: 'send', message: null }, publicUrl).command).toBe('kai run explain run_1');
+    expect(uncertainMessage({ runId: 'run_1', plan: 'pay', stepPath: 'send', message: null }, publicUrl).command).toBe('kai run why run_1');
     const missed = { scheduleId: 'sch_1', name: 'nightly', nominalAt: ['a', 'b', 'c', 'd', 'e', 'f'], reason: null };
     expect(missedMessage(missed, publicUrl)).toMatchObject({ title: 'The schedule nightly missed 6 starts', facts: [{ value: 'a, b, c, d, e, …' }] });
   });

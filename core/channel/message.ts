@@ -28,7 +28,7 @@ export function failureMessage(plan: string, { runId, code, message, stepPath }:
     title: `A run of ${plan} failed: ${code}`,
     facts: facts({ Step: stepPath, Error: message, Run: runId }),
     link: runLink(publicUrl, runId),
-    command: `kai run explain ${runId}`,
+    command: `kai run why ${runId}`,
     runId,
   };
 }
@@ -77,7 +77,7 @@ export function uncertainMessage(
     title: `Nobody can say whether a step of ${plan} took effect`,
     facts: facts({ Step: stepPath, Why: message, Run: runId }),
     link: runLink(publicUrl, runId),
-    command: `kai run explain ${runId}`,
+    command: `kai run why ${runId}`,
     runId,
   };
 }

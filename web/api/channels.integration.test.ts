@@ -81,7 +81,7 @@ describe('a channel', () => {
     const id = await made({ topics: ['run.failed'] });
     const first = await happen('run.failed', failure());
     expect(await told(id)).toMatchObject([
-      { topic: 'run.failed', runId: first, link: { url: `https://kos.example/v1/runs/${first}` }, command: `kai run explain ${first}` },
+      { topic: 'run.failed', runId: first, link: { url: `https://kos.example/v1/runs/${first}` }, command: `kai run why ${first}` },
     ]);
     const second = await happen('run.failed', failure());
     const third = await happen('run.failed', failure());
