@@ -453,3 +453,46 @@ describe('steps that wait', () => {
     expect(faultsOf(steps(text)).map((fault) => fault.message)).toEqual([expect.stringMatching(message)]);
   });
 });
+
+describe('the faults of a plan', () => {
+  const at = (text: string): string[] => faultsOf(text).map(({ line, column, message }) => `${line}:${column} ${message}`);
+
+  it('come all at once, in the order of the text, whatever finds them', () => {
+    expect(
+      at(`plan: many
+retries: 3
+input: { type: object, properties: { n: { type: integer } } }
+steps:
+  a: { wait: { forMs: -1 } }
+  b: { transform: "\${input.m}" }
+  c: { transform: "\${steps.x.output}", needs: [a] }
+  d: { tool: fs.raed, with: {} }
+  e: { transform: "\${steps.a.output.until + 1}", when: "\${1}" }
+  sign: { approval: { for: [f] } }
+  f: { artifact: { name: 5, content: x } }
+  g: { llm: { model: fast, prompt: "x" }, onError: { step: h } }
+  h: { llm: { model: fast } }
+output: "\${steps.h.output.nothing + steps.b.output}"
+`),
+    ).toEqual([
+      '2:1 unknown key "retries"',
+      '5:23 must be at least 0, not -1',
+      expect.stringMatching(/^6:\d+ in \$\{input.m\}: /),
+      '7:28 in ${steps.x.output}: there is no step "x"',
+      '8:14 there is no tool "fs.raed"',
+      '9:56 when must be a boolean, and this is an integer',
+      '11:26 must be text, not 5',
+      '13:13 "prompt" is missing',
+    ]);
+  });
+
+  it('are without what merely follows from another: nothing is known of a step whose form is wrong, nor of an input under a misspelt key', () => {
+    expect(at('plan: a\ninpt: { type: object }\nsteps:\n  one: { transform: "${input.text}" }\n')).toEqual(['2:1 unknown key "inpt"']);
+    const step = '  one: { tool: fs.read, wth: { path: x } }';
+    expect(at(`plan: a\nsteps:\n${step}\n  two: { transform: "\${steps.one.output.anything[0] + 1}" }\n`)).toEqual(['3:25 unknown key "wth"']);
+    expect(at(`plan: a\nsteps:\n${step}\n  two: { approval: { for: [one] } }\n  three: { transform: 1, onError: { step: one } }\n`)).toEqual([
+      '3:25 unknown key "wth"',
+    ]);
+    expect(at('plan: a\nsteps:\n  One: { transform: 1 }\n  two: { transform: "${steps.three.output}" }\n')).toHaveLength(1);
+  });
+});

@@ -2,7 +2,7 @@ import type { FaultDetail } from '#core/errors.ts';
 import { type Plan, planLimits, stepDefaults } from '#schemas/plan.ts';
 import type { PlanShape, StepShape } from '#schemas/shape.ts';
 import type { CompiledPlan, CompiledStep, PlanEnvironment } from './compiled.ts';
-import { FaultList } from './fault-list.ts';
+import { FaultList, inTextOrder, mostFaults } from './fault-list.ts';
 import { orderSteps, readGraph, unknownMention } from './graph.ts';
 import type { PlanGraph } from './plan-graph.ts';
 import { assemble, readSteps } from './load.ts';
@@ -10,6 +10,7 @@ import { type ParsedPlan, parsePlan } from './parse.ts';
 import { checkConcurrency } from './concurrency.ts';
 import { checkOnFailure } from './on-failure.ts';
 import { checkReferences } from './references.ts';
+import { isAtStandIn } from './sound-part.ts';
 import { read, type StepTemplates, toolsOfStep } from './templates.ts';
 import { checkTypes } from './types.ts';
 import { divideIntoUnits, type FusionCandidate, fusionOf, isQuick } from './units.ts';
@@ -29,7 +30,7 @@ export function compilePlan({ plan, document, locate }: ParsedPlan, environment:
   checkConcurrency(plan, faults);
   checkOnFailure(plan, environment.plans, faults);
   checkTypes({ plan, steps: templates, output, order: order ?? templates.map((_, number) => number), environment }, faults);
-  if (faults.faults.length > 0 || order === null) return { ok: false, faults: faults.faults };
+  if (faults.faults.length > 0 || order === null) return { ok: false, faults: inTextOrder(faults.faults) };
 
   const loaded = assemble(plan, document, templates, output);
   const unnamed = shapeOf(plan, loaded.steps, graph, divide(plan, loaded.steps, graph, order, environment));
@@ -50,7 +51,12 @@ const bytesOf = (shape: PlanShape): number => Buffer.byteLength(JSON.stringify(s
 /** From text to a compiled plan in one call. */
 export function compilePlanText(text: string, environment: PlanEnvironment, format: 'yaml' | 'json' = 'yaml'): CompileResult {
   const parsed = parsePlan(text, format);
-  return parsed.ok ? compilePlan(parsed.parsed, environment) : parsed;
+  if (parsed.ok) return compilePlan(parsed.parsed, environment);
+  const { faults, sound } = parsed;
+  if (sound === null) return { ok: false, faults };
+  const compiled = compilePlan(sound.parsed, environment);
+  const others = compiled.ok ? [] : compiled.faults.filter(({ pointer }) => !isAtStandIn(pointer, sound.standIns));
+  return { ok: false, faults: inTextOrder([...faults, ...others]).slice(0, mostFaults) };
 }
 
 function divide(plan: Plan, steps: CompiledStep[], graph: PlanGraph, order: number[], environment: PlanEnvironment): Pick<PlanShape, 'units' | 'quick'> {

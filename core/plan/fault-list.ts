@@ -3,7 +3,14 @@ import type { TemplateFault } from '#core/expression/faults.ts';
 import type { Locator } from './source.ts';
 
 /** More faults than these help nobody, and a hostile plan must not make a large answer. */
-const mostFaults = 100;
+export const mostFaults = 100;
+
+/** As one reads the text, not as it was checked. What has no position stays where it is among its like, at the end. */
+export function inTextOrder(faults: readonly FaultDetail[]): FaultDetail[] {
+  return faults.toSorted((a, b) => lineOf(a) - lineOf(b) || (a.column ?? 0) - (b.column ?? 0));
+}
+
+const lineOf = ({ line }: FaultDetail): number => line ?? Number.MAX_SAFE_INTEGER;
 
 /** Collects faults and gives each its position in the plan's text. */
 export class FaultList {
