@@ -59,6 +59,8 @@ describe('the launcher and the command line', () => {
     expect(code).toBe(2);
     expect(stdout).toBe('');
     expect(stderr).toContain('Did you mean run?');
+    expect((await runKai(['run', 'list', '--jsn'], { home: await makeHome() })).stderr).toContain('Did you mean --json?');
+    expect((await runKai(['bogus'], { home: await makeHome() })).stderr).toBe("error: unknown command 'bogus'\n");
   });
 
   test.each([

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { Invocation } from './invocation.ts';
+import { withLikelyHint } from './likely-hint.ts';
 
 type Define = (command: Command, invocation: Invocation, wholeProgram: () => Promise<Command>) => void;
 
@@ -167,11 +168,14 @@ export async function buildProgram(words: readonly string[], invocation: Invocat
   return await addGroups(invocation, (group) => group.name === called);
 }
 
+/** With every group's commands, which a usual start does not load. */
+export const buildWholeProgram = (invocation: Invocation): Promise<Command> => addGroups(invocation, () => true);
+
 async function addGroups(invocation: Invocation, isWanted: (group: Group) => boolean): Promise<Command> {
   const program = createProgram();
   for (const group of groups) {
     const command = program.command(group.name).summary(group.summary).description(sentence(group.summary)).helpGroup(group.heading).helpCommand(false);
-    if (isWanted(group)) (await group.load())(command, invocation, () => addGroups(invocation, () => true));
+    if (isWanted(group)) (await group.load())(command, invocation, () => buildWholeProgram(invocation));
   }
   return program;
 }
@@ -187,7 +191,7 @@ function createProgram(): Command {
     .helpOption('-h, --help', 'show help')
     .helpCommand(false)
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
-    .configureOutput({ writeErr: (text) => void process.stderr.write(text) })
+    .configureOutput({ writeErr: (text) => void process.stderr.write(text), outputError: (text, write) => write(withLikelyHint(text)) })
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpText(
