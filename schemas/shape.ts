@@ -15,7 +15,7 @@ export const stepShapeSchema = z.object({
   gate: z.int().nonnegative().optional(),
   /** `when` is present: evaluated by the unit itself. */
   when: z.literal(true).optional(),
-  /** Needs that `when` mentions: a skip of one of these does not skip this step. Ascending, a subset of `needs`. */
+  /** Needs that `when` mentions, of an approval also that of what it covers: a skip of one of these does not skip this step. Ascending, a subset of `needs`. */
   whenMentions: z.array(z.int().nonnegative()).optional(),
   /** A failure of this step lets dependants go on. */
   tolerated: z.literal(true).optional(),

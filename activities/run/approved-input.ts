@@ -4,22 +4,21 @@ import type { Json } from '#schemas/json.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { readApprovalOfStep } from '#services/runs/ledger/approvals.ts';
 import { coveredBy } from './approvals.ts';
+import { readVerdict } from './needs.ts';
 import type { StepWork } from './step-work.ts';
 
 /**
  * Read in the transaction that records the step's intent: a forged or stale Signal finds no decision here. Null: the step is not gated, or its
- * approval was skipped. An approved step executes what was shown, never evaluated again.
+ * approval was skipped by its own `when`. An approved step executes what was shown, never evaluated again. `withheld`: why it must not run.
  */
-export async function approvedInput(sql: TransactionSql, work: StepWork): Promise<{ input: Json } | 'denied' | null> {
+export async function approvedInput(sql: TransactionSql, work: StepWork): Promise<{ input: Json } | { withheld: string } | null> {
   const { compiled, executable, claim } = work;
   if (compiled.gatedBy === null) return null;
   const approval = await readApprovalOfStep(sql, claim.runId, compiled.gatedBy);
   if (approval === null) {
-    const [gate] = await sql<{ status: string }[]>`select status from kos.steps where run_id = ${claim.runId} and path = ${compiled.gatedBy}`;
-    if (gate?.status === 'skipped') return null;
-    throw notApproved(compiled.id, compiled.gatedBy, 'has not been asked for');
+    return await withoutApproval(sql, work, compiled.gatedBy);
   }
-  if (approval.status === 'denied' || approval.status === 'expired') return 'denied';
+  if (approval.status === 'denied' || approval.status === 'expired') return { withheld: 'its approval was denied' };
   if (approval.status !== 'approved') throw notApproved(compiled.id, compiled.gatedBy, `is ${approval.status}`);
   const shown = approval.arguments.find((argument) => argument.stepPath === compiled.id);
   if (shown === undefined || approvalDigest(coveredBy(executable), approval.message, approval.arguments) !== approval.argumentsDigest) {
@@ -31,6 +30,14 @@ export async function approvedInput(sql: TransactionSql, work: StepWork): Promis
     });
   }
   return { input: shown.input };
+}
+
+/** Nobody was asked. Only the approval's own `when` may say that nobody needs to be: that a step was skipped which it needs says nothing of the kind. */
+async function withoutApproval(sql: TransactionSql, { executable, compiled, claim }: StepWork, gate: string): Promise<{ withheld: string } | null> {
+  const [row] = await sql<{ status: string; step: number }[]>`select status, step from kos.steps where run_id = ${claim.runId} and path = ${gate}`;
+  if (row?.status !== 'skipped') throw notApproved(compiled.id, gate, 'has not been asked for');
+  const { verdict } = await readVerdict(sql, claim.runId, executable, row.step);
+  return verdict === 'skip' ? { withheld: 'the approval that covers it was skipped, since a step that it needs was' } : null;
 }
 
 const notApproved = (stepId: string, gate: string, state: string): KosError =>

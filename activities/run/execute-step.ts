@@ -1,15 +1,13 @@
-import { needsVerdict } from '#core/engine/readiness.ts';
 import { digestOf } from '#core/plan/load.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
 import type { Json } from '#schemas/json.ts';
-import type { StepStatus } from '#schemas/run.ts';
 import type { Transaction, TransactionSql } from '#services/database/connect.ts';
 import { isUnstorableValue } from '#services/database/failures.ts';
 import { effectKeyOf, type Intent, recordIntent } from '#services/runs/ledger/effects.ts';
 import { assertClaim, assertNotPaused, HeldByPause, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
 import { outputIsInline } from '#services/runs/ledger/record-outcome.ts';
-import { isTolerated, outcomeOf, recordStarted, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
+import { recordStarted, type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { itemValue } from './artifact-lines.ts';
 import { assertTaken } from '#services/runs/ledger/rounds.ts';
 import { approvedInput } from './approved-input.ts';
@@ -18,6 +16,7 @@ import type { RunActivityDependencies } from './dependencies.ts';
 import { type Effect, endCancelled, type Ending, endInFailure, endInSuccess, endSkipped, notStorable, type Tried } from './end-step.ts';
 import { AttemptLost, classifyFailure, type StepFailure, stepTimedOut } from './failure.ts';
 import { unlessHeld } from './held-by-pause.ts';
+import { readVerdict } from './needs.ts';
 import { makeToolContext, type Performed, performStep, toolOf } from './perform-step.ts';
 import { persistently } from './persistently.ts';
 import { type Attempted, recordAtOnce } from './pure-step.ts';
@@ -204,7 +203,7 @@ async function begin(
         : await scopeOfUndo(dependencies, sql, work, work.undoes, makeScope(work.facts, startedAt, results, null));
     if (isWhole(work) && !(await meetsWhen(dependencies.evaluator, compiled, scope))) return await endSkipped(ending, 'its "when" is false');
     const approved = await approvedInput(sql, work);
-    if (approved === 'denied') return await endSkipped(ending, 'its approval was denied');
+    if (approved !== null && 'withheld' in approved) return await endSkipped(ending, approved.withheld);
     const keyed = await keyedInput(dependencies, work, scope, approved);
     // What is under way in this process is awaited, whatever others have found out since.
     const kept = work.underWay.has(workKeyOf(work, step)) ? null : await findReusable(sql, work, keyed.key);
@@ -244,17 +243,11 @@ async function beginEffect({ sql, commit }: Transaction, work: StepWork, begun: 
 }
 
 /** Members of a chain look at their needs themselves: what ran before them in the same activity is known to the rows only. */
-async function loadNeeds(sql: TransactionSql, work: StepWork): Promise<'go' | 'skip'> {
-  const { executable, compiled, claim } = work;
-  const shape = executable.shape.steps[compiled.number];
+async function loadNeeds(sql: TransactionSql, { executable, compiled, claim }: StepWork): Promise<'go' | 'skip'> {
   const chained = executable.shape.units.some((unit) => unit.length > 1 && unit.indexOf(compiled.number) > 0);
-  if (shape === undefined || !chained) return 'go';
-  const ids = shape.needs.map((need) => executable.plan.steps[need]?.id ?? '');
-  const rows = await sql<{ step: number; status: StepStatus; tolerated: boolean }[]>`
-    select step, status, ${isTolerated(sql)} as tolerated from kos.steps where run_id = ${claim.runId} and path in ${sql(ids)}`;
-  const outcomes = new Map(rows.map((row) => [row.step, outcomeOf(row.status, row.tolerated)]));
-  const verdict = needsVerdict(shape, (need) => outcomes.get(need) ?? null);
-  return verdict.verdict === 'skip' ? 'skip' : 'go';
+  if (!chained) return 'go';
+  const { verdict } = await readVerdict(sql, claim.runId, executable, compiled.number);
+  return verdict === 'skip' ? 'skip' : 'go';
 }
 
 /** The step's own work, bounded by its time-out and by `stop` (the run's cancellation, the worker's end). Answers a failure instead of throwing it. */

@@ -98,18 +98,25 @@ function applyApprovals(steps: StepTemplates[], numbers: Map<string, number>, gr
   for (const [approval, step] of steps.entries()) {
     if (!('approval' in step.definition)) continue;
     const gated = gatedSteps(step.definition, step, numbers, steps, graph, faults);
-    for (const target of gated) graph.gates[target] ??= approval;
+    const ids = gated.map((target) => (steps[target] as StepTemplates).id);
     for (const target of gated) {
-      refuseReadsOfGated(
-        steps[target] as StepTemplates,
-        step.id,
-        gated.map((other) => (steps[other] as StepTemplates).id),
-        faults,
-      );
-      for (const need of written[target] ?? []) if (need !== approval && !gated.includes(need)) graph.needs[approval]?.add(need);
+      graph.gates[target] ??= approval;
+      refuseReadsOfGated(steps[target] as StepTemplates, step.id, ids, faults);
       graph.needs[target]?.add(approval);
     }
+    const inherited = new Set(gated.flatMap((target) => written[target] ?? []).filter((need) => need !== approval && !gated.includes(need)));
+    for (const need of inherited) inheritNeed(need, approval, gated, graph);
   }
+}
+
+/** A skip of the need skips the approval only where it skips what is covered, too: what runs all the same must be asked for. */
+function inheritNeed(need: number, approval: number, gated: readonly number[], graph: PlanGraph): void {
+  if (graph.needs[approval]?.has(need) === true) return;
+  graph.needs[approval]?.add(need);
+  const needing = gated.filter((target) => graph.needs[target]?.has(need));
+  const standsIn = (target: number): boolean => graph.fallbacks[target]?.has(need) === true;
+  if (!needing.every((target) => standsIn(target) || graph.whenMentions[target]?.has(need) === true)) return;
+  (needing.some(standsIn) ? graph.fallbacks : graph.whenMentions)[approval]?.add(need);
 }
 
 function gatedSteps(

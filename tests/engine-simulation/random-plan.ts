@@ -180,14 +180,25 @@ export function expectedOutcomes(plan: SimulatedPlan): (Outcome | null)[] {
   const outcomes: (Outcome | null)[] = [];
   plan.shape.steps.forEach((shape, step) => {
     const simulated = plan.steps[step] as SimulatedStep;
-    const ofNeeds = shape.needs.map((need) => ({ need, outcome: outcomes[need] ?? null }));
-    if (ofNeeds.some(({ outcome }) => outcome === null || outcome === 'f' || outcome === 'u')) outcomes.push(null);
-    else if (ofNeeds.some(({ need, outcome }) => outcome === 'k' && need !== shape.gate && shape.whenMentions?.includes(need) !== true)) outcomes.push('k');
-    else if (!simulated.when) outcomes.push('k');
-    else if (shape.gate !== undefined && outcomes[shape.gate] !== 'k' && plan.steps[shape.gate]?.decision.answer !== 'approve') outcomes.push('k');
+    const ofNeeds = shape.needs.map((need) => outcomes[need] ?? null);
+    if (ofNeeds.some((outcome) => outcome === null || outcome === 'f' || outcome === 'u')) outcomes.push(null);
+    else if (isSkippedByNeed(shape, (need) => outcomes[need] ?? null)) outcomes.push('k');
+    else if (!simulated.when || isWithheld(plan, shape, (need) => outcomes[need] ?? null)) outcomes.push('k');
     else outcomes.push(ownOutcome(shape, simulated));
   });
   return outcomes;
+}
+
+/** A skipped need takes its step with it. */
+export const isSkippedByNeed = (shape: StepShape, outcomeOf: (need: number) => Outcome | null): boolean =>
+  shape.needs.some((need) => outcomeOf(need) === 'k' && need !== shape.gate && shape.whenMentions?.includes(need) !== true);
+
+/** Its approval was denied, or was not asked for since a step that the approval needs was skipped. Skipped by its own `when`, an approval withholds nothing. */
+export function isWithheld({ shape: { steps }, steps: simulated }: SimulatedPlan, { gate }: StepShape, outcomeOf: (need: number) => Outcome | null): boolean {
+  if (gate === undefined) return false;
+  if (outcomeOf(gate) !== 'k') return simulated[gate]?.decision.answer !== 'approve';
+  const approval = steps[gate];
+  return approval !== undefined && isSkippedByNeed(approval, outcomeOf);
 }
 
 function ownOutcome(shape: StepShape, simulated: SimulatedStep): Outcome {

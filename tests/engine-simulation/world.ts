@@ -6,7 +6,7 @@ import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
 import { windowSize } from '#core/engine/items.ts';
 import { SimulatedUndos, type Undoable } from './simulated-undos.ts';
-import { type Behaviour, expectedOutcomes, type SimulatedPlan, type SimulatedStep, type SimulatedWait } from './random-plan.ts';
+import { type Behaviour, expectedOutcomes, isSkippedByNeed, isWithheld, type SimulatedPlan, type SimulatedStep, type SimulatedWait } from './random-plan.ts';
 import type { Random } from './random.ts';
 
 /** One try at something: its outcome, or when it is to be tried again. */
@@ -422,16 +422,19 @@ export class World {
 
   private needsOf(step: number): 'ready' | 'blocked' | 'skip' {
     const shape = this.shape(step);
-    const outcomes = shape.needs.map((need) => ({ need, outcome: this.row(need).outcome }));
-    if (outcomes.some(({ outcome }) => outcome === null || !'stk'.includes(outcome))) return 'blocked';
-    return outcomes.some(({ need, outcome }) => outcome === 'k' && need !== shape.gate && shape.whenMentions?.includes(need) !== true) ? 'skip' : 'ready';
+    const outcomes = shape.needs.map((need) => this.row(need).outcome);
+    if (outcomes.some((outcome) => outcome === null || !'stk'.includes(outcome))) return 'blocked';
+    return isSkippedByNeed(shape, this.outcomeOf) ? 'skip' : 'ready';
   }
 
+  /** By what people did, where the plan only says what they would have done. */
   private isDenied(step: number): boolean {
     const { gate } = this.shape(step);
-    if (gate === undefined || this.row(gate).outcome === 'k') return false;
-    return this.row(gate).wait?.decided !== 'approve';
+    if (gate !== undefined && this.row(gate).outcome !== 'k') return this.row(gate).wait?.decided !== 'approve';
+    return isWithheld(this.plan, this.shape(step), this.outcomeOf);
   }
+
+  private readonly outcomeOf = (step: number): Outcome | null => this.row(step).outcome;
 
   private row(step: number): StepRow {
     const row = this.rows[step];

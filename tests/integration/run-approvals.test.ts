@@ -107,6 +107,49 @@ output: "\${steps.note.output}"
     expect(run).toMatchObject({ status: 'succeeded', output: 'ran' });
   });
 
+  it.each([
+    { name: 'itself', more: ', needs: [off]', reads: '' },
+    { name: 'one of the steps that it covers', more: '', reads: ', needs: [off]' },
+  ])('skipped because a step that $name needs was skipped lets nothing run', async ({ more, reads }) => {
+    const run = await engine.run(`
+plan: skipped-with-a-need
+steps:
+  off: { transform: 1, when: "\${false}" }
+  signOff: { approval: { for: [note, other], message: "Now?" }${more} }
+  note: { transform: "ran" }
+  other: { transform: "ran"${reads} }
+output: { signOff: "\${steps.signOff.status}", note: "\${steps.note.status}", other: "\${steps.other.status}" }
+`);
+    expect(run).toMatchObject({ status: 'succeeded', output: { signOff: 'skipped', note: 'skipped', other: 'skipped' } });
+    const [row] = await engine.rig.system.sql`select metadata->>'reason' as reason from kos.steps where run_id = ${run.id} and path = 'note'`;
+    expect(row).toEqual({ reason: 'the approval that covers it was skipped, since a step that it needs was' });
+  });
+
+  it.each([
+    { name: 'has a fallback that was not called', first: 'transform: 1, onError: { step: second }', note: 'transform: "${steps.first.output}"', ran: 1 },
+    {
+      name: 'was skipped, which its own "when" looks at',
+      first: 'transform: 1, when: "${false}"',
+      note: `transform: ran, when: "\${steps.first.status == 'skipped'}"`,
+      ran: 'ran',
+    },
+  ])('is asked for where a need of what it covers $name', async ({ first, note, ran }) => {
+    const plan = await engine.save(`
+plan: asked-all-the-same
+steps:
+  first: { ${first} }
+  second: { transform: 2 }
+  signOff: { approval: { for: [note] } }
+  note: { ${note} }
+output: "\${steps.note.output}"
+`);
+    const runId = await engine.start(plan, {});
+    const approval = await askedFor(runId);
+    expect(approval.arguments).toMatchObject([{ stepPath: 'note', input: ran }]);
+    await decide(approval, 'approve');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: ran });
+  });
+
   it('decided while no worker runs is found when one does', async () => {
     const runId = await engine.start(await engine.save(gated('away')), { text: 'hi' });
     const approval = await askedFor(runId);
