@@ -80,11 +80,29 @@ export async function checkOutput(
 }
 
 function schemaOf({ definition }: StepFacts, tools: readonly ToolFacts[]): JsonObject {
-  const { tool, llm } = definition;
+  const { tool, llm, wait, signal } = definition;
+  if (isObject(wait)) return isObject(wait['check']) ? checkSchema : timerSchema;
+  if (isObject(signal)) return signalSchema(signal);
   if (typeof tool === 'string') return tools.find(({ name }) => name === tool)?.outputSchema ?? {};
-  if (typeof llm === 'object' && llm !== null && !Array.isArray(llm)) return (llm['schema'] as JsonObject | undefined) ?? { type: 'string' };
+  if (isObject(llm)) return (llm['schema'] as JsonObject | undefined) ?? { type: 'string' };
   if ('artifact' in definition) return { type: 'object', required: ['artifactId'], properties: { artifactId: { type: 'string' } } };
   return {};
+}
+
+const isObject = (value: Json | undefined): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const nullable = (type: string): JsonObject => ({ anyOf: [{ type }, { type: 'null' }] });
+const timerSchema: JsonObject = { type: 'object', required: ['until'], properties: { until: nullable('string') } };
+const checkSchema: JsonObject = {
+  type: 'object',
+  required: ['met', 'output'],
+  properties: { met: { type: 'boolean' }, checks: { type: 'integer' }, at: nullable('string') },
+};
+
+/** What it puts out where nothing came in time may stand in for it, too. */
+function signalSchema({ schema, onExpiry }: JsonObject): JsonObject {
+  if (!isObject(schema)) return {};
+  return onExpiry === 'continue' ? { anyOf: [schema, { type: 'null' }] } : schema;
 }
 
 /** A repeat under the same key is for tools that recognise one, or can say what came of it. Throws KosError `effect_not_repeatable` (409). */

@@ -1,16 +1,19 @@
 import { KosError } from '#core/errors.ts';
 import { itemPath, parseStepPath, undoneBy } from '#core/plan/step-path.ts';
 import type { RunAction } from '#core/policy/run-actions.ts';
-import { isFinalRunStatus, type StepStatus } from '#schemas/run.ts';
+import { isFinalRunStatus, type StepStatus, type WaitingFor } from '#schemas/run.ts';
 import type { Json, JsonObject } from '#schemas/json.ts';
 import { jsonParameter, type Transaction, type TransactionSql } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
+import { lockSignals } from '#services/signals/ledger.ts';
 import { effectKeyOf } from '../ledger/effects.ts';
 import { markCompensated } from '../ledger/undos.ts';
 import { outputIsInline, stepOutputBytesAtMost, storeOutput } from '../ledger/record-outcome.ts';
 import { standIn } from '../ledger/stand-in.ts';
+import type { WaitKind } from '../ledger/waits.ts';
 import { assertDirection } from './direction.ts';
 import { lockRunFor, type LockedRun, orderLook, type RunChange } from './locked-run.ts';
+import { withdrawWait } from './withdraw-waits.ts';
 
 export interface StepChange extends RunChange {
   /** `id`, `id[n]` of an item, `id#n` of a round. */
@@ -29,26 +32,24 @@ export interface StepDefinition {
   fallbackOf?: string | null;
 }
 
-/** What a person can end: nothing works on it, and it has not ended well. */
+/** What a person can end: nothing works on it, and it has not ended well. One that waits is added where its wait can be withdrawn. */
 const endable: readonly StepStatus[] = ['pending', 'retrying', 'failed', 'cancelled', 'uncertain'];
 
 /** The step has succeeded with this output, whatever came of it before. Throws KosError (409) where the state of run or step does not allow it. */
 export async function overrideStep({ sql }: Transaction, change: StepChange & { output: Json }, step: StepDefinition): Promise<void> {
-  const run = await lockFor(sql, 'override', change, null);
-  refuseApproval('override', change, step);
-  await endByHand(sql, change, step, { status: 'succeeded', output: change.output, by: 'override' });
+  const run = await lockToEnd(sql, 'override', change, step);
+  const facts = await endByHand(sql, change, step, { status: 'succeeded', output: change.output, by: 'override' });
   await reopenAbove(sql, run, change);
-  await tell(sql, run, change, step, 'override', 'step.succeeded');
+  await tell(sql, run, change, step, 'override', 'step.succeeded', facts);
 }
 
 /** The step is not to run; what depends on it is skipped with it, unless its `when` looks at that. Throws as `overrideStep`. */
 export async function skipStep({ sql }: Transaction, change: StepChange, step: StepDefinition): Promise<void> {
-  const run = await lockFor(sql, 'skip', change, null);
-  refuseApproval('skip', change, step);
+  const run = await lockToEnd(sql, 'skip', change, step);
   refuseRound(change);
-  await endByHand(sql, change, step, { status: 'skipped', output: null, by: 'skip' });
+  const facts = await endByHand(sql, change, step, { status: 'skipped', output: null, by: 'skip' });
   await reopenAbove(sql, run, change);
-  await tell(sql, run, change, step, 'skip', 'step.skipped');
+  await tell(sql, run, change, step, 'skip', 'step.skipped', facts);
 }
 
 /** `happened`: with this output. `did_not`: it runs again. `retry`: it is tried again under the same key, which the outside recognises. */
@@ -69,6 +70,14 @@ export async function resolveStep({ sql }: Transaction, change: StepChange, step
   await tell(sql, run, change, step, `resolve.${resolution.outcome}`, resolution.outcome === 'happened' ? 'step.succeeded' : 'step.retrying');
 }
 
+/** Signals first: one that comes meanwhile finds its step waiting, or ended. */
+async function lockToEnd(sql: TransactionSql, action: 'override' | 'skip', change: StepChange, step: StepDefinition): Promise<LockedRun> {
+  if (step.kind === 'signal') await lockSignals(sql, change.runId);
+  const run = await lockFor(sql, action, change, null);
+  await refuseApproval(sql, action, change, step);
+  return run;
+}
+
 async function lockFor(sql: TransactionSql, action: RunAction, change: StepChange, resolution: Resolution['outcome'] | null): Promise<LockedRun> {
   const { undo } = parseStepPath(change.path);
   const run = await lockRunFor(sql, action, change.runId, { despiteCancel: undo });
@@ -83,14 +92,16 @@ async function lockStep(sql: TransactionSql, { runId, path }: Pick<StepChange, '
 }
 
 /** An approval is a decision that is bound to what was shown: it is decided, by those who may, or not at all. */
-function refuseApproval(action: string, { path, runId }: StepChange, { kind }: StepDefinition): void {
+async function refuseApproval(sql: TransactionSql, action: string, { path, runId }: StepChange, { kind }: StepDefinition): Promise<void> {
   if (kind !== 'approval' && kind !== 'vote') return;
-  throw new KosError({
-    code: 'approval_not_by_hand',
-    message: `${path} is an approval: to ${action} it would let run what nobody has approved.`,
-    fix: `Decide it: kai approval list. What holds the run up: kai run why ${runId}`,
-    status: 409,
-  });
+  const [open] = await sql<{ id: string }[]>`select id from kos.approvals where run_id = ${runId} and step_path = ${path} and status = 'open'`;
+  throw conflict(
+    'approval_not_by_hand',
+    `${path} is an approval: to ${action} it would let run what nobody has approved.`,
+    open === undefined
+      ? `It can be decided once it is asked for: kai run why ${runId}`
+      : `Decide it: kai approval approve ${open.id}, or kai approval deny ${open.id} --reason R`,
+  );
 }
 
 /** What comes after a round depends on its output. */
@@ -131,8 +142,14 @@ interface HandMadeEnd {
   by: 'override' | 'skip' | 'resolve';
 }
 
+/** What else its end has brought about, for the record. */
+interface HandMadeFacts {
+  /** What was waited for, and is no more. */
+  withdrawn?: WaitKind;
+}
+
 /** One statement competes with workers for the row: whoever has it first is first. An item must be there already; a step may not have begun. */
-async function endByHand(sql: TransactionSql, change: StepChange, step: StepDefinition, end: HandMadeEnd): Promise<void> {
+async function endByHand(sql: TransactionSql, change: StepChange, step: StepDefinition, end: HandMadeEnd): Promise<HandMadeFacts> {
   const { workspaceId, runId, path, actor, reason } = change;
   const bytes = Buffer.byteLength(JSON.stringify(end.output));
   if (bytes > stepOutputBytesAtMost) throw tooLarge(path, bytes);
@@ -144,17 +161,19 @@ async function endByHand(sql: TransactionSql, change: StepChange, step: StepDefi
   const fallbackOf = step.fallbackOf ?? null;
   // Whichever of the two ends last must see the other's end: a failure under way is waited for.
   if (fallbackOf !== null) await lockStep(sql, { runId, path: fallbackOf });
+  const withdrawn = await withdrawWait(sql, change);
   const [ended] = await sql<{ path: string }[]>`
     insert into kos.steps as s (workspace_id, run_id, path, step, item, iteration, kind, status, attempt, fence, output, output_id, finished_at, metadata)
     values (${workspaceId}, ${runId}, ${path}, ${step.number}, ${item}, ${iteration}, ${step.kind}, ${end.status}, 0, 1, ${jsonParameter(sql, inline ? end.output : null)}, ${outputId},
       clock_timestamp(), ${sql.json(metadata)})
     on conflict (run_id, path) do update set status = excluded.status, fence = s.fence + 1, output = excluded.output, output_id = excluded.output_id, error = null,
       waiting_for = null, retry_at = null, finished_at = excluded.finished_at, metadata = (s.metadata - 'tolerated') || excluded.metadata
-    where s.status in ${sql(endable)} or (s.status = 'waiting' and s.retry_at is not null) returning path`;
-  if (ended === undefined) throw notEndable(change, await lockStep(sql, change));
+    where s.status in ${sql(endable)} or (s.status = 'waiting' and (s.retry_at is not null or ${withdrawn !== null})) returning path`;
+  if (ended === undefined) throw await notEndable(sql, change, step);
   if (step.repeats === true) await endOpenRound(sql, change, step.number);
   if (fallbackOf !== null) await standIn(sql, { runId, failed: fallbackOf, fallback: path });
   if (undo && end.status === 'succeeded') await markCompensated(sql, change, [undoneBy(path)]);
+  return withdrawn === null ? {} : { withdrawn };
 }
 
 /** Of a step that is ended between two attempts of a round. */
@@ -214,25 +233,55 @@ async function tell(
   step: StepDefinition,
   action: string,
   event: 'step.succeeded' | 'step.skipped' | 'step.retrying',
+  facts: HandMadeFacts = {},
 ): Promise<void> {
   const { workspaceId, runId, path, actor, reason } = change;
   await sql`update kos.runs set control_version = control_version + 1 where id = ${runId}`;
   // A run that has ended takes it up when it is retried.
   if (!isFinalRunStatus(run.status)) await orderLook(sql, change);
-  await recordEvents(sql, [{ workspaceId, runId, type: event, data: { stepPath: path, kind: step.kind, by: actor, reason, byHand: action } }]);
-  await recordAudit(sql, [{ workspaceId, actor, action: `step.${action}`, subject: runId, data: { stepPath: path, reason } }]);
+  await recordEvents(sql, [{ workspaceId, runId, type: event, data: { stepPath: path, kind: step.kind, by: actor, reason, byHand: action, ...facts } }]);
+  await recordAudit(sql, [{ workspaceId, actor, action: `step.${action}`, subject: runId, data: { stepPath: path, reason, ...facts } }]);
 }
 
 const conflict = (code: string, message: string, fix: string): KosError => new KosError({ code, message, fix, status: 409 });
 
-const notEndable = ({ runId, path }: StepChange, status: StepStatus | null): KosError =>
-  status === 'running' || status === 'waiting'
-    ? conflict(
-        'step_at_work',
-        `${path} of ${runId} is ${status}: it ends by itself.`,
-        `See what it does: kai run why ${runId}. To stop the run: kai run cancel ${runId}`,
-      )
-    : conflict('step_ended', `${path} of ${runId} has ${status ?? 'ended'} already.`, `To run it again: kai run fork ${runId} --from ${path}`);
+/** What is known of a step that cannot be ended by hand. */
+interface AtWork {
+  status: StepStatus;
+  kind: string;
+  waitingFor: WaitingFor | null;
+  /** The first of its items that waits. */
+  waitingItem: string | null;
+}
+
+async function notEndable(sql: TransactionSql, { runId, path }: StepChange, { joins }: StepDefinition): Promise<KosError> {
+  const [found] = await sql<AtWork[]>`
+    select status, kind, waiting_for as "waitingFor",
+      (select i.path from kos.steps i where i.run_id = s.run_id and i.step = s.step and i.item is not null and i.iteration is null and i.undoes is null and i.status = 'waiting'
+        order by i.item limit 1) as "waitingItem"
+    from kos.steps s where run_id = ${runId} and path = ${path} for update`;
+  if (found?.status !== 'running' && found?.status !== 'waiting')
+    return conflict('step_ended', `${path} of ${runId} has ${found?.status ?? 'ended'} already.`, `To run it again: kai run fork ${runId} --from '${path}'`);
+  const { message, fix } = atWork(runId, path, { ...found, waitingItem: joins === true ? found.waitingItem : null });
+  return conflict('step_at_work', message, fix);
+}
+
+function atWork(runId: string, path: string, { status, kind, waitingFor, waitingItem }: AtWork): { message: string; fix: string } {
+  const stop = `To stop the run: kai run cancel ${runId}`;
+  if (waitingItem !== null) {
+    return {
+      message: `The items of ${path} of ${runId} wait, each by itself.`,
+      fix: `End them one by one: kai run skip ${runId} '${waitingItem}' --reason R. ${stop}`,
+    };
+  }
+  if (kind === 'plan' && waitingFor?.ref !== null && waitingFor?.ref !== undefined) {
+    const fix = `See what that does: kai run why ${waitingFor.ref}. To end it: kai run cancel ${waitingFor.ref}`;
+    return { message: `${path} of ${runId} ends with the run ${waitingFor.ref} that it has started.`, fix };
+  }
+  if (status === 'waiting')
+    return { message: `What ${path} of ${runId} waits for has come: it ends by itself.`, fix: `See what it does: kai run why ${runId}` };
+  return { message: `${path} of ${runId} is running: it ends by itself.`, fix: `See what it does: kai run why ${runId}. ${stop}` };
+}
 
 const notUncertain = ({ runId, path }: StepChange, status: StepStatus | null): KosError =>
   conflict('step_not_uncertain', `${path} of ${runId} is ${status ?? 'not begun'}, not uncertain: there is nothing to resolve.`, `kai run get ${runId}`);
