@@ -53,7 +53,10 @@ steps:
   after: { transform: "since \${steps.hold.output.until}" }
 output: "\${steps.after.output}"
 `);
-    await expect(override(runId, 'hold', { until: 7 })).rejects.toMatchObject({ code: 'output_invalid', details: expect.arrayContaining([expect.objectContaining({ pointer: '/output/until' })]) });
+    await expect(override(runId, 'hold', { until: 7 })).rejects.toMatchObject({
+      code: 'output_invalid',
+      details: expect.arrayContaining([expect.objectContaining({ pointer: '/output/until' })]),
+    });
     await override(runId, 'hold', { until: '2031-01-01T00:00:00Z' });
     expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: 'since 2031-01-01T00:00:00Z' });
     expect(await waitsOf(runId)).toEqual([['hold', 'voided']]);
