@@ -29,6 +29,8 @@ export const stepShapeSchema = z.object({
       concurrency: z.int().min(1).max(500),
       /** An item that fails fails the step, and not the run: the step's own `onError` says what that means. */
       contained: z.literal(true).optional(),
+      /** Items mostly take milliseconds and change nothing outside: many are done one after another within the workflow's own task. */
+      quick: z.literal(true).optional(),
     })
     .optional(),
   /** It runs in rounds, so many at most. */

@@ -5,6 +5,7 @@ import {
   getExternalWorkflowHandle,
   isCancellation,
   proxyActivities,
+  proxyLocalActivities,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -13,7 +14,8 @@ import type { Claim } from '#core/engine/claim.ts';
 import { decideWindow, restoreWindow, type WindowEvent, type WindowState } from '#core/engine/decide-window.ts';
 import type { WaitingItem } from '#core/engine/items.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
-import { bookkeepingOptions, type Served, servedBy, unitOptions } from './activity-options.ts';
+import type { ItemRange } from '#core/engine/outcome.ts';
+import { bookkeepingOptions, quickOptions, type Served, servedBy, unitOptions } from './activity-options.ts';
 import { Alarm } from './alarm.ts';
 import { GenerationClock } from './generation.ts';
 import { Inbox } from './inbox.ts';
@@ -29,7 +31,7 @@ import {
 } from './messages.ts';
 import type { WindowInput } from './plan-run-input.ts';
 import { refusedPayload, trusted } from './run-commands.ts';
-import { itemSummary, type Summary } from './summaries.ts';
+import { itemSummary, rangeSummary, type Summary } from './summaries.ts';
 
 const stopSignal = defineSignal<[StopWindowSignal]>(stopWindowSignalName);
 const controlSignal = defineSignal<[WindowControlSignal]>(windowControlSignalName);
@@ -87,6 +89,7 @@ class ForEachWindow {
       const decision = decideWindow(state, this.inbox.take(), Date.now(), this.clock.draining);
       state = decision.state;
       this.serveBy(state.control.priority ?? this.input.priority);
+      if (decision.batch !== null) this.startBatch(decision.batch);
       for (const item of decision.start) this.startItem(item);
       for (const waiting of decision.settle) this.settle(waiting);
       if (decision.markWaiting) this.markWaiting();
@@ -143,6 +146,15 @@ class ForEachWindow {
       item,
       result: { outcomes: 'c' },
     });
+  }
+
+  /** One at a time: there is no other local activity here. */
+  private startBatch([from, to]: ItemRange): void {
+    const { claim } = this;
+    const { step, timeoutMs, label } = this.input;
+    const work = proxyLocalActivities<RunActivities>(quickOptions(timeoutMs, rangeSummary(label ?? null, from, to)));
+    const cancelled: WindowEvent = { what: 'batch', from, to, result: { outcomes: 'c' } };
+    this.start('tryItems', work.tryItems({ claim, step, from, to }), (result) => ({ what: 'batch', from, to, result }), cancelled);
   }
 
   private settle({ item, waitId }: WaitingItem): void {

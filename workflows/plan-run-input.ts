@@ -34,4 +34,6 @@ export interface WindowInput {
   priority?: number;
   /** Only of a step that waits: its items open waits, so many of these activities at once; `concurrency` of them wait. */
   maxInFlight?: number;
+  /** Its items are done in batches within this workflow's own tasks. */
+  quick?: true;
 }

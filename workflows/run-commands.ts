@@ -22,7 +22,8 @@ import type { RunState } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { bookkeepingOptions, quickOptions, type Served, servedBy, unitOptions } from './activity-options.ts';
 import { makeWindowWorkflowId, workflowTypes } from './ids.ts';
-import { itemSummary, labelOf, stepsSummary, type Summary, windowSummary } from './summaries.ts';
+import { QuickTurns } from './quick-turns.ts';
+import { itemSummary, labelOf, rangeSummary, stepsSummary, type Summary } from './summaries.ts';
 import { type StopWindowSignal, stopWindowSignalName, type WindowControlSignal, windowControlSignalName } from './messages.ts';
 
 type RunActivities = ReturnType<typeof createRunActivities>;
@@ -57,11 +58,8 @@ export class RunCommands {
   private readonly rouse: () => void;
   /** Commands are performed inside it: what they start ends with it. */
   private readonly work: CancellationScope;
-  /**
-   * One quick unit at a time, the others have activities: of two that end in the other order than they began, the SDK (1.24) hears in the order of their beginning
-   * when it replays, and what follows would not fit the history.
-   */
-  private isQuickUnderWay = false;
+  /** A unit that would have to wait for its turn has an activity instead. */
+  private readonly quickTurns = new QuickTurns();
   private served: Served = {};
   /** By workflow id; settled once Temporal has started it. */
   private readonly windowStarts = new Map<string, Promise<void>>();
@@ -95,7 +93,7 @@ export class RunCommands {
         const summary = stepsSummary(shape, steps);
         const elsewhere = () => proxyActivities<RunActivities>({ ...unitOptions(timeoutMs, summary), ...this.served }).executeUnit(task);
         // Behind its first stretch a chain is known to be long.
-        const quickly = shape.quick?.includes(unit) === true && steps.length === members.length && !this.isQuickUnderWay;
+        const quickly = shape.quick?.includes(unit) === true && steps.length === members.length && !this.quickTurns.taken;
         const answer = quickly ? () => this.executeQuickly(task, quickOptions(timeoutMs, summary), elsewhere) : elsewhere;
         this.start('executeUnit', answer, (result) => ({ what: 'unit', unit, result }), { what: 'unit', unit, result: { outcomes: 'c' } });
         return;
@@ -105,6 +103,13 @@ export class RunCommands {
         const options = { ...unitOptions(shape.steps[step]?.timeoutMs ?? 0, itemSummary(labelOf(shape, step), item)), ...this.served };
         const answer = () => proxyActivities<RunActivities>(options).executeItem({ claim, step, item, alone });
         this.start('executeItem', answer, (result) => ({ what: 'item', step, item, result }), { what: 'item', step, item, result: { outcomes: 'c' } });
+        return;
+      }
+      case 'batch': {
+        const { step, from, to } = command;
+        const options = quickOptions(shape.steps[step]?.timeoutMs ?? 0, rangeSummary(labelOf(shape, step), from, to));
+        const answer = () => this.quickTurns.take(() => proxyLocalActivities<RunActivities>(options).tryItems({ claim, step, from, to }));
+        this.start('tryItems', answer, (result) => ({ what: 'batch', step, from, to, result }), { what: 'batch', step, from, to, result: { outcomes: 'c' } });
         return;
       }
       case 'openItems': {
@@ -234,12 +239,7 @@ export class RunCommands {
 
   /** In this very workflow task; what takes longer than that should is left to an activity. */
   private async executeQuickly(task: UnitTask, options: LocalActivityOptions, elsewhere: () => Promise<UnitResult>): Promise<UnitResult> {
-    this.isQuickUnderWay = true;
-    const result = await proxyLocalActivities<RunActivities>(options)
-      .tryUnit(task)
-      .finally(() => {
-        this.isQuickUnderWay = false;
-      });
+    const result = await this.quickTurns.take(() => proxyLocalActivities<RunActivities>(options).tryUnit(task));
     return result ?? (await elsewhere());
   }
 
@@ -268,14 +268,15 @@ export class RunCommands {
   }
 
   private startWindow(command: Extract<Command, { do: 'startWindow' }>, shape: PlanShape): void {
-    const { step, from, to, concurrency, maxInFlight } = command;
+    const { step, from, to, concurrency, maxInFlight, quick } = command;
     const { runId, workspaceId, generation, chain } = this.claim;
     const timeoutMs = shape.steps[step]?.timeoutMs ?? 0;
     const ofWaits = maxInFlight === undefined ? {} : { maxInFlight };
     const label = labelOf(shape, step);
     const named = label === null ? {} : { label };
-    const args = [{ runId, workspaceId, rules: this.rules, generation, chain, step, timeoutMs, from, to, concurrency, ...ofWaits, ...named }];
-    const staticSummary = windowSummary(label, from, to);
+    const ofQuick = quick === undefined ? {} : { quick };
+    const args = [{ runId, workspaceId, rules: this.rules, generation, chain, step, timeoutMs, from, to, concurrency, ...ofWaits, ...ofQuick, ...named }];
+    const { summary } = rangeSummary(label, from, to);
     const workflowId = makeWindowWorkflowId(runId, generation, step, from);
     const started = this.track(async () => {
       try {
@@ -284,7 +285,7 @@ export class RunCommands {
           parentClosePolicy: ParentClosePolicy.ABANDON,
           args,
           ...this.served,
-          ...(staticSummary === undefined ? {} : { staticSummary }),
+          ...(summary === undefined ? {} : { staticSummary: summary }),
         });
       } catch (error) {
         // It runs already, for this run and generation: it will tell when it ends.

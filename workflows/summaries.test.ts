@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { PlanShape, StepKind } from '#schemas/shape.ts';
-import { itemSummary, labelOf, stepsSummary, windowSummary } from './summaries.ts';
+import { itemSummary, labelOf, rangeSummary, stepsSummary } from './summaries.ts';
 
 const shape = (...steps: [string, StepKind][]): PlanShape => ({
   steps: steps.map(([, kind]) => ({ kind, needs: [], timeoutMs: 1 })),
@@ -16,7 +16,7 @@ it('names steps, items and slices, and what they are', () => {
   expect(stepsSummary(plan, [0, 1])).toEqual({ summary: 'read, count · tool, transform' });
   expect(itemSummary(labelOf(plan, 2), 17)).toEqual({ summary: 'each[17] · llm' });
   expect(itemSummary(labelOf(plan, 2))).toEqual({ summary: 'each · llm' });
-  expect(windowSummary(labelOf(plan, 2), 500, 1_000)).toBe('each[500…999] · llm');
+  expect(rangeSummary(labelOf(plan, 2), 500, 999)).toEqual({ summary: 'each[500…999] · llm' });
 });
 
 it('is one line that any server takes, whatever the steps are called and however many there are', () => {
@@ -34,5 +34,5 @@ it('is one line that any server takes, whatever the steps are called and however
 
 it('says nothing of a plan that was saved before shapes had names', () => {
   const { names: _names, ...before } = shape(['read', 'tool']);
-  expect([stepsSummary(before, [0]), itemSummary(labelOf(before, 0), 1), windowSummary(labelOf(before, 0), 0, 500)]).toEqual([{}, {}, undefined]);
+  expect([stepsSummary(before, [0]), itemSummary(labelOf(before, 0), 1), rangeSummary(labelOf(before, 0), 0, 499)]).toEqual([{}, {}, {}]);
 });

@@ -37,8 +37,8 @@ export function stepsSummary(shape: PlanShape, steps: readonly number[]): Summar
   return { summary: `${shortened(names, longest - kinds.length)} · ${kinds}` };
 }
 
-/** Of the items `from` to `to`, the last one not included. */
-export const windowSummary = (label: StepLabel | null, from: number, to: number): string | undefined =>
-  label === null ? undefined : shortened(`${label.name}[${from}…${to - 1}] · ${label.kind}`);
+/** Of the items `from` to `to`, the last one included. */
+export const rangeSummary = (label: StepLabel | null, from: number, to: number): Summary =>
+  label === null ? {} : { summary: shortened(`${label.name}[${from}…${to}] · ${label.kind}`) };
 
 const shortened = (text: string, most = longest): string => (text.length <= most ? text : `${text.slice(0, most - 1)}…`);

@@ -1,4 +1,4 @@
-import type { Outcome, UnitResult } from '#core/engine/outcome.ts';
+import { letsDependantsGoOn, type Outcome, type UnitResult } from '#core/engine/outcome.ts';
 import { closeWithLastStep, type RunWork } from './close-run.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import type { Tried } from './end-step.ts';
@@ -69,6 +69,6 @@ function worksOf(base: RunWork, { steps, alone, closes, signal, underWay }: Chai
   });
 }
 
-const nowhere: Ahead = { recorded: 0, attempted: null };
+export const nowhere: Ahead = { recorded: 0, attempted: null };
 
-const goesOn = (outcome: Outcome): boolean => outcome === 's' || outcome === 't' || outcome === 'k';
+const goesOn = (outcome: Outcome): boolean => letsDependantsGoOn(outcome) || outcome === 'k';

@@ -19,7 +19,7 @@ export interface Ahead {
 }
 
 /**
- * Goes along pure steps without waiting for the record of each: while one transaction is on its way, the next steps are done, and then recorded together. A
+ * Goes along pure steps (or items of one) without waiting for the record of each: while one transaction is on its way, the next steps are done, and then recorded together. A
  * single commit costs ten times what a transform does. Nobody outside sees a difference: a step changes nothing outside, each has its row, events and
  * audit entry, they are recorded in their order, and all of a transaction or none. Stops at what does not go by the book.
  */
@@ -42,7 +42,7 @@ export async function goAhead(dependencies: RunActivityDependencies, works: read
 }
 
 async function tryAhead(dependencies: RunActivityDependencies, work: StepWork): Promise<Attempted | null> {
-  if (!isWhole(work) || work.compiled.repeat !== null || effectOf(dependencies, work) !== 'pure') return null;
+  if (work.round !== undefined || work.undoes !== undefined || work.compiled.repeat !== null || effectOf(dependencies, work) !== 'pure') return null;
   const settings = 'tool' in work.compiled.definition ? await dependencies.toolSettings(work.claim.workspaceId) : undefined;
   return await attemptAhead(dependencies, work, placeOfWork(work), settings);
 }
@@ -69,7 +69,7 @@ class RecordBehind {
 
   /** Those who come after see the output at once; it is forgotten again if it cannot be recorded. */
   async add(work: StepWork, done: DoneStep): Promise<void> {
-    work.known.addOutput(work.compiled.id, done.output);
+    if (isWhole(work)) work.known.addOutput(work.compiled.id, done.output);
     this.waiting.push({ work, done });
     if (this.waiting.length >= aheadAtMost) await this.sent;
     const oldest = this.waiting.at(0)?.done.begunAt ?? Infinity;
@@ -89,7 +89,7 @@ class RecordBehind {
   }
 
   forgetUnrecorded(): void {
-    for (const { work } of [...this.onItsWay, ...this.waiting]) work.known.forgetOutput(work.compiled.id);
+    for (const { work } of [...this.onItsWay, ...this.waiting]) if (isWhole(work)) work.known.forgetOutput(work.compiled.id);
   }
 
   private async send(): Promise<void> {

@@ -2,7 +2,7 @@ import type { Claim } from '#core/engine/claim.ts';
 import type { UndoResult } from '#core/engine/compensation.ts';
 import type { ControlReading } from '#core/engine/control-reading.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
-import type { ItemsJoined, ItemsOpened, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
+import type { BatchResult, ItemsJoined, ItemsOpened, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { assertClaim, readHeader, Superseded } from '#services/runs/ledger/header.ts';
@@ -16,6 +16,7 @@ import { closeRun } from './close-run.ts';
 import type { RunActivityDependencies, Vitality } from './dependencies.ts';
 import { AttemptLost } from './failure.ts';
 import { unlessHeld } from './held-by-pause.ts';
+import { executeBatch } from './execute-batch.ts';
 import { execute, executeChain } from './execute-chain.ts';
 import { joinItems, openItems, stepOf } from './items.ts';
 import { KnownRuns } from './known-runs.ts';
@@ -32,6 +33,7 @@ export interface LoadedRun {
 
 /** Temporal keeps what a local activity answers, and not what it was asked: so the answer says what it is about. */
 type QuickResult = UnitResult & { steps: number[] };
+type QuickItemsResult = BatchResult & { step: number; from: number; to: number };
 
 /** A step that waits, or an item of it. */
 interface Place {
@@ -134,6 +136,17 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
         const base = await workOn(claim);
         const tried = await execute(dependencies, { ...base, compiled: stepOf(base, step), item, alone, signal, underWay });
         return 'outcome' in tried ? { outcomes: tried.outcome } : { outcomes: '', ...tried };
+      });
+    },
+
+    /** Within the workflow's own task. What there is no time for is not begun, and has activities of its own then. */
+    async tryItems({ claim, step, from, to }: { claim: Claim; step: number; from: number; to: number }): Promise<QuickItemsResult> {
+      const place = { step, from, to };
+      return await claimed<QuickItemsResult>({ outcomes: '', ...place, superseded: true }, async (vitality) => {
+        const result = await unlessLong(vitality.signal, async (signal) =>
+          executeBatch(dependencies, await workOn(claim), { ...place, signal, underWay, forMs: quickBudgetMs }),
+        );
+        return { ...(result ?? { outcomes: '' }), ...place };
       });
     },
 

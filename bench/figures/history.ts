@@ -52,7 +52,7 @@ export const history: ApiFigure = {
 async function runWithLongHistory(api: Api, events: number): Promise<string> {
   const { home } = api.installation;
   const { address, namespace } = api.facts.temporal;
-  const runId = await api.run(await api.save(fanOutPlan(items)));
+  const runId = await api.run(await api.save(fanOutPlan(items, 'none')));
   const keys = join(home, 'keys');
   const taskQueue = 'long-history';
   const worker = await startProgram({

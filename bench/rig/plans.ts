@@ -52,9 +52,9 @@ steps:
   after: { transform: "\${input.payload}" }
 `;
 
-/** No-op tool steps at once, and their join. */
-export const fanOutPlan = (count: number): string => `plan: fan-out-${count}
-fuse: none
+/** No-op tool steps at once, and their join. `none`: each has an activity that Temporal shows. */
+export const fanOutPlan = (count: number, fuse: 'pure' | 'none'): string => `plan: fan-out-${fuse}-${count}
+fuse: ${fuse}
 input: { type: object, required: [payload], properties: { payload: { type: string } } }
 steps:
   fan: { forEach: "\${range(${count})}", concurrency: ${count}, tool: json.echo, with: { payload: "\${input.payload}" } }

@@ -3,8 +3,8 @@ import { type ByHand, decidedByHand } from './by-hand.ts';
 import { afterUndo, lookAgain, type UndoResult } from './compensation.ts';
 import { type ControlReading, withReading } from './control-reading.ts';
 import { withHeld } from './control.ts';
-import { type ItemsState, itemHeld, itemReturned, openItems, outcomeOfItem, windowReturned } from './items.ts';
-import { type ItemRange, type ItemsJoined, type ItemsOpened, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
+import { batchReturned, type ItemsState, itemHeld, itemReturned, openItems, outcomeOfItem, windowReturned } from './items.ts';
+import { type BatchResult, type ItemRange, type ItemsJoined, type ItemsOpened, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
 import { type Ending, endingOfStep, instantOf, type RunState, type StepState, stateOfOutcome } from './state.ts';
 import { itemWaits } from './waiting-items.ts';
 
@@ -12,6 +12,8 @@ import { itemWaits } from './waiting-items.ts';
 export type RunEvent =
   | { what: 'unit'; unit: number; result: UnitResult }
   | { what: 'item'; step: number; item: number; result: UnitResult }
+  /** `to` is the last of them. */
+  | { what: 'batch'; step: number; from: number; to: number; result: BatchResult }
   | { what: 'itemsOpened'; step: number; result: ItemsOpened }
   | { what: 'itemsJoined'; step: number; result: ItemsJoined }
   | { what: 'window'; step: number; from: number; failed: boolean }
@@ -40,6 +42,8 @@ export function applyEvent(rules: number, shape: PlanShape, state: RunState, eve
       return afterUnit(shape, state, event.unit, event.result, nowMs);
     case 'item':
       return afterItem(state, event.step, event.item, event.result, nowMs);
+    case 'batch':
+      return afterBatch(state, event.step, [event.from, event.to], event.result, nowMs);
     case 'itemsOpened':
       return afterItemsOpened(shape, state, event.step, event.result, nowMs);
     case 'itemsJoined':
@@ -92,6 +96,13 @@ function afterItem(state: RunState, step: number, item: number, result: UnitResu
   const outcome = outcomeOfItem(state.rules, letter);
   const next = withItems(state, step, (items) => itemReturned(items, item, outcome, instantOf(result.retryInMs ?? null, nowMs)));
   return outcome === 'c' ? withEnding(next, 'cancelled') : next;
+}
+
+function afterBatch(before: RunState, step: number, range: ItemRange, result: BatchResult, nowMs: number): RunState {
+  if (result.superseded === true) return { ...before, closed: true };
+  const state = result.heldAt === undefined ? before : withHeld(before, result.heldAt);
+  const next = withItems(state, step, (items) => batchReturned(state.rules, items, range, result, nowMs));
+  return result.outcomes.includes('c') ? withEnding(next, 'cancelled') : next;
 }
 
 function withItems(state: RunState, step: number, change: (items: ItemsState) => ItemsState): RunState {

@@ -12,6 +12,7 @@ const windowOf = (count: number, concurrency: number): WindowState => ({
   earlyDecisions: [],
   knownWaiting: false,
   rules: 2,
+  quick: false,
 });
 const ended = (item: number, outcomes: string): WindowEvent => ({ what: 'item', item, result: { outcomes } });
 
@@ -55,6 +56,45 @@ describe('a window', () => {
     const rest = stopping.state.items.inFlight.map((item) => ended(item, 's'));
     expect(decideWindow(stopping.state, rest, 0, false)).toMatchObject({ start: [], over: true });
   });
+});
+
+describe('a window of quick items', () => {
+  const quickOf = (count: number): WindowState => ({ ...windowOf(count, 4), rules: 3, quick: true });
+
+  it('does them in batches, one at a time, and tries again one by one', () => {
+    const first = decideWindow(quickOf(300), [], 0, false);
+    expect(first).toMatchObject({ batch: [500, 699], start: [] });
+    const retry: WindowEvent = { what: 'batch', from: 500, to: 699, result: { outcomes: `.${'s'.repeat(199)}`, retries: [{ position: 0, inMs: 5 }] } };
+    const second = decideWindow(first.state, [retry], 0, false);
+    expect(second).toMatchObject({ batch: [700, 799], start: [], wakeAtMs: 5, over: false });
+    const third = decideWindow(second.state, [{ what: 'tick' }], 5, false);
+    expect(third).toMatchObject({ batch: null, start: [500] });
+    const last: WindowEvent = { what: 'batch', from: 700, to: 799, result: { outcomes: 's'.repeat(100) } };
+    expect(decideWindow(third.state, [last, ended(500, 's')], 5, false)).toMatchObject({ batch: null, start: [], over: true });
+  });
+
+  it('starts what a batch had no time for one by one', () => {
+    const first = decideWindow(quickOf(10), [], 0, false);
+    const cut: WindowEvent = { what: 'batch', from: 500, to: 509, result: { outcomes: 'sss' } };
+    expect(decideWindow(first.state, [cut], 0, false)).toMatchObject({ batch: null, start: [503, 504, 505, 506] });
+  });
+
+  it('goes on with a batch when a pause that it met has ended', () => {
+    const first = decideWindow(quickOf(10), [], 0, false);
+    const held: WindowEvent = { what: 'batch', from: 500, to: 509, result: { outcomes: 'sss', heldAt: 2 } };
+    const paused = decideWindow(first.state, [held], 0, false);
+    expect(paused).toMatchObject({ batch: null, start: [], over: false });
+    const resumed: WindowEvent = { what: 'control', control: { version: 3, paused: false } };
+    expect(decideWindow(paused.state, [resumed], 0, false)).toMatchObject({ batch: [503, 509] });
+  });
+});
+
+it('what a window had no room for in one decision begins with the next, at once, from rules 3 on', () => {
+  const full = (rules: number) => decideWindow({ ...windowOf(80, 80), rules }, [], 7, false);
+  expect(full(3)).toMatchObject({ wakeAtMs: 8 });
+  expect(full(2)).toMatchObject({ wakeAtMs: null });
+  const next = decideWindow(full(3).state, [{ what: 'tick' }], 8, false);
+  expect([full(3).start.length, next.start.length, next.wakeAtMs]).toEqual([50, 30, null]);
 });
 
 describe('a window of items that wait', () => {

@@ -1,7 +1,19 @@
 import { waitEndMs } from './apply-event.ts';
 import { type Control, heldControl, newerControl, noControl } from './control.ts';
-import { type ItemsState, itemHeld, itemReturned, itemsSettled, itemsWakeAtMs, outcomeOfItem, takeItems, type WaitingItem } from './items.ts';
-import type { ItemRange, UnitResult, WaitOpened } from './outcome.ts';
+import {
+  batchReturned,
+  itemsAtWork,
+  type ItemsState,
+  itemHeld,
+  itemReturned,
+  itemsSettled,
+  itemsWakeAtMs,
+  outcomeOfItem,
+  takeBatch,
+  takeItems,
+  type WaitingItem,
+} from './items.ts';
+import type { BatchResult, ItemRange, UnitResult, WaitOpened } from './outcome.ts';
 import { instantOf } from './state.ts';
 import { itemWaits, takeDueItems } from './waiting-items.ts';
 
@@ -20,10 +32,14 @@ export interface WindowState {
   /** The run was told that only waits are left here. */
   knownWaiting: boolean;
   rules: number;
+  /** Its items are done in batches. */
+  quick: boolean;
 }
 
 export type WindowEvent =
   | { what: 'item'; item: number; result: UnitResult }
+  /** `to` is the last of them. */
+  | { what: 'batch'; from: number; to: number; result: BatchResult }
   | WindowWaitEvent
   | { what: 'decision'; waitId: string }
   | { what: 'stop' }
@@ -46,6 +62,7 @@ export interface WindowBounds {
   concurrency: number;
   /** Only where items wait: what may wait at once is more than what may be in flight. */
   maxInFlight?: number | undefined;
+  quick?: boolean | undefined;
 }
 
 export function restoreWindow(stored: StoredWindow, bounds: WindowBounds, nowMs: number, rules = 1): WindowState {
@@ -65,6 +82,7 @@ export function restoreWindow(stored: StoredWindow, bounds: WindowBounds, nowMs:
     superseded: stored.superseded,
     control: noControl,
     rules,
+    quick: bounds.quick === true,
     maxInFlight: bounds.maxInFlight ?? bounds.concurrency,
     earlyDecisions: [],
     knownWaiting: false,
@@ -81,6 +99,8 @@ export interface WindowDecision {
   state: WindowState;
   /** Items to start now: to work on, or to open the wait of. */
   start: number[];
+  /** Quick items to be done in one go. */
+  batch: ItemRange | null;
   /** Items whose wait is to be looked at now. */
   settle: readonly WaitingItem[];
   /** Only waits are left, and nobody has said so. */
@@ -96,10 +116,11 @@ export function decideWindow(before: WindowState, events: readonly WindowEvent[]
   const state = events.reduce((state, event) => applyWindowEvent(state, event, nowMs), before);
   const ending = state.stopped || state.superseded;
   const settled = takeDueItems(state.items, (waitId) => state.earlyDecisions.includes(waitId), ending ? 0 : commandsAtMost, nowMs);
-  const room = Math.min(commandsAtMost - settled.due.length, state.maxInFlight - settled.state.inFlight.length);
-  const taken = ending || hold || state.control.paused ? { state: settled.state, items: [] } : takeItems(settled.state, room, nowMs);
+  const room = Math.min(commandsAtMost - settled.due.length, state.maxInFlight - itemsAtWork(settled.state));
+  const mayStart = !ending && !hold && !state.control.paused;
+  const taken = mayStart ? takeNext(state.quick, settled.state, room, nowMs) : { state: settled.state, items: [], batch: null };
   const over = itemsSettled(taken.state, ending);
-  const onlyWaits = !over && !state.control.paused && taken.state.inFlight.length === 0 && taken.state.waiting.length > 0;
+  const onlyWaits = !over && !state.control.paused && itemsAtWork(taken.state) === 0 && taken.state.waiting.length > 0;
   const looked = settled.due.map(({ waitId }) => waitId);
   const next = {
     ...state,
@@ -107,8 +128,17 @@ export function decideWindow(before: WindowState, events: readonly WindowEvent[]
     earlyDecisions: state.earlyDecisions.filter((waitId) => !looked.includes(waitId)),
     knownWaiting: onlyWaits,
   };
-  const wakeAtMs = ending ? null : itemsWakeAtMs(taken.state, nowMs);
-  return { state: next, start: taken.items, settle: settled.due, markWaiting: onlyWaits && !state.knownWaiting, wakeAtMs, over };
+  // What this decision had no room for is begun by the next one at once.
+  const isFull = state.rules >= 3 && taken.items.length + settled.due.length >= commandsAtMost;
+  const wakeAtMs = ending ? null : isFull ? nowMs + 1 : itemsWakeAtMs(taken.state, nowMs);
+  return { state: next, start: taken.items, batch: taken.batch, settle: settled.due, markWaiting: onlyWaits && !state.knownWaiting, wakeAtMs, over };
+}
+
+function takeNext(quick: boolean, items: ItemsState, room: number, nowMs: number): { state: ItemsState; items: number[]; batch: ItemRange | null } {
+  const inBatches = quick && items.slow !== true;
+  if (!inBatches) return { ...takeItems(items, room, nowMs), batch: null };
+  const { state, batch } = takeBatch(items, room);
+  return { ...takeItems(state, batch === null ? room : room - 1, nowMs, true), batch };
 }
 
 function applyWindowEvent(state: WindowState, event: WindowEvent, nowMs: number): WindowState {
@@ -126,6 +156,8 @@ function applyWindowEvent(state: WindowState, event: WindowEvent, nowMs: number)
       return state.earlyDecisions.includes(event.waitId) ? state : { ...state, earlyDecisions: [...state.earlyDecisions, event.waitId] };
     case 'item':
       return afterItem(state, event.item, event.result, nowMs);
+    case 'batch':
+      return afterBatch(state, event, nowMs);
     case 'waitOpened':
     case 'waitSettled':
       return afterWait(state, event, nowMs);
@@ -138,6 +170,12 @@ function afterItem(state: WindowState, item: number, result: UnitResult, nowMs: 
   const items = itemReturned(state.items, item, outcomeOfItem(state.rules, letter), instantOf(result.retryInMs ?? null, nowMs));
   // A cancelled item tells of a cancel whose Signal has not arrived yet.
   return { ...state, items, stopped: state.stopped || letter === 'c', superseded: state.superseded || result.superseded === true };
+}
+
+function afterBatch(before: WindowState, { from, to, result }: Extract<WindowEvent, { what: 'batch' }>, nowMs: number): WindowState {
+  const state = result.heldAt === undefined ? before : { ...before, control: heldControl(before.control, result.heldAt) };
+  const items = batchReturned(state.rules, state.items, [from, to], result, nowMs);
+  return { ...state, items, stopped: state.stopped || result.outcomes.includes('c'), superseded: state.superseded || result.superseded === true };
 }
 
 /** The run is paused, which its Signal has not told yet. */

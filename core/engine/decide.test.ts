@@ -248,3 +248,55 @@ it('a decision that comes while its wait is looked at is kept, from rules 2 on',
   expect(commandsOf(2)).toHaveLength(1);
   expect(commandsOf(1)).toHaveLength(0);
 });
+
+describe('quick items', () => {
+  const shape = shapeOf([step([], { forEach: { concurrency: 2, quick: true } })]);
+  const opened = (count: number): Talk => {
+    const talk = new Talk(shape);
+    talk.say([]);
+    talk.say([{ what: 'itemsOpened', step: 0, result: { count } }]);
+    return talk;
+  };
+  const came = (from: number, to: number, outcomes: string): RunEvent => ({ what: 'batch', step: 0, from, to, result: { outcomes } });
+
+  it('are done in batches, one after the other, and joined', () => {
+    const talk = new Talk(shape);
+    talk.say([]);
+    expect(talk.say([{ what: 'itemsOpened', step: 0, result: { count: 250 } }]).commands).toEqual([{ do: 'batch', step: 0, from: 0, to: 199 }]);
+    expect(talk.say([came(0, 199, 's'.repeat(200))]).commands).toEqual([{ do: 'batch', step: 0, from: 200, to: 249 }]);
+    expect(talk.say([came(200, 249, 's'.repeat(50))]).commands).toEqual([{ do: 'joinItems', step: 0, closes: true }]);
+  });
+
+  it('that a batch had no time for have activities of their own, two at once', () => {
+    const { commands } = opened(5).say([came(0, 4, 's')]);
+    expect(commands.map((command) => (command.do === 'item' ? command.item : command.do))).toEqual([1, 2]);
+  });
+
+  it('start no more when one has failed, and end when one was cancelled', () => {
+    expect(
+      opened(5)
+        .say([came(0, 4, 'sf')])
+        .commands.map((command) => command.do),
+    ).toEqual(['joinItems']);
+    expect(opened(5).say([came(0, 4, 'sc')]).state.ending).toBe('cancelled');
+  });
+
+  it('of a list in windows are done there', () => {
+    const talk = new Talk(shape);
+    talk.say([]);
+    const { commands } = talk.say([{ what: 'itemsOpened', step: 0, result: { count: 600 } }]);
+    expect(commands).toMatchObject([
+      { do: 'startWindow', from: 0, to: 299, quick: true },
+      { do: 'startWindow', from: 300, to: 599, quick: true },
+    ]);
+  });
+});
+
+it('what one decision has no room for is begun by the next, at once, from rules 3 on', () => {
+  const shape = { ...shapeOf(Array.from({ length: 80 }, () => step([]))), maxInFlight: 100 };
+  const first = (rules: number): Decision => decide(rules, shape, initialState(shape, null, rules), [], 7);
+  expect(first(2)).toMatchObject({ wakeAtMs: null });
+  expect(first(3)).toMatchObject({ wakeAtMs: 8 });
+  const second = decide(3, shape, first(3).state, [{ what: 'tick' }], 8);
+  expect([first(3).commands.length, second.commands.length, second.wakeAtMs]).toEqual([50, 30, null]);
+});

@@ -2,7 +2,7 @@ import type { PlanShape } from '#schemas/shape.ts';
 import { applyEvent, type RunEvent } from './apply-event.ts';
 import { longestUndoMs, nextUndo, undoWakesAtMs } from './compensation.ts';
 import type { Control } from './control.ts';
-import { divideIntoWindows, itemInstants, type ItemsState, itemsSettled, takeItems, takeWindow } from './items.ts';
+import { divideIntoWindows, itemInstants, itemsAtWork, type ItemsState, itemsSettled, takeBatch, takeItems, takeWindow } from './items.ts';
 import { needsVerdict, type Verdict } from './readiness.ts';
 import type { Ending, RunState, StepState } from './state.ts';
 import type { Undoing } from './undoing.ts';
@@ -12,10 +12,12 @@ import { takeDueItems, waits } from './waiting-items.ts';
 export type Command =
   | { do: 'unit'; unit: number; alone: boolean; closes: boolean }
   | { do: 'item'; step: number; item: number; alone: boolean }
+  /** Quick items, one after another, within the workflow's own task; `to` is the last of them. */
+  | { do: 'batch'; step: number; from: number; to: number }
   | { do: 'openItems'; step: number; alone: boolean }
   | { do: 'joinItems'; step: number; closes: boolean }
   /** `maxInFlight`: of items that wait, which take no room in flight while they do. */
-  | { do: 'startWindow'; step: number; from: number; to: number; concurrency: number; maxInFlight?: number }
+  | { do: 'startWindow'; step: number; from: number; to: number; concurrency: number; maxInFlight?: number; quick?: true }
   | { do: 'openWait'; step: number; item?: number; alone: boolean }
   | { do: 'settleWait'; step: number; item?: number; waitId: string }
   | { do: 'skip'; steps: number[] }
@@ -42,9 +44,10 @@ export interface Decision {
  * parts of a shape that earlier releases did not write, or behind `rules >= N`; so one function decides for all, and an older release refuses a run
  * that it would not understand.
  *
- * 1: the first release. 2: signals, sub-plans, loops, compensation, and what people can do to a run.
+ * 1: the first release. 2: signals, sub-plans, loops, compensation, and what people can do to a run. 3: what one decision had no room for is begun by
+ * the next one at once (before, only when something had ended).
  */
-export const currentRules = 2;
+export const currentRules = 3;
 const oldestRules = 1;
 
 /** Commands of one workflow task: more would make one task's completion large and slow. */
@@ -190,7 +193,12 @@ class Draft {
   }
 
   private mayStartMore(): boolean {
-    return this.commands.length < commandsAtMost && this.inFlight < this.shape.maxInFlight;
+    return this.room() > 0;
+  }
+
+  /** So many more may be begun by this decision. */
+  private room(): number {
+    return Math.min(this.shape.maxInFlight - this.inFlight, commandsAtMost - this.commands.length);
   }
 
   /** A skip may skip others in turn: repeated until nothing more is. One activity writes their rows; dependants start when it has. */
@@ -215,15 +223,27 @@ class Draft {
     this.steps.forEach((state, step) => {
       if (state.status !== 'items') return;
       this.openWindows(step);
+      const inBatches = this.startBatch(step);
       const current = this.steps[step];
       if (current?.status !== 'items') return;
-      const room = Math.min(this.shape.maxInFlight - this.inFlight, commandsAtMost - this.commands.length);
-      const taken = takeItems(current.items, room, this.nowMs);
+      const taken = takeItems(current.items, this.room(), this.nowMs, inBatches);
       this.steps[step] = { status: 'items', items: taken.state };
       this.inFlight += taken.items.length;
       const waiting = waits(this.shape.steps[step]?.kind ?? 'tool');
       for (const item of taken.items) this.commands.push({ do: waiting ? 'openWait' : 'item', step, item, alone: false });
     });
+  }
+
+  /** Answers whether its items are taken so. */
+  private startBatch(step: number): boolean {
+    const current = this.steps[step];
+    if (current?.status !== 'items' || this.shape.steps[step]?.forEach?.quick !== true || current.items.slow === true) return false;
+    const { state, batch } = takeBatch(current.items, this.room());
+    this.steps[step] = { status: 'items', items: state };
+    if (batch === null) return true;
+    this.commands.push({ do: 'batch', step, from: batch[0], to: batch[1] });
+    this.inFlight += 1;
+    return true;
   }
 
   private openWindows(step: number): void {
@@ -238,7 +258,8 @@ class Draft {
       this.steps[step] = { status: 'items', items: taken.state };
       const [from, to] = taken.window;
       const share = waiting ? { maxInFlight: Math.max(1, Math.floor(maxInFlight / division.open)) } : {};
-      this.commands.push({ do: 'startWindow', step, from, to, concurrency: division.concurrency, ...share });
+      const quick = this.shape.steps[step]?.forEach?.quick === true ? { quick: true as const } : {};
+      this.commands.push({ do: 'startWindow', step, from, to, concurrency: division.concurrency, ...share, ...quick });
     }
   }
 
@@ -345,6 +366,8 @@ class Draft {
   /** What is due and was not started waits for room or for the end of a drain, which wake by themselves: a timer for it would ring for ever. */
   wakeAtMs(): number | null {
     if (this.before.closed || this.closing) return null;
+    // The next decision begins what this one had no room for.
+    if (this.rules >= 3 && this.commands.length >= commandsAtMost) return this.nowMs + 1;
     const instants = this.before.ending === null ? this.steps.flatMap((state) => wakeOf(state)) : undoWakesAtMs(this.undoing);
     if (this.before.deadlineMs !== null && heedsDeadline(this.before)) instants.push(this.before.deadlineMs);
     const later = instants.filter((instant) => instant > this.nowMs);
@@ -356,7 +379,7 @@ function inFlightOfUnit(steps: readonly StepState[], members: readonly number[])
   for (const member of members) {
     const state = steps[member];
     if (state?.status === 'working' || state?.status === 'joining' || state?.status === 'settling' || state?.status === 'skipping') return 1;
-    if (state?.status === 'items') return state.items.inFlight.length;
+    if (state?.status === 'items') return itemsAtWork(state.items);
   }
   return 0;
 }

@@ -1,8 +1,12 @@
-import { type ItemRange, isOutcome, type Outcome, stopsTheRun } from './outcome.ts';
+import { type BatchResult, type ItemRange, isOutcome, type Outcome, stopsTheRun } from './outcome.ts';
 
 /** A `forEach` with more items than this runs in windows, each a workflow of its own with at most this many. */
 export const windowSize = 500;
 export const openWindowsAtMost = 8;
+/** Items of one batch at most: as many as a fused chain may have steps. */
+export const batchSize = 200;
+/** A batch whose time was up before it had begun so many items is of items that are not quick. */
+const quickAtLeast = 25;
 
 /** An item of a step that waits, with the row that says for what. */
 export interface WaitingItem {
@@ -31,6 +35,10 @@ export interface ItemsState {
   contained?: true;
   /** Open windows were told that it failed. */
   stopped?: true;
+  /** Quick items that are being done one after another; absent: none are. */
+  batch?: ItemRange | undefined;
+  /** They are not that quick after all: from there on each item has an activity of its own. */
+  slow?: true;
 }
 
 export interface OpenItemsOptions {
@@ -75,15 +83,28 @@ export function cutRange(ranges: readonly ItemRange[], cut: ItemRange): readonly
   });
 }
 
-/** Takes up to `limit` items to start now: those due for another attempt first, then the unstarted in order. */
-export function takeItems(state: ItemsState, limit: number, nowMs: number): { state: ItemsState; items: number[] } {
+/** Takes the next quick items to be done in one go; null: a batch is under way, or none is due. */
+export function takeBatch(state: ItemsState, limit: number): { state: ItemsState; batch: ItemRange | null } {
+  const [first, ...others] = state.unstarted;
+  if (limit <= 0 || first === undefined || state.failed || state.windows !== null || state.batch !== undefined) return { state, batch: null };
+  const [from, to] = first;
+  const last = Math.min(to, from + batchSize - 1);
+  const batch: ItemRange = [from, last];
+  return { state: { ...state, unstarted: last < to ? [[last + 1, to], ...others] : others, batch }, batch };
+}
+
+/**
+ * Takes up to `limit` items to start now: those due for another attempt first, then the unstarted in order. `inBatches`: the unstarted are
+ * not started one by one.
+ */
+export function takeItems(state: ItemsState, limit: number, nowMs: number, inBatches = false): { state: ItemsState; items: number[] } {
   const free = Math.min(limit, state.concurrency - state.inFlight.length - state.waiting.length);
   if (free <= 0 || state.failed || state.windows !== null) return { state, items: [] };
   const due = state.retrying
     .filter((entry) => entry.atMs <= nowMs)
     .slice(0, free)
     .map((entry) => entry.item);
-  const first = takeFirst(state.unstarted, free - due.length);
+  const first = takeFirst(state.unstarted, inBatches ? 0 : free - due.length);
   const items = [...due, ...first.items];
   if (items.length === 0) return { state, items };
   return {
@@ -172,11 +193,29 @@ export function itemHeld(state: ItemsState, item: number): ItemsState {
   return { ...state, inFlight: state.inFlight.filter((other) => other !== item), unstarted: withItem(state.unstarted, item) };
 }
 
-function withItem(ranges: readonly ItemRange[], item: number): readonly ItemRange[] {
-  const before = ranges.filter(([, to]) => to < item - 1);
-  const after = ranges.filter(([from]) => from > item + 1);
-  const beside = ranges.filter(([from, to]) => to >= item - 1 && from <= item + 1);
-  const joined: ItemRange = [Math.min(item, ...beside.map(([from]) => from)), Math.max(item, ...beside.map(([, to]) => to))];
+/** What a batch came to. What it had no time for is to be started (again): one by one, where it got through few. */
+export function batchReturned(rules: number, before: ItemsState, range: ItemRange, result: BatchResult, nowMs: number): ItemsState {
+  const [from, to] = range;
+  const { batch: _, ...rest } = before;
+  const delays = new Map(result.retries?.map(({ position, inMs }) => [position, inMs]));
+  let state: ItemsState = rest;
+  [...result.outcomes].forEach((letter, position) => {
+    const inMs = delays.get(position);
+    state = itemReturned(state, from + position, outcomeOfItem(rules, letter), inMs === undefined ? null : nowMs + inMs);
+  });
+  const next = from + result.outcomes.length;
+  if (next > to) return state;
+  const isSlow = result.heldAt === undefined && !state.failed && result.outcomes.length < quickAtLeast;
+  return { ...state, unstarted: withRange(state.unstarted, [next, to]), ...(isSlow ? { slow: true } : {}) };
+}
+
+const withItem = (ranges: readonly ItemRange[], item: number): readonly ItemRange[] => withRange(ranges, [item, item]);
+
+function withRange(ranges: readonly ItemRange[], [first, last]: ItemRange): readonly ItemRange[] {
+  const before = ranges.filter(([, to]) => to < first - 1);
+  const after = ranges.filter(([from]) => from > last + 1);
+  const beside = ranges.filter(([from, to]) => to >= first - 1 && from <= last + 1);
+  const joined: ItemRange = [Math.min(first, ...beside.map(([from]) => from)), Math.max(last, ...beside.map(([, to]) => to))];
   return [...before, joined, ...after];
 }
 
@@ -184,9 +223,12 @@ export function windowReturned(state: ItemsState, from: number, failed: boolean)
   return { ...state, windows: (state.windows ?? []).filter((window) => window[0] !== from), failed: state.failed || failed };
 }
 
+/** Activities of this workflow for these items. */
+export const itemsAtWork = ({ inFlight, batch }: ItemsState): number => inFlight.length + (batch === undefined ? 0 : 1);
+
 /** Nothing runs and nothing more will start. */
 export function itemsSettled(state: ItemsState, ending: boolean): boolean {
-  if (state.inFlight.length > 0 || (state.windows?.length ?? 0) > 0) return false;
+  if (itemsAtWork(state) > 0 || (state.windows?.length ?? 0) > 0) return false;
   return state.failed || ending || (state.unstarted.length === 0 && state.retrying.length === 0 && state.waiting.length === 0);
 }
 

@@ -17,6 +17,15 @@ export interface UnitResult {
   heldAt?: number;
 }
 
+/** What a batch of items answers: a letter for each that was begun, in order, and `.` for one that is to be tried again. The others were not begun. */
+export interface BatchResult extends Pick<UnitResult, 'outcomes' | 'superseded' | 'heldAt'> {
+  /** In how many ms; by position in the batch. */
+  retries?: { position: number; inMs: number }[];
+}
+
+/** Of an item that is to be tried again. */
+export const notEnded = '.';
+
 export interface ItemsOpened {
   /** Ended without items (skipped, failed), or to be tried again. */
   outcome?: Outcome;

@@ -42,7 +42,7 @@ describe('a forEach over the lines of an artifact', () => {
 
   it('needs the step that wrote it, and is to the workflow as any other', () => {
     const { shape, steps: compiled } = compile(over('{ artifact: "${steps.make.output.artifactId}", lines: json }'));
-    expect(shape.steps[1]).toEqual({ kind: 'transform', needs: [0], forEach: { concurrency: 20 }, timeoutMs: 60_000 });
+    expect(shape.steps[1]).toEqual({ kind: 'transform', needs: [0], forEach: { concurrency: 20, quick: true }, timeoutMs: 60_000 });
     expect(compiled[1]).toMatchObject({ lines: 'json', reads: { forEach: ['make'] } });
     expect(loadPlan(compile(over(`{ artifact: "art_${'$'}{input.s}", lines: text }`, `transform: "${'$'}{item}"`)).document).steps[1]?.lines).toBe('text');
   });

@@ -13,7 +13,7 @@ import { checkReferences } from './references.ts';
 import { isAtStandIn } from './sound-part.ts';
 import { read, type StepTemplates, toolsOfStep } from './templates.ts';
 import { checkTypes } from './types.ts';
-import { divideIntoUnits, type FusionCandidate, fusionOf, isQuick } from './units.ts';
+import { divideIntoUnits, type FusionCandidate, fusionOf, hasQuickItems, isQuick } from './units.ts';
 
 export type CompileResult = { ok: true; compiled: CompiledPlan } | { ok: false; faults: FaultDetail[] };
 
@@ -59,29 +59,41 @@ export function compilePlanText(text: string, environment: PlanEnvironment, form
   return { ok: false, faults: inTextOrder([...faults, ...others]).slice(0, mostFaults) };
 }
 
-function divide(plan: Plan, steps: CompiledStep[], graph: PlanGraph, order: number[], environment: PlanEnvironment): Pick<PlanShape, 'units' | 'quick'> {
+interface Division extends Pick<PlanShape, 'units' | 'quick'> {
+  /** Steps, by number, whose items are quickly done. */
+  quickItems: ReadonlySet<number>;
+}
+
+function divide(plan: Plan, steps: CompiledStep[], graph: PlanGraph, order: number[], environment: PlanEnvironment): Division {
   const fuse = plan.fuse ?? 'pure';
   const tools = new Map(environment.tools.map((tool) => [tool.name, tool]));
   const judged = steps.map(({ kind, forEach, repeat, fallbackOf, definition, timeoutMs }) => {
     const tool = 'tool' in definition ? tools.get(definition.tool) : undefined;
-    const candidate: FusionCandidate = { kind, toolEffect: tool?.effect ?? null, manifold: forEach !== null || repeat !== null, timeoutMs };
-    return { kind, fusable: fallbackOf === null && fusionOf(fuse, candidate), quick: isQuick(fuse, candidate, tool?.quick === true) };
+    const candidate: FusionCandidate = { kind, toolEffect: tool?.effect ?? null, items: forEach !== null, rounds: repeat !== null, timeoutMs };
+    const isQuickTool = tool?.quick === true;
+    return {
+      kind,
+      fusable: fallbackOf === null && fusionOf(fuse, candidate),
+      quick: isQuick(fuse, candidate, isQuickTool),
+      quickItems: hasQuickItems(fuse, candidate, isQuickTool),
+    };
   });
   const units = divideIntoUnits(judged, graph, order);
   const quick = units.flatMap((unit, number) => (unit.every((step) => judged[step]?.quick === true) ? [number] : []));
-  return quick.length === 0 ? { units } : { units, quick };
+  const quickItems = new Set(judged.flatMap((step, number) => (step.quickItems ? [number] : [])));
+  return { units, ...(quick.length === 0 ? {} : { quick }), quickItems };
 }
 
-function shapeOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, division: Pick<PlanShape, 'units' | 'quick'>): PlanShape {
+function shapeOf(plan: Plan, steps: CompiledStep[], graph: PlanGraph, { quickItems, ...division }: Division): PlanShape {
   return {
-    steps: steps.map((step) => stepShapeOf(step, graph)),
+    steps: steps.map((step) => stepShapeOf(step, graph, quickItems.has(step.number))),
     ...division,
     maxInFlight: plan.maxInFlight ?? stepDefaults.maxInFlight,
     timeoutMs: plan.timeoutMs ?? null,
   };
 }
 
-function stepShapeOf(step: CompiledStep, graph: PlanGraph): StepShape {
+function stepShapeOf(step: CompiledStep, graph: PlanGraph, hasQuickItems: boolean): StepShape {
   const gate = graph.gates[step.number];
   const whenMentions = ascending(graph.whenMentions[step.number]);
   const fallbackOf = graph.fallbackOf[step.number];
@@ -96,12 +108,18 @@ function stepShapeOf(step: CompiledStep, graph: PlanGraph): StepShape {
     ...(tolerated ? { tolerated: true } : {}),
     ...(fallbackOf === undefined ? {} : { fallbackOf }),
     ...(fallbacks.length === 0 ? {} : { fallbacks }),
-    ...(step.forEach === null ? {} : { forEach: { concurrency: step.concurrency, ...(tolerated && step.toleratedItems !== null ? { contained: true } : {}) } }),
+    ...(step.forEach === null ? {} : { forEach: forEachShapeOf(step, tolerated, hasQuickItems) }),
     ...(step.repeat === null ? {} : { repeat: { maxIterations: step.repeat.maxIterations } }),
     ...(step.undo === null ? {} : { undo: { timeoutMs: step.undo.timeoutMs } }),
     timeoutMs: step.timeoutMs,
   };
 }
+
+const forEachShapeOf = ({ concurrency, toleratedItems }: CompiledStep, tolerated: boolean, quick: boolean): NonNullable<StepShape['forEach']> => ({
+  concurrency,
+  ...(tolerated && toleratedItems !== null ? { contained: true } : {}),
+  ...(quick ? { quick: true } : {}),
+});
 
 function ascending(numbers: Set<number> | undefined): number[] {
   return [...(numbers ?? [])].toSorted((a, b) => a - b);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PlanGraph } from './plan-graph.ts';
-import { divideIntoUnits, type FusableStep, fusionOf, longestFusedMs } from './units.ts';
+import { divideIntoUnits, type FusableStep, fusionOf, hasQuickItems, longestFusedMs } from './units.ts';
 
 /** `needs[i]` lists who step i needs; steps are given in an order in which needs come first. */
 function divide(needs: number[][], fusable: boolean[] = needs.map(() => true), gates: (number | undefined)[] = needs.map(() => undefined)): number[][] {
@@ -66,7 +66,7 @@ describe('units', () => {
 });
 
 describe('what may be a member of a chain', () => {
-  const candidate = { kind: 'tool' as const, toolEffect: null, manifold: false, timeoutMs: 60_000 };
+  const candidate = { kind: 'tool' as const, toolEffect: null, items: false, rounds: false, timeoutMs: 60_000 };
   const fuses = (more: Partial<Parameters<typeof fusionOf>[1]>): string =>
     (['none', 'pure', 'effects'] as const).filter((fuse) => fusionOf(fuse, { ...candidate, ...more })).join(' ');
 
@@ -80,9 +80,26 @@ describe('what may be a member of a chain', () => {
     { what: 'a tool that is not installed', more: {}, by: '' },
     { what: 'a wait', more: { kind: 'wait' as const }, by: '' },
     { what: 'an approval', more: { kind: 'approval' as const }, by: '' },
-    { what: 'items', more: { kind: 'transform' as const, manifold: true }, by: '' },
+    { what: 'items', more: { kind: 'transform' as const, items: true }, by: '' },
+    { what: 'rounds', more: { kind: 'transform' as const, rounds: true }, by: '' },
     { what: 'a model call that may take long', more: { kind: 'llm' as const, timeoutMs: longestFusedMs + 1 }, by: '' },
   ])('$what: $by', ({ more, by }) => {
     expect(fuses(more)).toBe(by);
+  });
+});
+
+describe('whose items may be done in one go', () => {
+  const list = { kind: 'tool' as const, toolEffect: 'pure' as const, items: true, rounds: false, timeoutMs: 60_000 };
+
+  it.each([
+    { what: 'a quick pure tool', more: {}, quick: true, yes: true },
+    { what: 'a pure tool that may take long', more: {}, quick: false, yes: false },
+    { what: 'a transform', more: { kind: 'transform' as const, toolEffect: null }, quick: false, yes: true },
+    { what: 'a quick tool with effects', more: { toolEffect: 'idempotent' as const }, quick: true, yes: false },
+    { what: 'rounds of each', more: { rounds: true }, quick: true, yes: false },
+    { what: 'a step without items', more: { items: false }, quick: true, yes: false },
+  ])('$what: $yes', ({ more, quick, yes }) => {
+    const judged = (['none', 'pure', 'effects'] as const).map((fuse) => hasQuickItems(fuse, { ...list, ...more }, quick));
+    expect(judged).toEqual([false, yes, yes]);
   });
 });

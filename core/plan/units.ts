@@ -21,25 +21,34 @@ export interface FusionCandidate {
   kind: StepKind;
   /** Of its tool; null: it has none, or one that is not installed. */
   toolEffect: 'pure' | 'idempotent' | 'effectful' | null;
-  /** It is worked on item by item, or in rounds. */
-  manifold: boolean;
+  /** It is worked on item by item. */
+  items: boolean;
+  /** It is worked on in rounds. */
+  rounds: boolean;
   timeoutMs: number;
 }
 
 /** `pure`: what changes nothing outside. `effects`: also what may be asked again under its key, when it is short. */
-export function fusionOf(fuse: Fuse, { kind, toolEffect, manifold, timeoutMs }: FusionCandidate): boolean {
-  if (manifold || fuse === 'none') return false;
+export function fusionOf(fuse: Fuse, { kind, toolEffect, items, rounds, timeoutMs }: FusionCandidate): boolean {
+  if (items || rounds || fuse === 'none') return false;
   if (kind === 'transform' || toolEffect === 'pure') return true;
   if (fuse !== 'effects' || timeoutMs > longestFusedMs) return false;
   return kind === 'llm' || kind === 'artifact' || toolEffect === 'idempotent';
 }
 
 /** Whether a step's work may be waited for in the workflow's own task. `none` gives each step an activity that Temporal shows. */
-export function isQuick(fuse: Fuse, { kind, toolEffect, manifold }: FusionCandidate, toolIsQuick: boolean): boolean {
-  if (manifold || fuse === 'none') return false;
+export function isQuick(fuse: Fuse, { kind, toolEffect, items, rounds }: FusionCandidate, toolIsQuick: boolean): boolean {
+  if (items || rounds || fuse === 'none') return false;
   if (kind === 'transform') return true;
   return toolIsQuick && (toolEffect === 'pure' || (fuse === 'effects' && toolEffect === 'idempotent'));
 }
+
+/**
+ * Whether items may be done one after another in the workflow's own task. Only what changes nothing outside: of effects the plan's author has said how many are
+ * to be made at once.
+ */
+export const hasQuickItems = (fuse: Fuse, { kind, toolEffect, items, rounds }: FusionCandidate, toolIsQuick: boolean): boolean =>
+  items && !rounds && fuse !== 'none' && (kind === 'transform' || (toolIsQuick && toolEffect === 'pure'));
 
 /**
  * Partition of the steps into units. A chain grows by a fusable step that needs nothing outside the chain, as long as nobody else has to wait

@@ -66,8 +66,9 @@ export function randomPlan(seed: number): SimulatedPlan {
   const whenMentions = needs.map((own, step) => new Set(steps[step]?.when === false || random.chance(0.3) ? [...own].filter(() => random.chance(0.5)) : []));
   const fuse = random.chance(0.2) ? 'none' : random.chance(0.5) ? 'pure' : 'effects';
   const fusable = chosen.map((kind, step) => {
-    const manifold = steps[step]?.items !== null || steps[step]?.repeats === true;
-    return { kind, fusable: fusionOf(fuse, { kind, toolEffect: kind === 'tool' ? 'idempotent' : null, manifold, timeoutMs: 1 }) };
+    const items = steps[step]?.items !== null;
+    const rounds = steps[step]?.repeats === true;
+    return { kind, fusable: fusionOf(fuse, { kind, toolEffect: kind === 'tool' ? 'idempotent' : null, items, rounds, timeoutMs: 1 }) };
   });
   const order = needs.map((_, step) => step);
   const units = divideIntoUnits(fusable, { needs, gates, whenMentions, fallbackOf: [], fallbacks: [] }, order);
@@ -166,11 +167,16 @@ function shapeOf(random: Random, kind: StepKind, step: number, graph: Graph, sim
     ...(conditional ? { when: true } : {}),
     ...(mentions.length === 0 ? {} : { whenMentions: mentions }),
     ...(random.chance(0.25) ? { tolerated: true } : {}),
-    ...(simulated.items === null && simulated.itemWaits === null ? {} : { forEach: { concurrency: random.between(1, 20) } }),
+    ...(simulated.items === null && simulated.itemWaits === null ? {} : { forEach: randomForEach(random, simulated) }),
     ...(simulated.repeats ? { repeat: { maxIterations: 10 } } : {}),
     ...(simulated.undo === null ? {} : { undo: { timeoutMs: 1_000 } }),
     timeoutMs: 60_000,
   };
+}
+
+function randomForEach(random: Random, { items, repeats }: SimulatedStep): NonNullable<StepShape['forEach']> {
+  const concurrency = random.between(1, 20);
+  return items !== null && !repeats && random.chance(0.5) ? { concurrency, quick: true } : { concurrency };
 }
 
 const ascending = (numbers: Set<number> | undefined): number[] => [...(numbers ?? [])].toSorted((one, other) => one - other);

@@ -1,5 +1,6 @@
 import type { RunEvent } from '#core/engine/apply-event.ts';
 import { type Command, currentRules, decide } from '#core/engine/decide.ts';
+import type { ItemRange } from '#core/engine/outcome.ts';
 import { windowSize } from '#core/engine/items.ts';
 import { initialState, type RunState, restoreState } from '#core/engine/state.ts';
 import { expectedOutcomes, randomPlan, type SimulatedPlan } from './random-plan.ts';
@@ -27,7 +28,7 @@ interface Flight {
 const commandsAtMost = 50;
 const roundsAtMost = 60_000;
 const never = Number.POSITIVE_INFINITY;
-const workOf = new Set<Command['do']>(['unit', 'item', 'openItems', 'openWait', 'joinItems', 'settleWait', 'skip']);
+const workOf = new Set<Command['do']>(['unit', 'item', 'batch', 'openItems', 'openWait', 'joinItems', 'settleWait', 'skip']);
 
 /** Runs one random plan to its end; throws with the seed when the engine breaks a promise. Answers how many decisions it took. */
 export function simulate(seed: number, weather: Weather): number {
@@ -110,6 +111,7 @@ class Simulation {
         return;
       case 'unit':
       case 'item':
+      case 'batch':
       case 'openItems':
       case 'joinItems':
       case 'openWait':
@@ -138,7 +140,7 @@ class Simulation {
     const instants = [
       ...this.flights.map(({ doneAtMs }) => doneAtMs),
       ...this.windows.flatMap((window) => [
-        ...window.inFlight.map(({ doneAtMs }) => doneAtMs),
+        ...[...window.inFlight, ...(window.batch === null ? [] : [window.batch])].map(({ doneAtMs }) => doneAtMs),
         ...(window.wakeAtMs === null ? [] : [window.wakeAtMs]),
         ...(window.over || window.hasNews ? [this.nowMs] : []),
       ]),
@@ -234,6 +236,10 @@ class Simulation {
       }
       case 'item':
         return { what: 'item', step: command.step, item: command.item, result: world.executeItem(command.step, command.item, command.alone, nowMs) };
+      case 'batch': {
+        const { step, from, to } = command;
+        return { what: 'batch', step, from, to, result: world.executeBatch(step, from, to, nowMs) };
+      }
       case 'openItems':
         return { what: 'itemsOpened', step: command.step, result: world.openItems(command.step) };
       case 'joinItems':
@@ -321,9 +327,11 @@ class Simulation {
 
   /** Two commands work on the same step or item. */
   private meets(one: Command, other: Command): boolean {
-    const items = [itemOf(one), itemOf(other)];
-    if (items.every((item) => item !== undefined)) return 'step' in one && 'step' in other && one.step === other.step && items[0] === items[1];
-    if (items.some((item) => item !== undefined)) return false;
+    const items = [itemsOf(one), itemsOf(other)];
+    const [mine, others] = items;
+    if (mine !== undefined && others !== undefined)
+      return 'step' in one && 'step' in other && one.step === other.step && mine[0] <= others[1] && others[0] <= mine[1];
+    if (items.some((range) => range !== undefined)) return false;
     const stepsOfOther = this.stepsOf(other);
     return this.stepsOf(one).some((step) => stepsOfOther.includes(step));
   }
@@ -336,11 +344,11 @@ class Simulation {
 
   private checkFlights(): void {
     const { maxInFlight, steps } = this.plan.shape;
-    const bounded = this.flights.filter(({ command }) => ['unit', 'item', 'openItems', 'openWait'].includes(command.do)).length;
+    const bounded = this.flights.filter(({ command }) => ['unit', 'item', 'batch', 'openItems', 'openWait'].includes(command.do)).length;
     if (bounded > maxInFlight) throw new Error(`${bounded} in flight, ${maxInFlight} are allowed`);
     steps.forEach(({ forEach }, step) => {
       if (forEach === undefined) return;
-      const items = this.flights.filter(({ command }) => itemOf(command) !== undefined && 'step' in command && command.step === step).length;
+      const items = this.flights.filter(({ command }) => itemsOf(command) !== undefined && 'step' in command && command.step === step).length;
       const state = this.state.steps[step];
       const waiting = state?.status === 'items' ? state.items.waiting.length : 0;
       if (items + waiting > forEach.concurrency) throw new Error(`${items} items of step ${step} in flight, ${forEach.concurrency} are allowed`);
@@ -387,4 +395,7 @@ class Simulation {
 
 const placeOf = ({ step, item }: { step: number; item?: number }): { step: number; item?: number } => (item === undefined ? { step } : { step, item });
 
-const itemOf = (command: Command): number | undefined => ('item' in command ? command.item : undefined);
+const itemsOf = (command: Command): ItemRange | undefined => {
+  if (command.do === 'batch') return [command.from, command.to];
+  return 'item' in command && command.item !== undefined ? [command.item, command.item] : undefined;
+};

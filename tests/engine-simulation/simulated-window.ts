@@ -16,6 +16,8 @@ export class SimulatedWindow {
   inFlight: { item: number; doneAtMs: number; settles?: string }[] = [];
   readonly to: number;
   readonly maxInFlight: number | undefined;
+  readonly quick: boolean;
+  batch: { from: number; to: number; doneAtMs: number } | null = null;
   private readonly world: World;
   private readonly random: Random;
   private readonly mayHang: boolean;
@@ -28,6 +30,7 @@ export class SimulatedWindow {
     this.to = command.to;
     this.concurrency = command.concurrency;
     this.maxInFlight = command.maxInFlight;
+    this.quick = command.quick === true;
     this.world = place.world;
     this.random = place.random;
     this.mayHang = place.mayHang;
@@ -42,7 +45,9 @@ export class SimulatedWindow {
   stop(cancel: boolean, nowMs: number): void {
     this.inbox.push({ what: 'stop' });
     // Cancelled items end early; the world says how.
-    if (cancel) this.inFlight = this.inFlight.map((flight) => ({ ...flight, doneAtMs: nowMs }));
+    if (!cancel) return;
+    this.inFlight = this.inFlight.map((flight) => ({ ...flight, doneAtMs: nowMs }));
+    if (this.batch !== null) this.batch = { ...this.batch, doneAtMs: nowMs };
   }
 
   /** A Signal tells of a decision. */
@@ -64,8 +69,17 @@ export class SimulatedWindow {
     const done = this.inFlight.filter(({ doneAtMs }) => doneAtMs <= nowMs);
     this.inFlight = this.inFlight.filter(({ doneAtMs }) => doneAtMs > nowMs);
     for (const { item, settles } of done) this.inbox.push(this.execute(item, settles, nowMs));
-    if (this.inFlight.length === 0 && this.inbox.length === 0 && this.random.chance(0.05)) this.state = { ...this.load(nowMs), stopped: this.state.stopped };
+    this.finishBatch(nowMs);
+    if (this.inFlight.length === 0 && this.batch === null && this.inbox.length === 0 && this.random.chance(0.05))
+      this.state = { ...this.load(nowMs), stopped: this.state.stopped };
     this.decide(nowMs);
+  }
+
+  private finishBatch(nowMs: number): void {
+    if (this.batch === null || this.batch.doneAtMs > nowMs) return;
+    const { from, to } = this.batch;
+    this.batch = null;
+    this.inbox.push({ what: 'batch', from, to, result: this.world.executeBatch(this.step, from, to, nowMs) });
   }
 
   private execute(item: number, settles: string | undefined, nowMs: number): WindowEvent {
@@ -91,8 +105,13 @@ export class SimulatedWindow {
       const hangs = this.mayHang && this.maxInFlight === undefined && this.random.chance(0.01);
       this.inFlight.push({ item, doneAtMs: hangs ? Number.POSITIVE_INFINITY : nowMs + this.random.between(1, 200) });
     }
+    if (decision.batch !== null) {
+      if (this.batch !== null) throw new Error('a window has two batches under way');
+      const [from, to] = decision.batch;
+      this.batch = { from, to, doneAtMs: nowMs + this.random.between(1, 200) };
+    }
     const atMost = this.maxInFlight ?? this.concurrency;
-    if (this.inFlight.filter(({ settles }) => settles === undefined).length > atMost)
+    if (this.inFlight.filter(({ settles }) => settles === undefined).length + (this.batch === null ? 0 : 1) > atMost)
       throw new Error(`a window has ${this.inFlight.length} items in flight, ${atMost} are allowed`);
   }
 }

@@ -1,7 +1,16 @@
 import type { UndoResult } from '#core/engine/compensation.ts';
 import { type Control, noControl } from '#core/engine/control.ts';
 import type { ControlReading } from '#core/engine/control-reading.ts';
-import type { ItemRange, ItemsJoined, ItemsOpened, Outcome, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
+import {
+  type BatchResult,
+  type ItemRange,
+  type ItemsJoined,
+  type ItemsOpened,
+  notEnded,
+  type Outcome,
+  type UnitResult,
+  type WaitOpened,
+} from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
 import { windowSize } from '#core/engine/items.ts';
@@ -214,6 +223,20 @@ export class World {
     if (tried.retryInMs === null) return { outcomes: tried.outcome ?? '' };
     this.saysWaiting = alone;
     return { outcomes: '', retryInMs: tried.retryInMs };
+  }
+
+  /** One after another, as long as there is time. */
+  executeBatch(step: number, from: number, to: number, nowMs: number): BatchResult {
+    const retries: NonNullable<BatchResult['retries']> = [];
+    let outcomes = '';
+    for (let item = from; item <= to && !(item > from && this.random.chance(0.002)); item += 1) {
+      const { outcomes: outcome, retryInMs, heldAt } = this.executeItem(step, item, false, nowMs);
+      if (heldAt !== undefined) return { outcomes, retries, heldAt };
+      if (retryInMs !== undefined) retries.push({ position: outcomes.length, inMs: retryInMs });
+      outcomes += retryInMs === undefined ? outcome : notEnded;
+      if (outcome !== '' && 'fuc'.includes(outcome)) break;
+    }
+    return { outcomes, ...(retries.length === 0 ? {} : { retries }) };
   }
 
   joinItems(step: number, closes: boolean): ItemsJoined {

@@ -82,10 +82,10 @@ output: "\${steps.ask.output}"
     const stored = Buffer.concat(bytes);
     expect(stored.length).toBeGreaterThan(5_000);
     expect(marks.filter((mark) => stored.includes(mark))).toEqual([]);
-    // One payload of each execution is not sealed: the search attribute, an opaque id of the workspace. Beside it the SDK writes into the marker of each quick unit which
-    // activity it was and when.
+    // One payload of each execution is not sealed: the search attribute, an opaque id of the workspace. Beside it the SDK writes into the marker of each quick unit, and
+    // of each batch of items, which activity it was and when.
     const markers = stored.toString('latin1').match(/core_local_activity/g) ?? [];
-    expect(markers).toHaveLength(1);
+    expect(markers).toHaveLength(2);
     expect(stored.toString('latin1').match(/json\/plain/g)).toHaveLength(bytes.length + markers.length);
     expect(stored.includes(engine.workspaceId)).toBe(true);
   });

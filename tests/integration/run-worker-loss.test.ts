@@ -76,9 +76,10 @@ output: "\${size(steps.write.output)}"
 });
 
 it('many effectful steps that a worker was lost in are uncertain, each once', { timeout: 300_000 }, async () => {
-  const count = proofSize(20, 200);
-  // So many a run begins in one decision.
-  const atOnce = Math.min(count, 40);
+  // More than a run begins in one decision.
+  const count = proofSize(60, 200);
+  // A worker has room for 100 calls at once.
+  const atOnce = Math.min(count, 80);
   const file = join(engine.home, 'sends.txt');
   const plan = await engine.save(
     `plan: sends\ninput: { type: object, properties: { count: { type: integer } } }\nsteps:\n  pay: { tool: test.append, with: { file: "${file}", waitMs: 120000 }, forEach: "\${range(input.count)}", concurrency: ${atOnce}, timeoutMs: 200000 }\n`,

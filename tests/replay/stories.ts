@@ -62,6 +62,22 @@ output: "\${steps.four.output}"
       ),
   },
   {
+    name: 'quick-items',
+    tell: (engine) =>
+      run(
+        engine,
+        `
+plan: quick-items
+steps:
+  few: { transform: "\${item + 1}", forEach: "\${range(20)}" }
+  many: { transform: "\${item}", forEach: "\${range(520)}", needs: [few] }
+  slow: { tool: test.think, with: { waitMs: 200, value: "\${item}" }, forEach: "\${range(6)}", needs: [few] }
+  fails: { transform: "\${1 / item}", forEach: [1, 0], onItemError: continue, retry: { maxAttempts: 2, initialDelayMs: 20 } }
+output: "\${size(steps.many.output)}"
+`,
+      ),
+  },
+  {
     name: 'outgoing',
     tell: async (engine) => {
       const { principal } = await makeTestSchedules(engine);
@@ -146,7 +162,7 @@ output: "\${steps.four.output}"
     tell: (engine) =>
       run(
         engine,
-        'plan: continued\nsteps:\n  each: { transform: "${item}", forEach: "${range(260)}", concurrency: 40 }\n  last: { transform: "${size(steps.each.output)}" }\n',
+        'plan: continued\nfuse: none\nsteps:\n  each: { transform: "${item}", forEach: "${range(260)}", concurrency: 40 }\n  last: { transform: "${size(steps.each.output)}" }\n',
       ),
   },
   {

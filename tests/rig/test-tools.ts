@@ -150,4 +150,18 @@ export const testTools: Tool[] = [
       return { at: Date.now() };
     },
   }),
+  defineTool({
+    name: 'test.think',
+    version: 1,
+    description: 'Says what it was given after a while, and changes nothing.',
+    effect: 'pure',
+    quick: true,
+    input: z.object({ waitMs: z.number(), value: z.number() }),
+    output: z.number(),
+    limits,
+    execute: async ({ waitMs, value }, { signal }) => {
+      await sleep(waitMs, undefined, { signal });
+      return value;
+    },
+  }),
 ];
