@@ -199,10 +199,11 @@ export function batchReturned(rules: number, before: ItemsState, range: ItemRang
   const { batch: _, ...rest } = before;
   const delays = new Map(result.retries?.map(({ position, inMs }) => [position, inMs]));
   let state: ItemsState = rest;
-  [...result.outcomes].forEach((letter, position) => {
+  for (let position = 0; position < result.outcomes.length; position += 1) {
     const inMs = delays.get(position);
-    state = itemReturned(state, from + position, outcomeOfItem(rules, letter), inMs === undefined ? null : nowMs + inMs);
-  });
+    const outcome = outcomeOfItem(rules, result.outcomes.charAt(position));
+    state = itemReturned(state, from + position, outcome, inMs === undefined ? null : nowMs + inMs);
+  }
   const next = from + result.outcomes.length;
   if (next > to) return state;
   const isSlow = result.heldAt === undefined && !state.failed && result.outcomes.length < quickAtLeast;
