@@ -87,7 +87,7 @@ describe('what is copied', () => {
       offer('start', { input, labels: { note: label.toWellFormed().replaceAll('\0', '').slice(0, 200).toWellFormed() } }),
     );
     // The words as the shell makes them, then what the command reads.
-    const show = `show() { printf '%s\\0' "$@"; printf 'reads:\\0'; cat; printf '\\0end:\\0'; }; kai() { show "$@"; }; curl() { show "$@"; }; uuidgen() { echo u; };`;
+    const show = `show() { printf '%s\\0' "$@"; printf 'reads:\\0'; cat; printf '\\0end:\\0'; }; kai() { show "$@"; }; curl() { show "$@"; };`;
     const script = offers.map((made) => `${snippets(made).kai}\n${snippets(made).curl}`).join('\n');
     const heard = execFileSync('bash', ['--norc', '--noprofile', '-c', `${show}\n${script}`], {
       env: { PATH: process.env['PATH'] },
@@ -104,5 +104,8 @@ describe('what is copied', () => {
       expect(read === '' ? {} : JSON.parse(read)).toEqual(made.kai.input);
       expect(JSON.parse(curl[curl.indexOf('--data') + 1] ?? '')).toEqual(made.body);
     }
+    const keys = heard.flat().filter((word) => word.startsWith('Idempotency-Key: '));
+    expect(keys).toEqual(keys.map(() => expect.stringMatching(/^Idempotency-Key: [0-9a-f]{32}$/)));
+    expect(new Set(keys).size).toBe(offers.length);
   });
 });

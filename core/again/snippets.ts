@@ -5,6 +5,9 @@ import type { Offer } from './offers.ts';
 /** The environment variable in which all forms expect the key: none of them holds one. */
 const keyVariable = 'KOS_API_KEY';
 
+/** A fresh `Idempotency-Key` each time that it is pasted, made of what every POSIX system has: `uuidgen` is not on all of them. */
+export const freshKeyInShell = String.raw`$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')`;
+
 /** An offer as something to copy. `functionName`: of its route, in the TypeScript client. */
 export function snippetsOf(offer: Offer, { publicUrl, functionName }: { publicUrl: string; functionName: string }): Record<OfferForm, string> {
   return { kai: asKai(offer), curl: asCurl(offer, publicUrl), typescript: asTypeScript(offer, publicUrl, functionName) };
@@ -20,7 +23,7 @@ function asCurl({ path, body, needsIdempotencyKey }: Offer, publicUrl: string): 
   const lines = [
     `curl -X POST ${shellWord(`${publicUrl}${path}`)}`,
     `-H "Authorization: Bearer $${keyVariable}"`,
-    ...(needsIdempotencyKey ? ['-H "Idempotency-Key: $(uuidgen)"'] : []),
+    ...(needsIdempotencyKey ? [`-H "Idempotency-Key: ${freshKeyInShell}"`] : []),
     `-H 'Content-Type: application/json'`,
     `--data ${shellWord(plainJson(body))}`,
   ];
@@ -41,6 +44,8 @@ function asTypeScript({ path, body, needsIdempotencyKey }: Offer, publicUrl: str
     '',
     `const client = createClient({ baseUrl: ${plainJson(publicUrl)}, auth: process.env.${keyVariable} });`,
     `const { data, error } = await ${functionName}({\n${parts.map((part) => `  ${part},\n`).join('')}});`,
+    "if (error) throw new Error(`${error.code}: ${error.detail} ${error.fix ?? ''}`);",
+    'console.log(data);',
   ].join('\n');
 }
 

@@ -15,13 +15,17 @@ beforeAll(async () => {
   const source =
     'plan: greet\ninput: { type: object, required: [name], properties: { name: { type: string } } }\nsteps:\n  only: { transform: "${input.name}" }\n';
   await api.call('POST', '/v1/plans', { body: { source } });
-  const started = await api.call('POST', '/v1/runs', {
-    body: { plan: 'greet', input: { name: "Ada's ${plan}" }, labels: { team: 'a b' } },
-    headers: { 'idempotency-key': 'first' },
-  });
-  runId = started.body.id;
+  runId = await startRun('first');
 });
 afterAll(() => api.close());
+
+async function startRun(key: string): Promise<string> {
+  const { body } = await api.call('POST', '/v1/runs', {
+    body: { plan: 'greet', input: { name: "Ada's ${plan}" }, labels: { team: 'a b' } },
+    headers: { 'idempotency-key': key },
+  });
+  return body.id;
+}
 
 const offers = async (apiKey?: string): Promise<RunOffer[]> => {
   const { body } = await api.call('GET', `/v1/runs/${runId}/again`, apiKey === undefined ? {} : { apiKey });
@@ -29,7 +33,7 @@ const offers = async (apiKey?: string): Promise<RunOffer[]> => {
 };
 
 /** As somebody would run it who has installed the client: its own name stands for where it lies here. */
-async function runSnippet(snippet: string): Promise<{ data?: Record<string, unknown>; error?: unknown }> {
+async function runSnippet(snippet: string, apiKey = api.apiKey): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'kos-snippet-'));
   const client = join(projectRoot, 'clients', 'typescript', 'src');
   const here = snippet
@@ -37,10 +41,13 @@ async function runSnippet(snippet: string): Promise<{ data?: Record<string, unkn
     .replace("'@kos/client'", JSON.stringify(join(client, 'index.ts')))
     .replace('https://kos.example', api.url);
   const file = join(folder, 'snippet.mts');
-  await writeFile(file, `${here}\nconsole.log(JSON.stringify({ data, error }));\n`);
-  const { stdout } = await promisify(execFile)(process.execPath, [file], { env: { ...environment, KOS_API_KEY: api.apiKey } });
-  await rm(folder, { recursive: true });
-  return JSON.parse(stdout) as { data?: Record<string, unknown>; error?: unknown };
+  await writeFile(file, here);
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [file], { env: { ...environment, KOS_API_KEY: apiKey } });
+    return stdout;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
 describe('what a run offers', () => {
@@ -62,12 +69,18 @@ describe('what a run offers', () => {
     expect(body.items.map(({ input, labels }) => [input, labels])).toEqual(Array.from({ length: 3 }, () => [{ name: "Ada's ${plan}" }, { team: 'a b' }]));
   });
 
-  it('are TypeScript that runs', async () => {
-    const [again, start] = await offers();
-    for (const offer of [again, start]) {
-      const { data, error } = await runSnippet(offer?.typescript ?? '');
-      expect([error, data?.['status']]).toEqual([undefined, 'queued']);
-    }
+  it('are TypeScript that runs, tells what came of it, and does not keep a refusal to itself', async () => {
+    runId = await startRun('another');
+    const told = [];
+    for (const { typescript } of await offers()) told.push(await runSnippet(typescript));
+    expect(told).toEqual([
+      expect.stringContaining("status: 'queued'"),
+      expect.stringContaining("status: 'queued'"),
+      expect.stringContaining("id: 'sch_"),
+      expect.stringContaining("id: 'trg_"),
+    ]);
+    const { apiKey } = await api.makeKey({ roles: ['viewer'] });
+    await expect(runSnippet((await offers())[1]?.typescript ?? '', apiKey)).rejects.toThrow('permission_missing: This needs the permission runs:start');
   });
 
   it('say what the one who asks may not do', async () => {

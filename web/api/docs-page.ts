@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { freshKeyInShell } from '#core/again/snippets.ts';
 import { operationId } from './openapi.ts';
 import type { Route } from './route.ts';
 
@@ -79,7 +80,7 @@ function typeOf(field: FieldSchema): string {
 function curlOf(route: Route, publicUrl: string): string {
   const options = [
     ...('public' in route.access ? [] : ['-H "Authorization: Bearer $KOS_API_KEY"']),
-    ...(route.replay === undefined ? [] : ['-H "Idempotency-Key: $(uuidgen)"']),
+    ...(route.replay === undefined ? [] : [`-H "Idempotency-Key: ${freshKeyInShell}"`]),
     ...(route.body === undefined ? [] : [`--json '${JSON.stringify(route.examples.body ?? {}).replaceAll("'", "'\\''")}'`]),
   ];
   const method = route.method === 'get' ? '' : ` -X ${route.method.toUpperCase()}`;
