@@ -1,12 +1,11 @@
 import { access, constants, stat } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
-import { type Configuration, environment, projectRoot } from '#config';
+import { join } from 'node:path';
+import { type Configuration, projectRoot } from '#config';
 import { isPortFree } from '#services/embedded/ports.ts';
-import { temporalVersion } from '#services/embedded/temporal-binary.ts';
 import type { Client } from '../client.ts';
 import { asKosError } from '../faults.ts';
 import { describeBytes } from '../times.ts';
-import { readDisk, readOwnPort, readPartProcesses } from './home-facts.ts';
+import { findTemporalProgram, readDisk, readOwnFacts, readPartProcesses } from './home-facts.ts';
 
 export interface Finding {
   name: string;
@@ -95,24 +94,14 @@ async function checkDisk({ home }: Configuration): Promise<Finding> {
 
 async function checkTemporalProgram(configuration: Configuration): Promise<Finding> {
   if (configuration.temporal.address !== undefined) return ok('temporal', `configured: ${configuration.temporal.address}`);
-  const program = process.platform === 'win32' ? 'temporal.exe' : 'temporal';
-  const folders = [...(environment['PATH'] ?? '').split(delimiter).filter((folder) => folder !== ''), join(configuration.cache, `temporal-${temporalVersion}`)];
-  for (const folder of folders) {
-    const path = join(folder, program);
-    if (await isExecutable(path)) return ok('temporal', path);
-  }
+  const program = await findTemporalProgram(configuration.cache);
+  if (program !== null) return ok('temporal', program.path);
   return warning(
     'temporal',
     'there is no Temporal program on PATH or in the cache folder yet',
     'npm start fetches or builds it, once per machine; or set TEMPORAL_ADDRESS.',
   );
 }
-
-const isExecutable = async (path: string): Promise<boolean> =>
-  await access(path, constants.X_OK).then(
-    () => true,
-    () => false, // missing or not ours to run: not a candidate
-  );
 
 async function checkModels({ openai }: Configuration): Promise<Finding> {
   if (openai.apiKey === undefined && openai.baseUrl === undefined) return ok('models', 'builtin: rules that need no key and no network, labelled as such');
@@ -137,7 +126,7 @@ async function checkProcesses({ home, cli }: Configuration): Promise<Finding> {
 async function checkPort(configuration: Configuration): Promise<Finding> {
   const { port, host, home } = configuration;
   const runs = (await readPartProcesses(home)).some((part) => part.running && part.name === 'supervisor');
-  const ownPort = runs ? await readOwnPort(home) : null;
+  const ownPort = runs ? (await readOwnFacts(home)).port : null;
   if (port === 0) return ok('port', 'any free one (KOS_PORT is 0)');
   if (await isPortFree(port, host)) return ok('port', runs ? `${host}:${port} is free: kOS was started on another port` : `${host}:${port} is free`);
   if (ownPort === port) return ok('port', `${host}:${port} is taken, as it should be`);

@@ -1,7 +1,10 @@
-import { statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants, statfs } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { z } from 'zod';
+import { environment } from '#config';
 import { isRunning } from '#services/embedded/process-identity.ts';
 import { readJsonFile } from '#services/embedded/run-records.ts';
+import { temporalVersion } from '#services/embedded/temporal-binary.ts';
 
 export interface PartProcess {
   name: string;
@@ -36,11 +39,34 @@ export async function readPartProcesses(home: string): Promise<PartProcess[]> {
   return found.flat();
 }
 
-/** Where the kOS of this home listens; null: it has not said so yet. */
-export async function readOwnPort(home: string): Promise<number | null> {
-  const facts = await readJsonFile(join(home, 'run', 'part-facts.json'));
-  return typeof facts === 'object' && facts !== null && 'port' in facts && typeof facts.port === 'number' ? facts.port : null;
+/** What the last start of this home has told its parts. */
+const ownFactsSchema = z.object({
+  port: z.number().nullable().catch(null),
+  temporal: z.object({ address: z.string(), namespace: z.string() }).nullable().catch(null),
+});
+
+/** Where the kOS of this home listens, and which Temporal server it uses; each null: it has not said so yet. */
+export async function readOwnFacts(home: string): Promise<z.infer<typeof ownFactsSchema>> {
+  const facts = ownFactsSchema.safeParse(await readJsonFile(join(home, 'run', 'part-facts.json')));
+  return facts.success ? facts.data : { port: null, temporal: null };
 }
+
+/** The Temporal program that a start would take: on PATH, else in the cache folder; null: neither. */
+export async function findTemporalProgram(cache: string): Promise<{ path: string; onPath: boolean } | null> {
+  const program = process.platform === 'win32' ? 'temporal.exe' : 'temporal';
+  const path = (environment['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  for (const folder of [...path, join(cache, `temporal-${temporalVersion}`)]) {
+    const candidate = join(folder, program);
+    if (await isExecutable(candidate)) return { path: candidate, onPath: path.includes(folder) };
+  }
+  return null;
+}
+
+const isExecutable = async (path: string): Promise<boolean> =>
+  await access(path, constants.X_OK).then(
+    () => true,
+    () => false, // missing or not ours to run: not a candidate
+  );
 
 /** Null: no such record, or not one of ours. */
 export async function readPartRecord(home: string, part: string): Promise<{ pid: number; started: string } | null> {
