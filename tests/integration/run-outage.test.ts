@@ -12,7 +12,7 @@ import { prepareTemplate } from '#tests/rig/database-template.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 /** How long a server is away, ms. */
-const awayMs = 8_000;
+const awayMs = 20_000;
 const quiet = (): void => undefined;
 
 let home: string;
@@ -63,7 +63,7 @@ async function expectToSurvive(name: string, outage: () => Promise<void>): Promi
 }
 
 describe('a run goes on, no attempt of a step is spent and no effect doubled, when', () => {
-  it('the database is gone for a while', async () => {
+  it('the database is gone for 20 s', async () => {
     await expectToSurvive('database-gone', async () => {
       await postgres.stop();
       await sleep(awayMs);
@@ -71,7 +71,7 @@ describe('a run goes on, no attempt of a step is spent and no effect doubled, wh
     });
   });
 
-  it('Temporal is gone for a while', async () => {
+  it('Temporal is gone for 20 s', async () => {
     await expectToSurvive('temporal-gone', async () => {
       await temporal.stop();
       await sleep(awayMs);

@@ -6,7 +6,7 @@ import { firstSignIn } from './first-sign-in.ts';
 import { runFirstExample } from './first-run.ts';
 import { prepareHome, warnOfLowSpace } from './home-folder.ts';
 import { lockHome } from './home-lock.ts';
-import { refuseLostKeys, rememberKeys } from './known-keys.ts';
+import { refuseUnusableKeys, rememberKeys } from './known-keys.ts';
 import { openLogs } from './log-files.ts';
 import { chooseAddress } from './network.ts';
 import { sweepHome } from './sweep.ts';
@@ -38,7 +38,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
     const warning = await warnOfLowSpace(home);
     if (warning !== null) say(warning);
     await sweepHome(home, say);
-    await refuseLostKeys(home, configuration.database.url !== undefined);
+    await refuseUnusableKeys(home, configuration.database.url !== undefined);
     const address = await chooseAddress(configuration);
     await lock.announce(address.publicUrl);
     // A signal that came before this line tells nobody any more; one that comes later stops the stack.

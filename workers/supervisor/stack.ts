@@ -61,9 +61,12 @@ export function makeStack(options: StackOptions): Stack {
 
   const startPart = async <Facts>(name: PartName, definition: PartDefinition<Facts>, onRestarted?: (facts: Facts) => Promise<void>): Promise<Facts> => {
     abandoned.signal.throwIfAborted();
-    const onDeath = (deaths: number, how: string): void => {
+    let deaths = 0;
+    // All of them: on a busy machine a part can live for a while before it dies of the same cause again.
+    const onDeath = (_inARow: number, how: string): void => {
+      deaths += 1;
       if (deaths >= deathsBeforeGivingUp)
-        abandoned.abort(startFailure(`${name} ${how}, ${deaths} times in a row. Its last words:\n${logs.recent(name)}`, home));
+        abandoned.abort(startFailure(`${name} ${how}, for the ${deaths}th time. Its last words:\n${logs.recent(name)}`, home));
     };
     const part = supervise(definition, { say, onDeath, ...(onRestarted === undefined ? {} : { onRestarted }) });
     parts.set(name, part);
