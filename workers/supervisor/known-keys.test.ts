@@ -10,7 +10,8 @@ const key = (name: string): string => join(home, 'keys', name);
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'kos-keys-'));
   for (const folder of ['run', 'keys', 'postgres']) await mkdir(join(home, folder));
-  for (const name of ['payload-1.key', 'secret-1.key', 'secret-2.key', 'database-roles.json']) await writeFile(key(name), randomBytes(32).toString('base64'), { mode: 0o600 });
+  for (const name of ['payload-1.key', 'secret-1.key', 'secret-2.key', 'database-roles.json'])
+    await writeFile(key(name), randomBytes(32).toString('base64'), { mode: 0o600 });
 });
 afterEach(() => rm(home, { recursive: true, force: true }));
 
