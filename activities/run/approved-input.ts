@@ -32,12 +32,15 @@ export async function approvedInput(sql: TransactionSql, work: StepWork): Promis
   return { input: shown.input };
 }
 
-/** Nobody was asked. Only the approval's own `when` may say that nobody needs to be: that a step was skipped which it needs says nothing of the kind. */
+/**
+ * Nobody was asked. Only the approval's own `when` may say that nobody needs to be, and that is asked when all that it needs has ended well: that a step was
+ * skipped which it needs (its row may not say so yet) says nothing of the kind.
+ */
 async function withoutApproval(sql: TransactionSql, { executable, compiled, claim }: StepWork, gate: string): Promise<{ withheld: string } | null> {
   const [row] = await sql<{ status: string; step: number }[]>`select status, step from kos.steps where run_id = ${claim.runId} and path = ${gate}`;
   if (row?.status !== 'skipped') throw notApproved(compiled.id, gate, 'has not been asked for');
   const { verdict } = await readVerdict(sql, claim.runId, executable, row.step);
-  return verdict === 'skip' ? { withheld: 'the approval that covers it was skipped, since a step that it needs was' } : null;
+  return verdict !== 'ready' ? { withheld: 'the approval that covers it was skipped, since a step that it needs was' } : null;
 }
 
 const notApproved = (stepId: string, gate: string, state: string): KosError =>

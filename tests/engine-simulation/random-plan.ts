@@ -200,7 +200,7 @@ export const isSkippedByNeed = (shape: StepShape, outcomeOf: (need: number) => O
   shape.needs.some((need) => outcomeOf(need) === 'k' && need !== shape.gate && shape.whenMentions?.includes(need) !== true);
 
 /** Its approval was denied, or was not asked for since a step that the approval needs was skipped. Skipped by its own `when`, an approval withholds nothing. */
-export function isWithheld({ shape: { steps }, steps: simulated }: SimulatedPlan, { gate }: StepShape, outcomeOf: (need: number) => Outcome | null): boolean {
+function isWithheld({ shape: { steps }, steps: simulated }: SimulatedPlan, { gate }: StepShape, outcomeOf: (need: number) => Outcome | null): boolean {
   if (gate === undefined) return false;
   if (outcomeOf(gate) !== 'k') return simulated[gate]?.decision.answer !== 'approve';
   const approval = steps[gate];

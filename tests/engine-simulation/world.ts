@@ -15,7 +15,7 @@ import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
 import { windowSize } from '#core/engine/items.ts';
 import { SimulatedUndos, type Undoable } from './simulated-undos.ts';
-import { type Behaviour, expectedOutcomes, isSkippedByNeed, isWithheld, type SimulatedPlan, type SimulatedStep, type SimulatedWait } from './random-plan.ts';
+import { type Behaviour, expectedOutcomes, isSkippedByNeed, type SimulatedPlan, type SimulatedStep, type SimulatedWait } from './random-plan.ts';
 import type { Random } from './random.ts';
 
 /** One try at something: its outcome, or when it is to be tried again. */
@@ -453,8 +453,10 @@ export class World {
   /** By what people did, where the plan only says what they would have done. */
   private isDenied(step: number): boolean {
     const { gate } = this.shape(step);
-    if (gate !== undefined && this.row(gate).outcome !== 'k') return this.row(gate).wait?.decided !== 'approve';
-    return isWithheld(this.plan, this.shape(step), this.outcomeOf);
+    if (gate === undefined) return false;
+    if (this.row(gate).outcome !== 'k') return this.row(gate).wait?.decided !== 'approve';
+    // One that is skipped with what it needs may be so on record before that is.
+    return this.needsOf(gate) !== 'ready';
   }
 
   private readonly outcomeOf = (step: number): Outcome | null => this.row(step).outcome;
