@@ -7,6 +7,7 @@ import type { RunOffers } from '#schemas/again.ts';
 import type { Approval, DecideApproval } from '#schemas/approval.ts';
 import type { ApprovalRule, RuleDraft, RuleTrial, SetRule } from '#schemas/approval-rule.ts';
 import type { Artifact } from '#schemas/artifact.ts';
+import type { JsonObject } from '#schemas/json.ts';
 import type { Job, JobItem } from '#schemas/job.ts';
 import type { PlanDiff, PlanSide } from '#schemas/plan-diff.ts';
 import type { PlanText } from '#schemas/plan-text.ts';
@@ -20,7 +21,7 @@ import type { MadeWebhook, SetWebhook, Webhook } from '#schemas/webhook.ts';
 import type { SecretDescription } from '#schemas/secret.ts';
 import type { SendSignal, Signal } from '#schemas/signal.ts';
 import type { WorkspaceSettings } from '#schemas/settings.ts';
-import type { Invitation, Key, MadeKey, MadeLink, Member, Person, Profile, Workspace } from '#schemas/people.ts';
+import type { Invitation, Key, MadeKey, MadeLink, Member, Person, Profile, Session, Workspace } from '#schemas/people.ts';
 import type { Credentials } from './credentials.ts';
 import type { Patience } from './patience.ts';
 import { createTransport, newIdempotencyKey, type Request, type Transport } from './transport.ts';
@@ -133,6 +134,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
       /** Its newest version, or the one named. */
       get: (name: string, version: number | null) =>
         get<PlanVersion>(version === null ? `/v1/plans/${segment(name)}` : `/v1/plans/${segment(name)}/versions/${version}`),
+      versions: (name: string, query: Query) => get<Page<PlanSummary>>(`/v1/plans/${segment(name)}/versions`, query),
       validate: (text: PlanText) => readJson<PlanVerdict>(transport, { method: 'POST', path: '/v1/plans/validate', repeatable: true, ...planBody(text) }),
       /** Among others that are to be saved with it. */
       validateAmong: (text: PlanText & { beside: PlanText[] }) =>
@@ -305,6 +307,16 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
     me: () => get<Me>('/v1/me'),
     mayI: (action: string) => get<MayI>('/v1/me/may', { action }),
     makeSignInLink: () => post<MadeLink>('/v1/me/links', {}),
+    rename: (name: string) => patch<Profile>('/v1/me', { name }),
+    preferences: {
+      get: () => get<JsonObject>('/v1/me/preferences'),
+      replace: (preferences: JsonObject) => readJson<JsonObject>(transport, { method: 'PUT', path: '/v1/me/preferences', json: preferences }),
+    },
+    sessions: {
+      list: () => get<Page<Session>>('/v1/me/sessions'),
+      end: (id: string) => remove(`/v1/me/sessions/${segment(id)}`),
+    },
+    signOut: () => post<void>('/v1/auth/logout', {}),
     setPassword: (body: { password: string; currentPassword?: string; login?: string }) =>
       readJson<Profile>(transport, { method: 'PUT', path: '/v1/me/password', json: body }),
     tools: () => get<Page<RuleTool>>('/v1/tools'),

@@ -197,6 +197,14 @@ describe('ids', () => {
 });
 
 describe('plans', () => {
+  test('versions are listed, and a page says how to go on', async () => {
+    const versions = { items: [{ ...aPlan(), version: 7 }], nextCursor: 'more' };
+    const { code, stdout, stderr } = await kai(['plan', 'versions', 'triage', '--limit', '1'], { 'GET /v1/plans/{name}/versions': () => ({ json: versions }) });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^VERSION .*\ntriage@7 .*prn_0193.* dddddddddddd +Reads logs\.\n$/) });
+    expect(stderr).toContain('--cursor more');
+    expect(server.received[0]?.path).toContain('/v1/plans/triage/versions');
+  });
+
   const source = 'plan: triage\nsteps:\n  report: { tool: fs.raed }\n';
   const faults = [{ pointer: '/steps/report/tool', message: 'there is no tool fs.raed', line: 3, column: 19, suggestion: 'did you mean "fs.read"?' }];
 

@@ -132,6 +132,12 @@ const groups: readonly Group[] = [
     summary: 'who kai is here, what it may do, and why not',
     load: async () => (await import('./commands/sign-in.ts')).defineWhoami,
   },
+  {
+    name: 'me',
+    heading: people,
+    summary: 'your own name, preferences, sessions and password',
+    load: async () => (await import('./commands/me.ts')).defineMe,
+  },
   { name: 'key', heading: people, summary: 'API keys for programs', load: async () => (await import('./commands/key.ts')).defineKey },
   {
     name: 'mcp',

@@ -12,7 +12,7 @@ const shortest = 4;
 /** How commands name the run they are about. */
 export const runArgument = ['<run>', 'its id, a unique part of it, or "last"'] as const;
 
-type Kind = 'run' | 'approval' | 'artifact' | 'credential' | 'link';
+type Kind = 'run' | 'approval' | 'artifact' | 'credential' | 'link' | 'session';
 
 /** What people call each, and the command that lists it. */
 const words: Record<Kind, { name: string; list: string }> = {
@@ -21,6 +21,7 @@ const words: Record<Kind, { name: string; list: string }> = {
   artifact: { name: 'artifact', list: 'kai artifact list' },
   credential: { name: 'key', list: 'kai key list' },
   link: { name: 'invitation', list: 'kai member invitations' },
+  session: { name: 'session', list: 'kai me sessions' },
 };
 
 type ListPage = (query: { limit: number; cursor?: string | undefined }) => Promise<Page<{ id: string }>>;
@@ -55,6 +56,9 @@ export const resolveArtifactId = (client: Client, given: string): Promise<string
 export const resolveKeyId = (client: Client, given: string): Promise<string> => resolveId('credential', given, (query) => client.keys.list(query));
 
 export const resolveInvitationId = (client: Client, given: string): Promise<string> => resolveId('link', given, (query) => client.members.invitations(query));
+
+/** All of one's own come on one page. */
+export const resolveSessionId = (client: Client, given: string): Promise<string> => resolveId('session', given, () => client.sessions.list());
 
 /** A whole id as it is; `last` as the newest; else the one among the newest that begins or ends so. Ids made together begin alike: their ends differ. */
 async function resolveId(kind: Kind, given: string, listPage: ListPage): Promise<string> {

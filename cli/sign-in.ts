@@ -8,6 +8,7 @@ import { createClient, type Me, type Page } from './client.ts';
 import { loginFilePath, readKeyFile } from './credentials.ts';
 import { usageFault } from './faults.ts';
 import type { Invocation } from './invocation.ts';
+import { openSession } from './own-session.ts';
 import { createTransport, type Transport } from './transport.ts';
 
 /** A key for kai on one machine: whoever loses the machine loses it after that, in days. */
@@ -63,7 +64,8 @@ function assertUrl(text: string): string {
 
 async function makeKeyByPassword(invocation: Invocation, url: string, options: LoginOptions): Promise<{ apiKey: string; id: string }> {
   const { login, password } = await askForPassword(invocation, options.login);
-  const session = await openSession(url, { login, password });
+  const credentials = await openSession(url, { login, password });
+  const session = createTransport(async () => credentials);
   const workspace = await chooseWorkspace(session, options.workspace);
   const inWorkspace = { 'kos-workspace': workspace.id };
   const me = await read<Me>(session, '/v1/me', inWorkspace);
@@ -77,16 +79,6 @@ async function makeKeyByPassword(invocation: Invocation, url: string, options: L
   const made = (await answer.response.json()) as MadeKey;
   await session.send({ method: 'POST', path: '/v1/auth/logout', json: {} });
   return { apiKey: made.apiKey, id: (made satisfies Key).id };
-}
-
-/** Speaks as a browser on the server's own pages would. */
-async function openSession(url: string, body: { login: string; password: string }): Promise<Transport> {
-  const { origin } = new URL(url);
-  const anonymous = createTransport(async () => ({ url, apiKey: null, headers: { origin } }));
-  const answer = await anonymous.send({ method: 'POST', path: '/v1/auth/login', json: body });
-  const cookie = answer.headers.getSetCookie()[0]?.split(';')[0];
-  if (cookie === undefined) throw new KosError({ code: 'not_kos', message: `${url} signed nobody in.`, fix: 'Check --url.', status: 502 });
-  return createTransport(async () => ({ url, apiKey: null, headers: { origin, cookie } }));
 }
 
 async function chooseWorkspace(session: Transport, slug: string | undefined): Promise<Workspace> {

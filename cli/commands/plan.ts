@@ -34,6 +34,22 @@ export function definePlan(plan: Command, invocation: Invocation): void {
       empty: 'No plan has been saved yet. Save one: kai plan save FILE (examples stand in examples/).',
     });
   });
+  addListOptions(plan.command('versions').summary('every version of a plan, newest first').argument('<plan>', 'NAME')).action(
+    async (name: string, options: ListOptions) => {
+      const now = Date.now();
+      showPage(invocation, await invocation.client.plans.versions(name, { ...options }), {
+        headings: ['VERSION', 'SAVED', 'BY', 'DIGEST', 'DESCRIPTION'],
+        row: (saved) => [
+          `${saved.name}@${saved.version}`,
+          describeInstant(saved.createdAt, now),
+          saved.createdBy,
+          saved.digest.slice(0, 12),
+          saved.description ?? '',
+        ],
+        empty: `There is no plan called ${name}.`,
+      });
+    },
+  );
   plan
     .command('diff')
     .summary('what differs between two plans: steps, bounds, tools, approvals')
