@@ -76,7 +76,8 @@ export function createSecrets({ output }: Invocation, what: string): Secrets {
         return await password({ message: question, mask: false }, { output: process.stderr });
       }
       const line = (await given()).shift();
-      if (line === undefined) throw usageFault('This takes more than a key, and nobody can be asked here: this is no terminal.', `Give on standard input, a line each: ${what}.`);
+      if (line === undefined)
+        throw usageFault('This takes more than a key, and nobody can be asked here: this is no terminal.', `Give on standard input, a line each: ${what}.`);
       return line;
     },
   };
