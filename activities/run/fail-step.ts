@@ -49,10 +49,14 @@ export async function failStep(
     costMicros,
     metadata: { ...metadata, ...(judged.tolerated ? { tolerated: true } : {}), ...judged.metadata },
   });
-  const { onFailure } = work.compiled;
-  // A person may have given the fallback its output before.
-  if (onFailure.do === 'fallback') await standIn(sql, { runId: work.claim.runId, failed: work.compiled.id, fallback: onFailure.step });
+  if (step.item === null && step.iteration === undefined) await passOn(sql, work, judged);
   return judged.tolerated ? 't' : 'f';
+}
+
+async function passOn(sql: TransactionSql, { claim: { runId }, compiled: { id, onFailure, fallbackOf } }: FailedWork, { tolerated }: Judgement): Promise<void> {
+  // A person may have given the fallback its output before.
+  if (onFailure.do === 'fallback') await standIn(sql, { runId, failed: id, fallback: onFailure.step });
+  else if (tolerated && fallbackOf !== null) await standIn(sql, { runId, failed: fallbackOf, fallback: id });
 }
 
 const judgedBy = (tolerated: boolean, error: OutcomeError): Judgement => ({ tolerated, output: null, error, metadata: {} });

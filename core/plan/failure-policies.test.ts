@@ -23,6 +23,28 @@ describe('onError', () => {
     expect(result.compiled.steps[1]?.fallbackOf).toBe('one');
   });
 
+  it.each(['abcd', 'bacd', 'cbad', 'dcba'])('makes those who need a step need the fallback of its fallback, too, written as %s', (order) => {
+    const written: Record<string, string> = {
+      a: 'a: { transform: 1, onError: { step: b } }',
+      b: 'b: { transform: 2, onError: { step: c } }',
+      c: 'c: { transform: 3 }',
+      d: 'd: { transform: "${steps.a.output}" }',
+    };
+    const result = compile(
+      order
+        .split('')
+        .map((id) => `  ${written[id]}`)
+        .join('\n'),
+    );
+    if (!result.ok) throw new Error(JSON.stringify(result.faults));
+    const { needs, fallbacks } = result.compiled.shape.steps[order.indexOf('d')] ?? {};
+    const ids = (numbers: number[] = []): string[] => numbers.map((number) => order[number] ?? '').toSorted();
+    expect([ids(needs), ids(fallbacks)]).toEqual([
+      ['a', 'b', 'c'],
+      ['b', 'c'],
+    ]);
+  });
+
   it.each([
     ['{ transform: 1, onError: { step: tow } }\n  two: { transform: 2 }', /there is no step "tow"/],
     ['{ transform: 1, onError: { step: one } }', /cannot stand in for itself/],

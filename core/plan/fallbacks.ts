@@ -8,17 +8,35 @@ const standIns = new Set(['transform', 'llm', 'tool', 'artifact', 'plan']);
 
 /** `onError: { step }`: the fallback needs the step it stands in for, and whoever needs that step needs the fallback, too. */
 export function applyFallbacks(steps: readonly StepTemplates[], numbers: ReadonlyMap<string, number>, graph: PlanGraph, faults: FaultList): void {
+  const fallbacks = new Map<number, number>();
   for (const [number, step] of steps.entries()) {
     const fallback = fallbackOf(step, number, steps, numbers, graph, faults);
     if (fallback === null) continue;
+    fallbacks.set(number, fallback);
+    graph.fallbackOf[fallback] = number;
+    graph.needs[fallback]?.add(number);
+  }
+  for (const [number, fallback] of alongChains(fallbacks)) {
     for (const [other, needs] of graph.needs.entries()) {
       if (other === fallback || !needs.has(number)) continue;
       needs.add(fallback);
       graph.fallbacks[other]?.add(fallback);
     }
-    graph.needs[fallback]?.add(number);
-    graph.fallbackOf[fallback] = number;
   }
+}
+
+/** A step before the fallback of its fallback: who needs the first needs them all. */
+function alongChains(fallbacks: ReadonlyMap<number, number>): Map<number, number> {
+  const standIns = new Set(fallbacks.values());
+  const ordered = new Map<number, number>();
+  for (const first of [...fallbacks.keys()].toSorted((one, other) => Number(standIns.has(one)) - Number(standIns.has(other)))) {
+    let next = fallbacks.get(first);
+    for (let number = first; next !== undefined && !ordered.has(number); next = fallbacks.get(number)) {
+      ordered.set(number, next);
+      number = next;
+    }
+  }
+  return ordered;
 }
 
 function fallbackOf(

@@ -69,6 +69,34 @@ output: "\${steps.chained.output}"
     expect(result).toMatchObject({ status: 'failed', error: { code: 'told_to_fail', stepPath: 'other' } });
   });
 
+  it.each([
+    { end: 'succeeds', last: '{ transform: { attempt: 7 } }', output: 7 },
+    { end: 'fails and goes on with a value', last: `{ tool: test.fail, with: { times: 9 }, ${once}, onError: { value: { attempt: 8 } } }`, output: 8 },
+  ])('is stood in for by the fallback of its fallback, which $end, in whatever order they are written', async ({ last, output }) => {
+    const odd = `odd: { tool: test.fail, with: { times: 9 }, ${once}, onError: { step: second } }`;
+    const second = `second: { tool: test.fail, with: { times: 9 }, ${once}, onError: { step: third } }`;
+    for (const [one, other] of [
+      [odd, second],
+      [second, odd],
+    ]) {
+      const result = await engine.run(`
+plan: fallback-of-a-fallback
+steps:
+  ${one}
+  ${other}
+  third: ${last}
+  after: { transform: "\${steps.odd.output.attempt}" }
+output: { after: "\${steps.after.output}", second: "\${steps.second.output.attempt}" }
+`);
+      expect(result).toMatchObject({ status: 'succeeded', output: { after: output, second: output } });
+    }
+  });
+
+  it('is stood in for by the value of its fallback, when that fails, too', async () => {
+    const result = await engine.run(withFallback(9, `{ tool: test.fail, with: { times: 9 }, ${once}, onError: { value: { attempt: 4 } } }`));
+    expect(result).toMatchObject({ status: 'succeeded', output: 41 });
+  });
+
   it('is not tried again after a code that its plan names', async () => {
     const result = await engine.run(
       'plan: given-up\nsteps:\n  odd: { tool: test.fail, with: { times: 9 }, retry: { maxAttempts: 5, initialDelayMs: 1, nonRetryable: [told_to_fail] } }\n',
