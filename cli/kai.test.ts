@@ -135,7 +135,7 @@ describe('completion', () => {
     [['run', 'st'], ['start']],
     [
       ['--json', 'plan', ''],
-      ['validate', 'save', 'list', 'diff', 'get', 'remove'],
+      ['validate', 'save', 'list', 'versions', 'diff', 'get', 'remove'],
     ],
     [['run', 'start', '--input-'], ['--input-file']],
     [['settings', 'add', 'r'], ['roots']],
