@@ -119,7 +119,7 @@ export async function readDefinition(context: { client: Client; output: Output }
   const input =
     document === null
       ? {}
-      : { input: await readInput({ output, schema: document['input'] ?? null, pairs: options.input ?? [], file: options.inputFile ?? null }) };
+      : { input: await readInput({ output, plan: { name, document }, pairs: options.input ?? [], file: options.inputFile ?? null }) };
   return {
     ...asJsonObject(before ?? {}),
     plan,

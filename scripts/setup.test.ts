@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ensureInstalled, findNode24 } from './setup.mjs';
 
@@ -63,6 +64,14 @@ describe('ensureInstalled', () => {
     await writeFile(join(root, 'package.json'), JSON.stringify({ name: 'sample', dependencies: { left: 'file:left', right: 'file:right' } }));
     await expect(install()).rejects.toThrow(/could not be installed[^]*right/);
   });
+});
+
+test.each(['start.mjs', 'test.mjs'])('%s under a Node that is too old says so before anything else, and installs nothing', (script) => {
+  const pretend = 'data:text/javascript,Object.defineProperty(process,"versions",{value:{...process.versions,node:"18.19.0"}})';
+  const path = fileURLToPath(new URL(script, import.meta.url));
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', pretend, path], { encoding: 'utf8' });
+  const words = 'kOS needs Node 20 or later to start; this is Node 18.19.0. Install a newer one from https://nodejs.org.\n';
+  expect({ status, stdout, stderr }).toEqual({ status: 1, stdout: '', stderr: words });
 });
 
 test('findNode24 finds a Node 24', () => {

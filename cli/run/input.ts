@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '#schemas/json.ts';
+import type { JsonObject } from '#schemas/json.ts';
 import { usageFault } from '../faults.ts';
 import { readTextFile } from '../input-files.ts';
 import { readPairs } from '../lists.ts';
@@ -6,8 +6,8 @@ import type { Output } from '../output.ts';
 
 export interface InputSources {
   output: Output;
-  /** JSON Schema of the plan's input; null: the plan takes anything. */
-  schema: Json;
+  /** The plan that the input is for. */
+  plan: { name: string; document: JsonObject };
   /** `key=value`, typed by the schema. */
   pairs: string[];
   /** A JSON or YAML file, or `-`; null: none. */
@@ -19,7 +19,7 @@ export async function readInput(sources: InputSources): Promise<JsonObject> {
   const fromFile = sources.file === null ? {} : await readInputFile(sources.file, sources.output);
   if (sources.pairs.length === 0) return fromFile;
   const { coerceInput } = await import('#core/plan/coerce-input.ts');
-  return { ...fromFile, ...coerceInput(sources.schema, readPairs(sources.pairs, '--input')) };
+  return { ...fromFile, ...coerceInput(sources.plan.document['input'] ?? null, readPairs(sources.pairs, '--input'), sources.plan.name) };
 }
 
 async function readInputFile(path: string, output: Output): Promise<JsonObject> {

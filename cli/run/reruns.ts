@@ -69,7 +69,7 @@ async function readRerun(
   if (options.input === undefined && options.inputFile === undefined) return { id, body: common };
   const { plan, input } = await client.runs.get(id);
   const { document } = await client.plans.get(plan.name, version ?? plan.version);
-  const edits = await readInput({ output, schema: document['input'] ?? null, pairs: options.input ?? [], file: options.inputFile ?? null });
+  const edits = await readInput({ output, plan: { name: plan.name, document }, pairs: options.input ?? [], file: options.inputFile ?? null });
   return { id, body: { ...common, input: { ...input, ...edits } } };
 }
 

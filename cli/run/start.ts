@@ -33,7 +33,7 @@ export async function startRun(invocation: Invocation, reference: string, option
   const { client, output } = invocation;
   const { name, version } = parsePlanReference(reference);
   const plan = await client.plans.get(name, version);
-  const input = await readInput({ output, schema: plan.document['input'] ?? null, pairs: options.input ?? [], file: options.inputFile ?? null });
+  const input = await readInput({ output, plan, pairs: options.input ?? [], file: options.inputFile ?? null });
   const labels = readPairs(options.label ?? [], '--label');
   const started = await client.runs.start(
     // The version that was looked at, so that a save in between does not change what the input was typed by. Under a key that was given, what was

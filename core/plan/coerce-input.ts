@@ -8,9 +8,9 @@ import { isObject } from './validate-input.ts';
 /**
  * Turns `name=value` pairs from a command line into input, typed by the schema: `count=100` is a number where a number is wanted, and text
  * where text is. A value without a declared type is read as JSON where it is JSON, else as text. Without a schema nothing is refused: whether
- * the plan takes the input is the server's to say. Throws `input_invalid`.
+ * the plan takes the input is the server's to say. `plan`: its name, for the remedy. Throws `input_invalid`.
  */
-export function coerceInput(schema: Json | null | undefined, pairs: Record<string, string>): JsonObject {
+export function coerceInput(schema: Json | null | undefined, pairs: Record<string, string>, plan: string): JsonObject {
   const input: [string, Json][] = [];
   const faults: FaultDetail[] = [];
   const properties = propertiesOf(schema ?? null);
@@ -29,15 +29,15 @@ export function coerceInput(schema: Json | null | undefined, pairs: Record<strin
   throw new KosError({
     code: 'input_invalid',
     message: `The input does not fit the plan: ${faults.map(({ message }) => message).join('; ')}.`,
-    fix: fixOf(faults[0]?.suggestion),
+    fix: fixOf(faults[0]?.suggestion, plan),
     status: 422,
     details: faults,
   });
 }
 
 /** A remedy is a sentence; what a suggestion says of names becomes one. */
-function fixOf(suggestion: string | undefined): string {
-  if (suggestion === undefined) return 'See the input of the plan with: kai plan get NAME';
+function fixOf(suggestion: string | undefined, plan: string): string {
+  if (suggestion === undefined) return `See the input of the plan with: kai plan get ${plan}`;
   if (suggestion === takesNone) return 'Leave it out: the plan takes no input.';
   return suggestion.startsWith(known) ? `Leave it out, or give what the plan takes: ${suggestion.slice(known.length)}` : suggestion;
 }

@@ -105,7 +105,7 @@ describe('references', () => {
     const schema: Json = { type: 'object', properties: { a: { $ref: '#/$defs/a' } }, $defs: { a: alternatives } };
     const started = performance.now();
     expect(typeFromSchema(schema)).toMatchObject({ kind: 'object' });
-    expect(coerceInput(schema, { a: 'x' })).toEqual({ a: 'x' });
+    expect(coerceInput(schema, { a: 'x' }, 'sample')).toEqual({ a: 'x' });
     expect(performance.now() - started).toBeLessThan(10_000);
     expect(isCheapToCheck(schema, {}, 1_000_000)).toBe(false);
   });
@@ -140,7 +140,7 @@ describe('input from a command line', () => {
 
   it('is typed by the schema', () => {
     const pairs = { text: '5', count: '100', ratio: '0.5', flag: 'true', list: '[1,2]', maybe: 'null', either: '7', level: '2', free: '{"a":1}' };
-    expect(coerceInput(typed, pairs)).toEqual({
+    expect(coerceInput(typed, pairs, 'sample')).toEqual({
       text: '5',
       count: 100,
       ratio: 0.5,
@@ -151,8 +151,8 @@ describe('input from a command line', () => {
       level: '2',
       free: { a: 1 },
     });
-    expect(coerceInput(typed, { either: 'seven', free: 'plain' })).toEqual({ either: 'seven', free: 'plain' });
-    expect(coerceInput(null, { a: '1' })).toEqual({ a: 1 });
+    expect(coerceInput(typed, { either: 'seven', free: 'plain' }, 'sample')).toEqual({ either: 'seven', free: 'plain' });
+    expect(coerceInput(null, { a: '1' }, 'sample')).toEqual({ a: 1 });
   });
 
   it.each<[Record<string, string>, RegExp]>([
@@ -162,15 +162,16 @@ describe('input from a command line', () => {
     [{ list: '1' }, /a JSON list/],
     [{ cuont: '1' }, /takes no input "cuont"/],
   ])('%j is refused', (pairs, message) => {
-    expect(() => coerceInput(typed, pairs)).toThrow(expect.objectContaining({ code: 'input_invalid', message: expect.stringMatching(message) as string }));
+    expect(() => coerceInput(typed, pairs, 'sample')).toThrow(expect.objectContaining({ code: 'input_invalid', message: expect.stringMatching(message) as string }));
   });
 
   it('suggests the name that was meant', () => {
-    expect(() => coerceInput(typed, { cuont: '1' })).toThrow(expect.objectContaining({ fix: 'did you mean "count"?' }));
-    expect(() => coerceInput({ type: 'object', properties: { path: {} } }, { bogus: '1' })).toThrow(
+    expect(() => coerceInput(typed, { cuont: '1' }, 'sample')).toThrow(expect.objectContaining({ fix: 'did you mean "count"?' }));
+    expect(() => coerceInput({ type: 'object', properties: { path: {} } }, { bogus: '1' }, 'sample')).toThrow(
       expect.objectContaining({ fix: 'Leave it out, or give what the plan takes: path' }),
     );
-    expect(() => coerceInput({ type: 'object', properties: {} }, { bogus: '1' })).toThrow(
+    expect(() => coerceInput(typed, { count: 'x' }, 'sample')).toThrow(expect.objectContaining({ fix: 'See the input of the plan with: kai plan get sample' }));
+    expect(() => coerceInput({ type: 'object', properties: {} }, { bogus: '1' }, 'sample')).toThrow(
       expect.objectContaining({ fix: 'Leave it out: the plan takes no input.' }),
     );
   });
