@@ -117,9 +117,7 @@ export async function readDefinition(context: { client: Client; output: Output }
   const hasInput = options.input !== undefined || options.inputFile !== undefined;
   const document = hasInput ? (await client.plans.get(name, version)).document : null;
   const input =
-    document === null
-      ? {}
-      : { input: await readInput({ output, plan: { name, document }, pairs: options.input ?? [], file: options.inputFile ?? null }) };
+    document === null ? {} : { input: await readInput({ output, plan: { name, document }, pairs: options.input ?? [], file: options.inputFile ?? null }) };
   return {
     ...asJsonObject(before ?? {}),
     plan,

@@ -162,7 +162,9 @@ describe('input from a command line', () => {
     [{ list: '1' }, /a JSON list/],
     [{ cuont: '1' }, /takes no input "cuont"/],
   ])('%j is refused', (pairs, message) => {
-    expect(() => coerceInput(typed, pairs, 'sample')).toThrow(expect.objectContaining({ code: 'input_invalid', message: expect.stringMatching(message) as string }));
+    expect(() => coerceInput(typed, pairs, 'sample')).toThrow(
+      expect.objectContaining({ code: 'input_invalid', message: expect.stringMatching(message) as string }),
+    );
   });
 
   it('suggests the name that was meant', () => {
