@@ -53,9 +53,16 @@ function standing(approval: Approval, decision: Approval['decisions'][number]): 
 function describeArguments(approval: Approval, colours: Colours): string[] {
   if (approval.arguments.length === 0) return [colours.dim('No step waits behind it: the decision is about the message alone.')];
   return approval.arguments.flatMap((argument) => [
-    `${colours.bold(visibleLine(argument.stepPath))} ${visibleLine(argument.tool ?? argument.kind)} ${colours.dim('would run with')}`,
+    `${colours.bold(visibleLine(argument.stepPath))} ${visibleLine(argument.tool ?? argument.kind)} ${colours.dim(describeFate(approval, argument.stepPath))}`,
     indent(visibleText(describeInput(argument.input))),
   ]);
+}
+
+function describeFate({ endedByHand }: Approval, stepPath: string): string {
+  const ended = endedByHand.find((each) => each.stepPath === stepPath);
+  if (ended === undefined) return 'would run with';
+  const done = ended.action === 'skip' ? 'skipped' : 'overridden';
+  return `was ${done} by ${visibleLine(ended.by)} (${visibleLine(ended.reason)}): it does not run, whatever is decided. Asked for was`;
 }
 
 /** Texts of several lines are shown as lines, not with `\n` in them: a report is to be read before it is signed. */

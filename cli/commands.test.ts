@@ -310,6 +310,13 @@ describe('approvals', () => {
     expect(stderr).toContain('is expired');
   });
 
+  test('what was ended by hand is said where its arguments stand', async () => {
+    const endedByHand = [{ stepPath: 'report', action: 'skip' as const, by: 'prn_ada', reason: 'written already' }];
+    const { stdout } = await kai(['approval', 'get', approvalId], { 'GET /v1/approvals/{id}': () => ({ json: anApproval({ endedByHand }) }) });
+    expect(stdout).toContain('report artifact was skipped by prn_ada (written already): it does not run, whatever is decided.');
+    expect(stdout).not.toContain('would run with');
+  });
+
   test('arguments cannot rewrite what the reader sees', async () => {
     const { stdout } = await kai(['approval', 'get', approvalId], {
       'GET /v1/approvals/{id}': () => ({

@@ -45,6 +45,8 @@ export const approvalSchema = z.object({
   status: z.enum(approvalStatuses),
   message: z.string().nullable(),
   arguments: z.array(approvalArgumentSchema),
+  /** Of an open approval: the steps among those that people have overridden or skipped meanwhile, which no longer run. */
+  endedByHand: z.array(z.object({ stepPath: z.string(), action: z.enum(['override', 'skip']), by: z.string(), reason: z.string() })),
   /** SHA-256 (hex) of the RFC 8785 form of plan digest, tool versions, message and arguments: what a decision is bound to. */
   argumentsDigest: z.string(),
   /** Who may decide, as the plan says it. */

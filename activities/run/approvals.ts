@@ -11,6 +11,7 @@ import type { OutcomeError } from '#schemas/run.ts';
 import { rulesThatApprove } from '#services/approvals/match.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
+import { isApprovalNeeded } from '#services/runs/ledger/approval-need.ts';
 import { approveByRules, type DecidedApproval, escalate, insertApproval, readApprovalOfStep, readMembers } from '#services/runs/ledger/approvals.ts';
 import { endStep } from '#services/runs/ledger/record-outcome.ts';
 import type { TakenStep } from '#services/runs/ledger/take-step.ts';
@@ -20,7 +21,7 @@ import type { RunActivityDependencies } from './dependencies.ts';
 import { failStep } from './fail-step.ts';
 import { storableText } from './failure.ts';
 import { asObject, resolveInput } from './resolve-input.ts';
-import type { EndedAtOnce, Opened, Opening } from './opening.ts';
+import type { EndedAtOnce, Opened, Opening, SkippedAtOnce } from './opening.ts';
 
 const messageCharactersAtMost = 20_000;
 
@@ -31,8 +32,9 @@ const optionsOf = (compiled: CompiledStep): Options => ('approval' in compiled.d
 export const coveredBy = ({ plan, toolVersions }: ExecutablePlan): Covered => ({ plan: plan.digest, tools: toolVersions });
 
 /** Asks for an approval; where rules approve all that it covers, it is decided at once, and the row says by which. */
-export async function openApproval(opening: Opening, gated: CompiledStep[]): Promise<Opened | EndedAtOnce> {
+export async function openApproval(opening: Opening, gated: CompiledStep[]): Promise<Opened | EndedAtOnce | SkippedAtOnce> {
   const { dependencies, sql, work, compiled, step, toldTo } = opening;
+  if (gated.length > 0 && !(await isStillNeeded(sql, work, compiled))) return { skipped: 'all that it covers was ended by hand' };
   const options = optionsOf(compiled);
   const { shown, message } = await whatIsShown(opening, gated);
   const named = approverList(options.from ?? stepDefaults.approval.from);
@@ -58,6 +60,12 @@ export async function openApproval(opening: Opening, gated: CompiledStep[]): Pro
   const { endsInMs } = await readAlarm(sql, waitId);
   const until = expiresAt?.toISOString() ?? null;
   return { waitId, endsInMs, waitingFor: { kind: 'approval', ref: approvalId, until, text: waitingText(step.path, from, asked.required) } };
+}
+
+/** Its run's row is held: whoever ends a covered step by hand meanwhile finds the approval open, or ends it before it opens. */
+async function isStillNeeded(sql: TransactionSql, { claim, executable }: RunWork, { number }: CompiledStep): Promise<boolean> {
+  await sql`select from kos.runs where id = ${claim.runId} for no key update`;
+  return await isApprovalNeeded(sql, claim.runId, executable.shape, number);
 }
 
 async function whatIsShown({ dependencies, compiled, scope }: Opening, gated: CompiledStep[]): Promise<{ shown: ApprovalArgument[]; message: string | null }> {

@@ -22,3 +22,5 @@ export interface Opening {
 export type Opened = OpenWait & { waitingFor: WaitingFor };
 /** What was waited for is there already. */
 export type EndedAtOnce = { output: Json; metadata: JsonObject };
+/** Nothing is to be waited for. */
+export type SkippedAtOnce = { skipped: string };

@@ -20,7 +20,7 @@ import { failStep } from './fail-step.ts';
 import { classifyFailure } from './failure.ts';
 import { stepOf } from './items.ts';
 import { asObject } from './resolve-input.ts';
-import type { EndedAtOnce, Opened, Opening } from './opening.ts';
+import type { EndedAtOnce, Opened, Opening, SkippedAtOnce } from './opening.ts';
 import { endSignal, openSignal } from './signal-wait.ts';
 import { openRound, settleRound } from './repeated-sub-run.ts';
 import { placeOf } from './step-place.ts';
@@ -60,10 +60,10 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
       const own = await itemValue(dependencies, sql, { ...work, compiled }, step);
       const scope = makeScope(work.facts, startedAt, await loadResults(sql, claim.runId, readsOf(compiled, gated)), own);
       if (item === null && !(await meetsWhen(dependencies.evaluator, compiled, scope))) {
-        await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
-        return { outcome: 'k' };
+        return await endSkipped(sql, work, step, 'its "when" is false');
       }
       const opened = await open({ dependencies, sql, work, compiled, step, toldTo: options.toldTo, scope }, gated);
+      if ('skipped' in opened) return await endSkipped(sql, work, step, opened.skipped);
       if ('output' in opened) {
         await endStep(sql, claim, step, { status: 'succeeded', output: opened.output, error: null, costMicros: 0, metadata: opened.metadata });
         return { outcome: 's' };
@@ -79,7 +79,12 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
   });
 }
 
-async function open(opening: Opening, gated: CompiledStep[]): Promise<Opened | EndedAtOnce> {
+async function endSkipped(sql: TransactionSql, { claim }: RunWork, step: TakenStep, reason: string): Promise<WaitOpened> {
+  await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason } });
+  return { outcome: 'k' };
+}
+
+async function open(opening: Opening, gated: CompiledStep[]): Promise<Opened | EndedAtOnce | SkippedAtOnce> {
   const { definition } = opening.compiled;
   if ('approval' in definition) return await openApproval(opening, gated);
   if ('signal' in definition) return await openSignal(opening, definition.signal);

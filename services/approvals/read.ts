@@ -12,6 +12,8 @@ interface ApprovalRow {
   status: Approval['status'];
   message: string | null;
   arguments: ApprovalArgument[];
+  /** Null: nothing. */
+  ended_by_hand: Approval['endedByHand'] | null;
   arguments_digest: string;
   from: string;
   required: number;
@@ -32,7 +34,11 @@ interface ApprovalRow {
 const columns = (sql: TransactionSql) => sql`
   id, run_id, step_path, coalesce((select r.called_from || '/' from kos.runs r where r.id = approvals.run_id), '') || step_path as path, status, message, arguments, arguments_digest, "from", required, four_eyes, decisions, created_at, expires_at,
   approvers, comments, claimed_by, claimed_until, coalesce(status = 'open' and claimed_until > clock_timestamp(), false) as is_claimed,
-  coalesce(expires_at <= clock_timestamp(), false) as past_expiry`;
+  coalesce(expires_at <= clock_timestamp(), false) as past_expiry,
+  case when status = 'open' then (
+    select jsonb_agg((s.metadata->'byHand') - 'actor' || jsonb_build_object('stepPath', s.path, 'by', s.metadata->'byHand'->'actor') order by s.step) from kos.steps s
+    where s.run_id = approvals.run_id and s.path in (select shown->>'stepPath' from json_array_elements(approvals.arguments) shown)
+      and s.metadata->'byHand'->>'action' in ('override', 'skip')) end as ended_by_hand`;
 
 const showApproval = (row: ApprovalRow): Approval => ({
   id: row.id,
@@ -43,6 +49,7 @@ const showApproval = (row: ApprovalRow): Approval => ({
   status: row.status === 'open' && row.past_expiry ? 'expired' : row.status,
   message: row.message,
   arguments: row.arguments,
+  endedByHand: row.ended_by_hand ?? [],
   argumentsDigest: row.arguments_digest,
   from: row.from,
   approvers: row.approvers ?? [row.from],

@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { validateJson } from '#core/plan/json-schema.ts';
 import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
-import { overrideStep, skipStep } from '#services/runs/actions/steps-by-hand.ts';
-import { checkOutput, readStepFacts } from '#services/runs/actions/step-definition.ts';
 import type { Json } from '#schemas/json.ts';
 import { sendSignal } from '#services/signals/send.ts';
+import { byHand } from '#tests/rig/by-hand.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -13,16 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const override = (runId: string, path: string, output: Json) =>
-  engine.act(runId, async (transaction, change) => {
-    const step = await readStepFacts(transaction, runId, path);
-    await checkOutput(step, output, [], async (schema, value) => validateJson(schema, value));
-    await overrideStep(transaction, { ...change, path, output, reason: 'known' }, step);
-  });
-const skip = (runId: string, path: string) =>
-  engine.act(runId, async (transaction, change) =>
-    skipStep(transaction, { ...change, path, reason: 'not needed' }, await readStepFacts(transaction, runId, path)),
-  );
+const { override, skip } = byHand(() => engine);
 
 const send = async (runId: string, name: string, payload: Json = null): Promise<void> => {
   await sendSignal(

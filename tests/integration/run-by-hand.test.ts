@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pauseRun, resumeRun } from '#services/runs/actions/pause.ts';
 import { explainRun } from '#services/runs/explain.ts';
 import { retryRun } from '#services/runs/actions/retry.ts';
-import { overrideStep, type Resolution, resolveStep, skipStep } from '#services/runs/actions/steps-by-hand.ts';
+import { type Resolution, resolveStep } from '#services/runs/actions/steps-by-hand.ts';
 import { readStepFacts } from '#services/runs/actions/step-definition.ts';
-import type { Json } from '#schemas/json.ts';
+import { byHand } from '#tests/rig/by-hand.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
 let engine: TestEngine;
@@ -14,14 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const override = (runId: string, path: string, output: Json) =>
-  engine.act(runId, async (transaction, change) =>
-    overrideStep(transaction, { ...change, path, output, reason: 'known' }, await readStepFacts(transaction, runId, path)),
-  );
-const skip = (runId: string, path: string) =>
-  engine.act(runId, async (transaction, change) =>
-    skipStep(transaction, { ...change, path, reason: 'not needed' }, await readStepFacts(transaction, runId, path)),
-  );
+const { override, skip } = byHand(() => engine);
 const resolve = (runId: string, path: string, resolution: Resolution) =>
   engine.act(runId, async (transaction, change) =>
     resolveStep(transaction, { ...change, path, reason: 'looked' }, await readStepFacts(transaction, runId, path), resolution),

@@ -66,6 +66,7 @@ export const anApproval = (change: Partial<Approval> = {}): Approval => ({
   status: 'open',
   message: 'Is the report right?',
   arguments: [{ stepPath: 'report', kind: 'artifact', input: { name: 'report.md', content: '# Report\nAll is well.' } }],
+  endedByHand: [],
   argumentsDigest: 'a'.repeat(64),
   from: 'role:approver',
   approvers: ['role:approver'],

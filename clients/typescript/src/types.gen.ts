@@ -2996,6 +2996,12 @@ export type GetApprovalsResponses = {
                 tool?: string;
                 input: Schema1;
             }>;
+            endedByHand: Array<{
+                stepPath: string;
+                action: 'override' | 'skip';
+                by: string;
+                reason: string;
+            }>;
             argumentsDigest: string;
             from: string;
             approvers: Array<string>;
@@ -3067,6 +3073,12 @@ export type GetApprovalsIdResponses = {
             kind: string;
             tool?: string;
             input: Schema1;
+        }>;
+        endedByHand: Array<{
+            stepPath: string;
+            action: 'override' | 'skip';
+            by: string;
+            reason: string;
         }>;
         argumentsDigest: string;
         from: string;
@@ -3151,6 +3163,12 @@ export type PostApprovalsIdDecisionsResponses = {
             tool?: string;
             input: Schema1;
         }>;
+        endedByHand: Array<{
+            stepPath: string;
+            action: 'override' | 'skip';
+            by: string;
+            reason: string;
+        }>;
         argumentsDigest: string;
         from: string;
         approvers: Array<string>;
@@ -3223,6 +3241,12 @@ export type PostApprovalsIdClaimResponses = {
             tool?: string;
             input: Schema1;
         }>;
+        endedByHand: Array<{
+            stepPath: string;
+            action: 'override' | 'skip';
+            by: string;
+            reason: string;
+        }>;
         argumentsDigest: string;
         from: string;
         approvers: Array<string>;
@@ -3292,6 +3316,12 @@ export type PostApprovalsIdReleaseResponses = {
             kind: string;
             tool?: string;
             input: Schema1;
+        }>;
+        endedByHand: Array<{
+            stepPath: string;
+            action: 'override' | 'skip';
+            by: string;
+            reason: string;
         }>;
         argumentsDigest: string;
         from: string;
@@ -3367,6 +3397,12 @@ export type PostApprovalsIdCommentsResponses = {
             kind: string;
             tool?: string;
             input: Schema1;
+        }>;
+        endedByHand: Array<{
+            stepPath: string;
+            action: 'override' | 'skip';
+            by: string;
+            reason: string;
         }>;
         argumentsDigest: string;
         from: string;

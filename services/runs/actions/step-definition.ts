@@ -6,6 +6,7 @@ import type { PlanShape } from '#schemas/shape.ts';
 import type { Transaction } from '#services/database/connect.ts';
 import { runNotFound } from '../read.ts';
 import type { StepDefinition } from './steps-by-hand.ts';
+import type { Gate } from './withdraw-waits.ts';
 
 /** A tool as far as its steps may be ended by hand. */
 export interface ToolFacts {
@@ -55,8 +56,13 @@ export async function readStepFacts({ sql }: Transaction, runId: string, path: s
   }
   if (undo) return { path, number, kind: 'tool', definition: definition['undo'] as JsonObject, joins: false, repeats: false, fallbackOf: null };
   const fallbackOf = shape.fallbackOf === undefined || iteration !== null ? null : (Object.keys(steps)[shape.fallbackOf] ?? null);
-  return { path, number, kind: shape.kind, definition, joins: loops && item === null, repeats: shape.repeat !== undefined && iteration === null, fallbackOf };
+  const joins = loops && item === null;
+  const repeats = shape.repeat !== undefined && iteration === null;
+  return { path, number, kind: shape.kind, definition, joins, repeats, fallbackOf, gate: gateOf(row.shape, Object.keys(steps), shape.gate) };
 }
+
+const gateOf = (shape: PlanShape, ids: string[], gate: number | undefined): Gate | null =>
+  gate === undefined ? null : { path: ids[gate] ?? '', number: gate, shape };
 
 /** Holds an output that a person gives against what the plan says the step puts out. Throws KosError `output_invalid` (422, with pointers). */
 export async function checkOutput(

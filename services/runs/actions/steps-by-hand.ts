@@ -13,7 +13,7 @@ import { standIn } from '../ledger/stand-in.ts';
 import type { WaitKind } from '../ledger/waits.ts';
 import { assertDirection } from './direction.ts';
 import { lockRunFor, type LockedRun, orderLook, type RunChange } from './locked-run.ts';
-import { withdrawWait } from './withdraw-waits.ts';
+import { type Gate, withdrawNeedlessApproval, withdrawWait } from './withdraw-waits.ts';
 
 export interface StepChange extends RunChange {
   /** `id`, `id[n]` of an item, `id#n` of a round. */
@@ -30,6 +30,8 @@ export interface StepDefinition {
   /** It names the `forEach` itself, not an item of it. */
   joins?: boolean;
   fallbackOf?: string | null;
+  /** The approval that covers it. */
+  gate?: Gate | null;
 }
 
 /** What a person can end: nothing works on it, and it has not ended well. One that waits is added where its wait can be withdrawn. */
@@ -41,6 +43,7 @@ export async function overrideStep({ sql }: Transaction, change: StepChange & { 
   const facts = await endByHand(sql, change, step, { status: 'succeeded', output: change.output, by: 'override' });
   await reopenAbove(sql, run, change);
   await tell(sql, run, change, step, 'override', 'step.succeeded', facts);
+  if (step.gate) await withdrawNeedlessApproval(sql, change, step.gate);
 }
 
 /** The step is not to run; what depends on it is skipped with it, unless its `when` looks at that. Throws as `overrideStep`. */
@@ -50,6 +53,7 @@ export async function skipStep({ sql }: Transaction, change: StepChange, step: S
   const facts = await endByHand(sql, change, step, { status: 'skipped', output: null, by: 'skip' });
   await reopenAbove(sql, run, change);
   await tell(sql, run, change, step, 'skip', 'step.skipped', facts);
+  if (step.gate) await withdrawNeedlessApproval(sql, change, step.gate);
 }
 
 /** `happened`: with this output. `did_not`: it runs again. `retry`: it is tried again under the same key, which the outside recognises. */

@@ -19,6 +19,7 @@ const openApprovalSchema = approvalSchema.pick({
   stepPath: true,
   message: true,
   arguments: true,
+  endedByHand: true,
   argumentsDigest: true,
   from: true,
   required: true,
