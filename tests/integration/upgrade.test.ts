@@ -10,21 +10,24 @@ import { approve, untilAsked } from '#tests/chaos/rig/people.ts';
 import { chaosPlans } from '#tests/chaos/rig/plans.ts';
 import { openSink, type Sink } from '#tests/chaos/rig/sink.ts';
 import { judge, judgeRecord } from '#tests/chaos/rig/verdict.ts';
-import { previousRelease, unpackPreviousRelease, whyPreviousReleaseIsMissing } from '#tests/rig/previous-release.ts';
+import { findRelease, readPreviousRelease, unpackRelease } from '#tests/upgrade/previous-release.ts';
 
-const missing = await whyPreviousReleaseIsMissing();
-if (missing !== null) console.warn(`Skipped: ${missing}`);
+const release = readPreviousRelease();
+/** An error is thrown inside the test: a checkout that holds half of its history fails it, and is told the remedy. */
+const code = await findRelease(release).catch((error: Error) => error);
+const ran = code === null ? 'not run: this folder is no checkout of git' : code instanceof Error ? 'not found' : code.by;
 
-describe.skipIf(missing !== null)(`runs that ${previousRelease.version} started`, () => {
-  let folder: string;
+describe.skipIf(code === null)(`runs that release ${release.version} (${ran}) started`, () => {
+  let folder: string | undefined;
   let before: Installation;
   let after: Installation;
   let sink: Sink;
 
   beforeAll(async () => {
+    if (code === null || code instanceof Error) throw code ?? new Error(ran);
     folder = await mkdtemp(join(tmpdir(), 'kos-upgrade-'));
     const root = join(folder, 'previous');
-    await unpackPreviousRelease(root);
+    await unpackRelease(code, root);
     const command = [process.execPath, join('workers', 'supervisor.ts'), '--port', '0'] as const;
     before = makeInstallation(join(folder, 'home'), { root, command });
     after = makeInstallation(join(folder, 'home'), { command });
@@ -32,6 +35,7 @@ describe.skipIf(missing !== null)(`runs that ${previousRelease.version} started`
   });
 
   afterAll(async () => {
+    if (folder === undefined) return;
     await after.stop();
     await sink.close();
     await rm(folder, { recursive: true, force: true });
@@ -64,7 +68,7 @@ describe.skipIf(missing !== null)(`runs that ${previousRelease.version} started`
     expect(verdict).toMatchObject({ runs: loads.length, missing: 0, doubled: 0, attemptsSpent: 0 });
     // They keep the decisions they were started with; a run of this release has today's.
     const rules = await after.query<{ rules: number }>((sql) => sql`select distinct rules from kos.runs where id in ${sql(loads.map(({ runId }) => runId))}`);
-    expect(rules).toEqual([{ rules: 1 }]);
+    expect(rules).toEqual([{ rules: release.rules }]);
   });
 });
 
