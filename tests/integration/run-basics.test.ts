@@ -33,6 +33,20 @@ output: { total: "\${steps.total.output}" }
     expect(run.status).toBe('succeeded');
   });
 
+  it('tells once that it has started, and once that it goes on after a wait, however many of its steps begin at once', async () => {
+    const atOnce = (prefix: string, needs: string): string[] =>
+      Array.from({ length: 12 }, (_, index) => `  ${prefix}${index}: { tool: fs.list, with: { path: "." }${needs} }`);
+    const steps = [...atOnce('first', ''), '  pause: { wait: { forMs: 1500 } }', ...atOnce('second', ', needs: [pause]')];
+    for (let time = 0; time < 4; time += 1) {
+      const run = await engine.run(`plan: at-once\nfuse: none\nsteps:\n${steps.join('\n')}\n`);
+      expect(run.status).toBe('succeeded');
+      const told = await engine.rig.system.sql<{ type: string; count: number }[]>`
+        select type, count(*)::int as count from kos.events where run_id = ${run.id} and type in ('run.started', 'run.waiting', 'run.resumed') group by type order by type`;
+      expect(told).toEqual(['run.resumed', 'run.started', 'run.waiting'].map((type) => ({ type, count: 1 })));
+      expect((await engine.audit(run.id)).filter(({ action }) => action === 'run.start')).toHaveLength(1);
+    }
+  });
+
   it('skips what a false "when" takes with it', async () => {
     const run = await engine.run(`
 plan: skipping

@@ -68,7 +68,10 @@ export function assertNotPaused(header: RunHeader, claim: Claim): void {
   if (header.status === 'paused') throw new HeldByPause(claim.runId, header.controlVersion);
 }
 
-/** The first work of a run claims it and moves it to `running`; work after a wait moves it back. Compare-and-set: of two claims one wins. */
+/**
+ * The first work of a run claims it and moves it to `running`; work after a wait moves it back. Compare-and-set: of two claims one wins, and of several activities that
+ * begin at once only one tells that the run has started.
+ */
 export async function markWorking(sql: TransactionSql, claim: Claim, header: RunHeader): Promise<Date> {
   const atWork = header.status === 'running' || header.status === 'paused';
   if (atWork && header.claimedBy !== null && header.startedAt !== null) return header.startedAt;
@@ -83,9 +86,13 @@ export async function markWorking(sql: TransactionSql, claim: Claim, header: Run
     with changed as (
       update kos.runs set status = 'running', waiting_for = null, claimed_by = ${claim.chain}, started_at = coalesce(started_at, clock_timestamp())
       where id = ${runId} and generation = ${claim.generation} and (claimed_by is null or claimed_by = ${claim.chain}) and status in ('queued', 'running', 'waiting')
+        and status = ${header.status} and (started_at is null) = ${first}
       returning started_at)${told}
     select started_at as "startedAt" from changed`;
-  return row?.startedAt ?? (await markPausedAtWork(sql, claim));
+  if (row !== undefined) return row.startedAt;
+  const meanwhile = await readHeader(sql, claim);
+  assertClaim(meanwhile, claim);
+  return meanwhile.status === 'paused' ? await markPausedAtWork(sql, claim) : await markWorking(sql, claim, meanwhile);
 }
 
 /** It was paused since its header was read: what is under way is finished, and the run stays paused. */
