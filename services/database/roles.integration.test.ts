@@ -122,3 +122,14 @@ it('a superuser mends what is wrong by itself', async () => {
     ['kos_system', false, true],
   ]);
 });
+
+it('several starts at once prepare one database once: all agree on its logins, and each migration stands there once', async () => {
+  const address = { ...server.facts, database: (await makeDatabase()).database };
+  const prepared = await Promise.all(Array.from({ length: 4 }, () => prepareDatabase(address, keys)));
+  expect(new Set(prepared.map(({ app, system }) => `${app.password} ${system.password}`)).size).toBe(1);
+  const sql = openPool(address, { max: 1, applicationName: 'test' });
+  const applied = await sql<{ hash: string }[]>`select hash from kos_migrations.migrations`;
+  await sql.end();
+  expect(applied.length).toBeGreaterThan(10);
+  expect(new Set(applied.map(({ hash }) => hash)).size).toBe(applied.length);
+});
