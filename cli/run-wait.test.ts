@@ -339,13 +339,14 @@ describe('run watch, result, logs', () => {
       costMicros: 0,
       metadata,
     });
+    const said = { labels: ['builtin: rules, not a language model'] };
     server.on('GET /v1/runs/{id}/steps', () => ({
-      json: page(step('read', 'succeeded'), step('explain', 'running', { items: 3 }), step('explain[0]', 'succeeded'), step('explain[1]', 'failed')),
+      json: page(step('read', 'succeeded'), step('explain', 'running', { items: 3 }), step('explain[0]', 'succeeded', said), step('explain[1]', 'failed', said)),
     }));
     const { code, stdout } = await runKai(['run', 'get', runId], { home });
     expect(code).toBe(0);
     expect(stdout).toContain('waits for');
     expect(stdout).toContain('{"path":"/var/log"}');
-    expect(stdout).toMatch(/✓ read .*\n.*● explain .*2 of 3 done, 1 failed.*\n.*· signOff .*\n.*· report /);
+    expect(stdout).toMatch(/✓ read .*\n.*● explain .*2 of 3 done, 1 failed.*, builtin: rules, not a language model\n.*· signOff .*\n.*· report /);
   });
 });

@@ -35,6 +35,8 @@ export interface StepLine {
   items: ItemCounts | null;
   /** Of a `repeat`: the round it is at, from 0; null: it has none. */
   round: number | null;
+  /** What a reader must know of how its output came to be, as models say it. */
+  labels: Set<string>;
 }
 
 export interface ItemCounts {
@@ -79,6 +81,7 @@ const newLine = (path: string, kind: string, is = { repeats: false, runsPlan: fa
   ...is,
   items: null,
   round: null,
+  labels: new Set(),
 });
 
 /** `explain[12]` is item 12 of `explain`, `poll#3` is round 3 of `poll`, and `explain[12]#3` a round of that item; `book[2]~undo` is item 2 of `book~undo`. */
@@ -172,6 +175,7 @@ export function applyStep(tree: StepTree, step: Step): void {
   const { path, item, round } = splitPath(step.path);
   const line = lineOf(tree, path, step.kind);
   if (countUndo(line, { item, round }, step.status, step.finishedAt ?? step.startedAt)) return;
+  for (const label of labelsOf(step)) line.labels.add(label);
   if (round !== null) {
     if (item === null) line.round = Math.max(round, line.round ?? 0);
     return;
@@ -187,6 +191,11 @@ export function applyStep(tree: StepTree, step: Step): void {
   line.text =
     step.error?.message ?? step.waitingFor?.text ?? describeReuse(step.metadata['reusedFrom']) ?? (line.runsPlan ? textOf(step.metadata['runId']) : null);
   applyItemTotal(tree, step);
+}
+
+function labelsOf({ metadata }: Step): string[] {
+  const { labels } = metadata;
+  return Array.isArray(labels) ? labels.filter((label) => typeof label === 'string') : [];
 }
 
 /** Events do not tell how many items a `forEach` has; its step's row does. */

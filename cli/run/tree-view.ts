@@ -68,6 +68,7 @@ function describeLine(line: StepLine, now: number): string {
   if (line.attempt > 1) parts.push(`attempt ${line.attempt}`);
   if (line.status === 'skipped') parts.push('skipped');
   if (line.text !== null) parts.push(visibleLine(line.text));
+  parts.push(...[...line.labels].map(visibleLine));
   return parts.join(', ');
 }
 

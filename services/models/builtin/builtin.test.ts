@@ -47,7 +47,7 @@ describe('a cluster of log lines', () => {
     expect(text).toContain('ERROR, 42 times: `connect ECONNREFUSED <*>:<*>`, in api.log.');
     expect(text).toContain('For example: `2026-01-01T00:00:00Z ERROR [payments] connect ECONNREFUSED 10.0.0.5:5432`.');
     expect(text).toContain('It names payments.');
-    expect(text).toContain('By the rule "connection refused", such lines commonly mean that nothing listens at the address');
+    expect(text).toContain('By the built-in rule "connection refused", such lines commonly mean that nothing listens at the address');
     expect(text).toContain('Check that the other service runs');
   });
 
@@ -63,7 +63,7 @@ describe('a cluster of log lines', () => {
     ['status unpacked <*> <*>', 'packages', ''],
   ])('%s', async (template, rule, component) => {
     const text = await explain({ template, count: 3 });
-    expect(text).toContain(`By the rule "${rule}"`);
+    expect(text).toContain(`By the built-in rule "${rule}"`);
     expect(text).toContain(component === '' ? '3 times' : `It names ${component}.`);
   });
 

@@ -13,7 +13,7 @@ export function describeCluster(cluster: LogCluster): string {
     `${headOf(level, cluster.count)}: \`${shorten(cluster.template, 200)}\`${spanOf(cluster)}${filesOf(cluster)}.`,
     exampleOf(cluster),
     components.length === 0 ? '' : `It names ${components.join(', ')}.`,
-    ...rules.map((rule) => `By the rule "${rule.name}", such lines commonly mean that ${rule.means}. ${rule.advice}`),
+    ...rules.map((rule) => `By the built-in rule "${rule.name}", such lines commonly mean that ${rule.means}. ${rule.advice}`),
     rules.length === 0 ? noRule(level) : '',
   ];
   return sentences.filter((sentence) => sentence !== '').join(' ');
