@@ -341,7 +341,12 @@ describe('run watch, result, logs', () => {
     });
     const said = { labels: ['builtin: rules, not a language model'] };
     server.on('GET /v1/runs/{id}/steps', () => ({
-      json: page(step('read', 'succeeded'), step('explain', 'running', { items: 3 }), step('explain[0]', 'succeeded', said), step('explain[1]', 'failed', said)),
+      json: page(
+        step('read', 'succeeded'),
+        step('explain', 'running', { items: 3 }),
+        step('explain[0]', 'succeeded', said),
+        step('explain[1]', 'failed', said),
+      ),
     }));
     const { code, stdout } = await runKai(['run', 'get', runId], { home });
     expect(code).toBe(0);
