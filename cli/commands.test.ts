@@ -329,6 +329,41 @@ describe('approvals', () => {
   });
 });
 
+describe('the times of a run', () => {
+  const accepted = () => ({ status: 202, json: { id: runId, status: 'queued', url: 'http://x/run' } });
+  const deadlineAskedAt = '2031-01-01T00:00:00.000Z';
+
+  test('a start names its instants and how long it may take', async () => {
+    await kai(['run', 'start', 'triage', '--time-limit', '15m', '--deadline', '2031-01-01T00:00:00Z'], {
+      'GET /v1/plans/triage': () => ({ json: aPlan() }),
+      'POST /v1/runs': accepted,
+    });
+    expect(JSON.parse(server.received.at(-1)?.body ?? '')).toMatchObject({ timeoutMs: 900_000, deadlineAt: deadlineAskedAt });
+  });
+
+  test('a replay says which instants it leaves to the first run, unless it has its own', async () => {
+    const routes = { 'GET /v1/runs/{id}': () => ({ json: aRun({ deadlineAskedAt }) }), 'POST /v1/runs/{id}/replay': accepted };
+    const { stderr } = await kai(['run', 'replay', runId], routes);
+    expect(stderr).toContain(`Not taken over from ${runId}: its deadline (${deadlineAskedAt}).`);
+    await server.close();
+    const own = await kai(['run', 'replay', runId, '--deadline', '+1h', '--priority', '1'], routes);
+    expect(own.stderr).not.toContain('Not taken over');
+    expect(JSON.parse(server.received.at(-1)?.body ?? '')).toMatchObject({ priority: 1, deadlineAt: expect.stringMatching(/Z$/) });
+  });
+
+  test('a retry says what became of its start and its deadline', async () => {
+    const retried = async (change: object) => {
+      const { stderr } = await kai(['run', 'retry', runId], { 'POST /v1/runs/{id}/retry': () => ({ status: 202, json: aRun(change) }) });
+      await server.close();
+      return stderr;
+    };
+    expect(await retried({})).toContain(`${runId} goes on.`);
+    expect(await retried({ startAt: '2091-01-01T00:00:00.000Z' })).toContain('starts at 2091-01-01T00:00:00.000Z, as it was to.');
+    expect(await retried({ deadlineAskedAt: '2021-01-01T00:00:00.000Z' })).toContain('Its deadline (2021-01-01T00:00:00.000Z) has passed and no longer holds.');
+    server = await startFixtureServer({});
+  });
+});
+
 describe('artifacts', () => {
   const content = Buffer.from([0, 1, 2, 255]);
   const routes = {

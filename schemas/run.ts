@@ -77,6 +77,8 @@ export const runSchema = z.object({
   startAt: z.string().nullable(),
   /** It must have ended by then; null: no bound, or one that begins with its start. */
   deadlineAt: z.string().nullable(),
+  /** The deadline that its start named, whatever ends it earlier; null: none. */
+  deadlineAskedAt: z.string().nullable(),
   /** It undoes what its steps did, or has undone it, because it ends so; null: it does not. */
   ending: endingSchema.nullable(),
 });
@@ -89,11 +91,8 @@ const labelsSchema = z
 /** RFC 3339, with its offset: without one it would depend on where the server stands. */
 const instantSchema = z.iso.datetime({ offset: true, error: 'must be an instant with its offset, as in 2031-01-31T09:00:00Z' });
 
-export const startRunSchema = z.strictObject({
-  /** `name` (its newest version) or `name@version`. */
-  plan: z.string().regex(/^[a-z][a-z0-9-]{0,63}(@[1-9][0-9]{0,8})?$/, 'must be a plan name or name@version'),
-  input: jsonObjectSchema.default({}),
-  labels: labelsSchema.optional(),
+/** What a run's start says of its time and its place in line. */
+const startOptions = {
   /** Accepted now, started then; an instant that has passed is now. */
   startAt: instantSchema.optional(),
   /** The run must have ended by then. */
@@ -102,19 +101,30 @@ export const startRunSchema = z.strictObject({
   timeoutMs: z.int().min(1).max(31_622_400_000).optional(),
   /** 1 is served first, 5 last; instead of the plan's own. */
   priority: z.int().min(1).max(5).optional(),
+};
+
+export const startRunSchema = z.strictObject({
+  /** `name` (its newest version) or `name@version`. */
+  plan: z.string().regex(/^[a-z][a-z0-9-]{0,63}(@[1-9][0-9]{0,8})?$/, 'must be a plan name or name@version'),
+  input: jsonObjectSchema.default({}),
+  labels: labelsSchema.optional(),
+  ...startOptions,
   /** False: every step does its work, whatever earlier runs have found out; what it finds out is kept for later ones. */
   cache: z.boolean().optional(),
 });
 export type StartRun = z.infer<typeof startRunSchema>;
 
-/** A run like another one; what is absent is that one's. */
+/** A run like another one; what is absent is that one's, but for the instants: start and deadline were meant for one run. */
 export const replayRunSchema = z.strictObject({
   input: jsonObjectSchema.optional(),
+  ...startOptions,
   labels: labelsSchema.optional(),
   /** Whether its steps may reuse outputs that were kept. */
   cache: z.boolean().optional(),
   reason: z.string().max(2_000).optional(),
 });
+
+export type ReplayRun = z.infer<typeof replayRunSchema>;
 
 export const forkRunSchema = replayRunSchema.extend({
   /** Id of the step from which on everything runs again. */

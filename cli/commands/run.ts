@@ -12,7 +12,8 @@ import { exitCodeOfRun, tellError } from '../run/outcome.ts';
 import { defineStepsByHand } from '../run/steps-by-hand.ts';
 import { resolveRunId, runArgument } from '../short-ids.ts';
 import { paintOfStatus } from '../status-words.ts';
-import { defineRunActions, parsePriority } from '../run/actions.ts';
+import { defineRunActions } from '../run/actions.ts';
+import { addTimeOptions } from '../run/start-options.ts';
 import { describeDuration, describeInstant, readInstant } from '../times.ts';
 import type { ExportOptions } from '../run/export.ts';
 import type { HistoryOptions } from '../run/history.ts';
@@ -141,15 +142,12 @@ export function defineRun(run: Command, invocation: Invocation): void {
 }
 
 function defineStart(run: Command, invocation: Invocation): void {
-  addWaitOptions(run.command('start').summary('start a run; prints its id and URL and returns'))
+  addTimeOptions(addWaitOptions(run.command('start').summary('start a run; prints its id and URL and returns')))
     .argument('<plan>', 'NAME (its newest version), or NAME@VERSION')
     .option('-i, --input <key=value>', "an input, typed by the plan's input schema (repeat for several)", collect)
     .option('--input-file <file>', 'inputs from a JSON or YAML file; - for standard input')
     .option('-l, --label <name=value>', 'a label (repeat for several)', collect)
     .option('-w, --wait', 'show its steps until it ends; prints its output')
-    .option('--at <when>', 'accept it now, start it then: 2031-01-31T09:00:00Z, or +90s, +15m, +2h, +3d from now', parseInstant)
-    .option('--deadline <when>', 'it must have ended by then', parseInstant)
-    .option('--priority <number>', '1 is served first, 5 last', parsePriority)
     .option('--no-cache', 'let every step do its work, whatever earlier runs have found out')
     .option('--idempotency-key <key>', 'starting again with the same key gives the same run')
     .addHelpText('after', '\nExample: kai run start log-triage --input path=/var/log --wait')
@@ -172,14 +170,6 @@ function parseSeconds(text: string): number {
   if (text.trim() === '' || !(seconds > 0 && seconds <= longestTimeoutSeconds))
     throw new InvalidArgumentError(`It must be a number of seconds from 0 to ${longestTimeoutSeconds}.`);
   return seconds;
-}
-
-/** As RFC 3339; a moment from now is made absolute here, so that what was meant is what is sent. */
-function parseInstant(text: string): string {
-  const instant = readInstant(text, Date.now());
-  if (instant === null)
-    throw new InvalidArgumentError('It must be an instant with its offset (2031-01-31T09:00:00Z), or a time from now (+90s, +15m, +2h, +3d).');
-  return instant;
 }
 
 function collectStatus(status: string, previous: string[] | undefined): string[] {

@@ -24,10 +24,17 @@ const reasonVerbs: readonly ReasonVerb[] = [
   {
     verb: 'retry',
     summary: 'go on with a run that failed or was stopped: only what failed or did not run runs again',
-    told: ({ id }) => `${id} goes on. Watch it: kai run watch ${id}`,
+    told: (run) => `${run.id} ${describeRetried(run)} Watch it: kai run watch ${run.id}`,
   },
   { verb: 'resume', summary: 'let a paused run go on', told: ({ id }) => `${id} goes on. Watch it: kai run watch ${id}` },
 ];
+
+/** A start that is still to come is kept, a deadline that has passed is not. */
+function describeRetried({ startAt, deadlineAt, deadlineAskedAt }: Run): string {
+  const goesOn = startAt === null ? 'goes on.' : `starts at ${startAt}, as it was to.`;
+  if (deadlineAskedAt === null || deadlineAt === deadlineAskedAt) return goesOn;
+  return `${goesOn} Its deadline (${deadlineAskedAt}) ${Date.parse(deadlineAskedAt) < Date.now() ? 'has passed and no longer holds' : 'still holds'}.`;
+}
 
 /** What people do to one run. */
 export function defineRunActions(run: Command, invocation: Invocation): void {

@@ -1,12 +1,13 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { JsonObject } from '#schemas/json.ts';
+import type { ReplayRun, Run } from '#schemas/run.ts';
 import type { Started } from '../client.ts';
 import type { Invocation } from '../invocation.ts';
 import { collect, readPairs } from '../lists.ts';
 import { resolveRunId, runArgument } from '../short-ids.ts';
 import { readInput } from './input.ts';
+import { addTimeOptions, type TimeOptions, timesAsked } from './start-options.ts';
 
-interface RerunOptions {
+interface RerunOptions extends TimeOptions {
   input?: string[];
   inputFile?: string;
   label?: string[];
@@ -22,21 +23,23 @@ interface ForkOptions extends RerunOptions {
 
 /** New runs made from another one. */
 export function defineReruns(run: Command, invocation: Invocation): void {
-  addInputOptions(run.command('replay').summary('start a new run of the same plan version, with the same input or an edited one'))
+  addTimeOptions(addInputOptions(run.command('replay').summary('start a new run of the same plan version, with the same input or an edited one')))
     .argument(...runArgument)
     .action(async (given: string, options: RerunOptions) => {
-      const { id, body } = await readRerun(invocation, given, options, null);
+      const { id, body, before } = await readRerun(invocation, given, options, null);
       tellStarted(invocation, await invocation.client.runs.replay(id, body));
+      tellTimesLeft(invocation, before, options);
     });
-  addInputOptions(run.command('fork').summary('start a new run at a step of another one: what does not depend on it is carried over'))
+  addTimeOptions(addInputOptions(run.command('fork').summary('start a new run at a step of another one: what does not depend on it is carried over')))
     .argument(...runArgument)
     .requiredOption('--from <step>', 'the step from which on everything runs again')
     .option('--plan-version <version>', "another version of the run's plan", parseVersion)
     .action(async (given: string, options: ForkOptions) => {
       const { from, planVersion: version } = options;
-      const { id, body } = await readRerun(invocation, given, options, version ?? null);
+      const { id, body, before } = await readRerun(invocation, given, options, version ?? null);
       const forked = await invocation.client.runs.fork(id, { ...body, from, ...(version === undefined ? {} : { version }) });
       tellStarted(invocation, forked);
+      tellTimesLeft(invocation, before, options);
       if (!invocation.output.json) invocation.output.say(`Carried over: ${listed(forked.carried)}. Runs again: ${listed(forked.again)}.`);
     });
 }
@@ -62,15 +65,31 @@ async function readRerun(
   given: string,
   options: RerunOptions,
   version: number | null,
-): Promise<{ id: string; body: { input?: JsonObject; labels?: Record<string, string>; cache?: boolean; reason?: string } }> {
+): Promise<{ id: string; body: ReplayRun; before: Run }> {
   const id = await resolveRunId(client, given);
   const labels = options.label === undefined ? {} : { labels: readPairs(options.label, '--label') };
-  const common = { ...labels, ...(options.cache === false ? { cache: false } : {}), ...(options.reason === undefined ? {} : { reason: options.reason }) };
-  if (options.input === undefined && options.inputFile === undefined) return { id, body: common };
-  const { plan, input } = await client.runs.get(id);
+  const common = {
+    ...labels,
+    ...timesAsked(options),
+    ...(options.cache === false ? { cache: false } : {}),
+    ...(options.reason === undefined ? {} : { reason: options.reason }),
+  };
+  const before = await client.runs.get(id);
+  if (options.input === undefined && options.inputFile === undefined) return { id, body: common, before };
+  const { plan, input } = before;
   const { document } = await client.plans.get(plan.name, version ?? plan.version);
   const edits = await readInput({ output, plan: { name: plan.name, document }, pairs: options.input ?? [], file: options.inputFile ?? null });
-  return { id, body: { ...common, input: { ...input, ...edits } } };
+  return { id, body: { ...common, input: { ...input, ...edits } }, before };
+}
+
+/** Instants were meant for one run: whoever wants one for the next names it. */
+function tellTimesLeft({ output }: Invocation, { id, deadlineAskedAt, startAt }: Run, { deadline, at }: TimeOptions): void {
+  const left = [
+    ...(deadlineAskedAt === null || deadline !== undefined ? [] : [`deadline (${deadlineAskedAt})`]),
+    ...(startAt === null || at !== undefined ? [] : [`start (${startAt})`]),
+  ];
+  if (output.json || left.length === 0) return;
+  output.say(`Not taken over from ${id}: its ${left.join(' and its ')}. To give the new run its own: --deadline, --at.`);
 }
 
 function tellStarted({ output }: Invocation, started: Started): void {

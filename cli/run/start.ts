@@ -7,6 +7,7 @@ import { followRun } from './follow.ts';
 import { readInput } from './input.ts';
 import { tellOutcome } from './outcome.ts';
 import { createJsonProgress, createLineProgress, createLiveProgress, type Progress } from './progress.ts';
+import { type TimeOptions, timesAsked } from './start-options.ts';
 import type { StepTree } from './step-tree.ts';
 
 export interface WaitOptions {
@@ -15,14 +16,10 @@ export interface WaitOptions {
   timeout?: number;
 }
 
-export interface StartOptions extends WaitOptions {
+export interface StartOptions extends WaitOptions, TimeOptions {
   input?: string[];
   inputFile?: string;
   label?: string[];
-  /** ISO 8601. */
-  at?: string;
-  deadline?: string;
-  priority?: number;
   /** False: `--no-cache`. */
   cache?: boolean;
   wait?: boolean;
@@ -42,10 +39,8 @@ export async function startRun(invocation: Invocation, reference: string, option
       plan: options.idempotencyKey === undefined ? `${plan.name}@${plan.version}` : reference,
       input,
       ...(Object.keys(labels).length === 0 ? {} : { labels }),
-      ...(options.at === undefined ? {} : { startAt: options.at }),
-      ...(options.deadline === undefined ? {} : { deadlineAt: options.deadline }),
+      ...timesAsked(options),
       ...(options.cache === false ? { cache: false } : {}),
-      ...(options.priority === undefined ? {} : { priority: options.priority }),
     },
     options.idempotencyKey ?? newIdempotencyKey(),
   );

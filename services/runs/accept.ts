@@ -147,10 +147,10 @@ export async function insertRun(sql: TransactionSql, accept: InsertRequest, plan
     ...(times.startAt === null ? {} : { startAt: times.startAt.toISOString() }),
   };
   const written = sql`
-    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, start_at, deadline_at,
+    insert into kos.runs (id, workspace_id, plan_name, plan_version, plan_digest, status, input, labels, started_by, responsible, origin, rules, start_at, deadline_at, deadline_asked_at,
       timeout_ms, waiting_for, concurrency_key, priority, use_cache, plan_pins, parent_run_id, root_run_id, called_from, depth)
     values (${runId}, ${workspaceId}, ${plan.name}, ${plan.version}, ${plan.digest}, 'queued', ${jsonParameter(sql, input)}, ${sql.json(labels)}, ${actor}, ${responsible},
-      ${sql.json(origin)}, ${currentRules}, ${times.startAt}, least(${times.deadlineAt}::timestamptz, ${parent?.deadlineAt ?? null}::timestamptz), ${times.timeoutMs},
+      ${sql.json(origin)}, ${currentRules}, ${times.startAt}, least(${times.deadlineAt}::timestamptz, ${parent?.deadlineAt ?? null}::timestamptz), ${times.deadlineAt}, ${times.timeoutMs},
       ${times.startAt === null ? null : sql.json({ ...waitsForItsTime(times.startAt) })}, ${bound?.key ?? null},
       ${request.priority ?? Number(plan.document.priority ?? defaultPriority)}, ${request.cache !== false}, ${planPins === null ? null : sql.json(planPins)}, ${parent?.runId ?? null},
       ${parent?.rootRunId ?? null}, ${parent?.calledFrom ?? null}, ${parent?.depth ?? 0})`.execute();

@@ -32,12 +32,13 @@ interface RunRow {
   priority: number;
   start_at: Date | null;
   deadline_at: Date | null;
+  deadline_asked_at: Date | null;
   ending: Ending | null;
 }
 
 const columns = (sql: TransactionSql) => sql`
   id, plan_name, plan_version, plan_digest, status, waiting_for, input, output, error, on_failure, labels, started_by, responsible, origin, created_at, started_at,
-  finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, use_cache, priority, start_at, deadline_at, ending`;
+  finished_at, cost_micros, currency, parent_run_id, called_from, pinned, cancel_requested_at, use_cache, priority, start_at, deadline_at, deadline_asked_at, ending`;
 
 const showRun = (row: RunRow): Run => ({
   id: row.id,
@@ -65,6 +66,7 @@ const showRun = (row: RunRow): Run => ({
   priority: row.priority,
   startAt: row.start_at?.toISOString() ?? null,
   deadlineAt: row.deadline_at?.toISOString() ?? null,
+  deadlineAskedAt: row.deadline_asked_at?.toISOString() ?? null,
   ending: row.ending,
 });
 

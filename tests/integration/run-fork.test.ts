@@ -53,6 +53,22 @@ describe('a fork', () => {
       expect(await engine.ended(again.runId)).toMatchObject({ status: 'succeeded', priority: 2 });
   });
 
+  it('has the time that the first was given, as a replay has, and instants of its own alone', async () => {
+    const plan = await engine.save('plan: timed\ntimeoutMs: 600000\nsteps:\n  only: { transform: 1 }\n');
+    const first = await engine.start(plan, {}, { timeoutMs: 30_000, deadlineAt: new Date(Date.now() + 3_600_000).toISOString() });
+    await engine.ended(first);
+    const timeoutOf = async (runId: string) =>
+      (await engine.rig.system.sql<{ timeoutMs: number }[]>`select timeout_ms::int as "timeoutMs" from kos.runs where id = ${runId}`)[0]?.timeoutMs;
+    for (const again of [await made(forkRun(dependencies(), { ...by(first), from: 'only' })), await made(replayRun(dependencies(), by(first)))]) {
+      expect(await engine.ended(again.runId)).toMatchObject({ status: 'succeeded', deadlineAskedAt: null });
+      expect(await timeoutOf(again.runId)).toBe(30_000);
+    }
+    const deadlineAt = new Date(Date.now() + 7_200_000).toISOString();
+    const own = await made(replayRun(dependencies(), { ...by(first), deadlineAt, timeoutMs: 40_000, priority: 1 }));
+    expect(await engine.ended(own.runId)).toMatchObject({ deadlineAskedAt: deadlineAt, priority: 1 });
+    expect(await timeoutOf(own.runId)).toBe(40_000);
+  });
+
   it('is a new run that carries what came before by reference, and keeps it when the first run is deleted', async () => {
     const first = await engine.start(await engine.save(source('forked', '${input.text}')));
     const before = await engine.ended(first);

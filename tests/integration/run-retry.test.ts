@@ -112,6 +112,42 @@ steps:
     await rm(missing);
   });
 
+  it('waits for its start again, and keeps the deadline, where it was cancelled before both', async () => {
+    const plan = await engine.save('plan: put-off\ntimeoutMs: 600000\nsteps:\n  only: { transform: 1 }\n');
+    const startAt = new Date(Date.now() + 6_000).toISOString();
+    const deadlineAt = new Date(Date.now() + 60_000).toISOString();
+    const runId = await engine.start(plan, {}, { startAt, deadlineAt });
+    await engine.cancel(runId);
+    await engine.ended(runId);
+    await retry(runId);
+    expect(await engine.read(runId)).toMatchObject({
+      status: 'queued',
+      startAt,
+      deadlineAt,
+      deadlineAskedAt: deadlineAt,
+      waitingFor: { kind: 'timer', until: startAt },
+    });
+    const run = await engine.ended(runId);
+    expect(run).toMatchObject({ status: 'succeeded', deadlineAt });
+    expect(Date.parse(run.startedAt ?? '')).toBeGreaterThanOrEqual(Date.parse(startAt));
+  });
+
+  it('keeps the deadline of a run that its plan bounds, too, and drops one that has passed', async () => {
+    const plan = await engine.save(
+      'plan: bounded-twice\ntimeoutMs: 600000\nsteps:\n  bad: { tool: test.fail, with: { times: 99 }, retry: { maxAttempts: 1 } }\n',
+    );
+    const deadlineAt = new Date(Date.now() + 3_600_000).toISOString();
+    const runId = await engine.start(plan, {}, { deadlineAt });
+    expect((await engine.ended(runId)).deadlineAt).not.toBe(deadlineAt);
+    await engine.rig.system.sql`update kos.runs set deadline_asked_at = clock_timestamp() + interval '5 minutes' where id = ${runId}`;
+    await retry(runId);
+    const again = await engine.ended(runId);
+    expect(again.deadlineAt).toBe(again.deadlineAskedAt);
+    await engine.rig.system.sql`update kos.runs set deadline_asked_at = clock_timestamp() - interval '1 second' where id = ${runId}`;
+    await retry(runId);
+    expect(await engine.ended(runId)).toMatchObject({ status: 'failed', error: { code: 'told_to_fail' } });
+  });
+
   it('asks again for an approval that was denied', async () => {
     const source = `
 plan: asked-twice

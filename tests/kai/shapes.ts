@@ -38,6 +38,7 @@ export const aRun = (change: Partial<Run> = {}): Run => ({
   priority: 3,
   startAt: null,
   deadlineAt: null,
+  deadlineAskedAt: null,
   ending: null,
   ...change,
 });

@@ -563,6 +563,7 @@ export type GetRunsResponses = {
             priority: number;
             startAt: string | null;
             deadlineAt: string | null;
+            deadlineAskedAt: string | null;
             ending: 'failed' | 'cancelled' | 'timed_out' | null;
         }>;
         nextCursor: string | null;
@@ -662,6 +663,7 @@ export type PostRunsResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
     /**
@@ -780,6 +782,7 @@ export type GetRunsIdResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
 };
@@ -863,6 +866,7 @@ export type PostRunsIdPinResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
 };
@@ -946,6 +950,7 @@ export type PostRunsIdUnpinResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
 };
@@ -1038,6 +1043,7 @@ export type PostRunsIdCancelResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
 };
@@ -1126,6 +1132,7 @@ export type PostRunsIdTerminateResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
 };
@@ -1214,6 +1221,7 @@ export type PostRunsIdPauseResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
 };
@@ -1302,6 +1310,7 @@ export type PostRunsIdResumeResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
 };
@@ -1390,6 +1399,7 @@ export type PostRunsIdRetryResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
 };
@@ -1478,6 +1488,7 @@ export type PostRunsIdPriorityResponses = {
         priority: number;
         startAt: string | null;
         deadlineAt: string | null;
+        deadlineAskedAt: string | null;
         ending: 'failed' | 'cancelled' | 'timed_out' | null;
     };
 };
@@ -1722,6 +1733,10 @@ export type PostRunsIdReplayData = {
         input?: {
             [key: string]: Schema0;
         };
+        startAt?: string;
+        deadlineAt?: string;
+        timeoutMs?: number;
+        priority?: number;
         labels?: {
             [key: string]: string;
         };
@@ -1765,6 +1780,10 @@ export type PostRunsIdForkData = {
         input?: {
             [key: string]: Schema0;
         };
+        startAt?: string;
+        deadlineAt?: string;
+        timeoutMs?: number;
+        priority?: number;
         labels?: {
             [key: string]: string;
         };

@@ -54,6 +54,8 @@ export const runs = kos.table(
     ending: text('ending').$type<Ending>(),
     /** Instant by which the run must have ended; null: none. */
     deadlineAt: instant('deadline_at'),
+    /** What its start asked for; `deadlineAt` is earlier where its own time ends before. Null: nothing, or an earlier release wrote it. */
+    deadlineAskedAt: instant('deadline_asked_at'),
     /** False: its steps reuse no output that was kept. */
     useCache: boolean('use_cache').notNull().default(true),
     /** 1 first to 5 last. */

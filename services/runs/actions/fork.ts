@@ -3,7 +3,7 @@ import { type Fork, planFork } from '#core/plan/fork.ts';
 import { KosError } from '#core/errors.ts';
 import type { Principal } from '#core/policy/principal.ts';
 import type { JsonObject } from '#schemas/json.ts';
-import type { Run, StepStatus } from '#schemas/run.ts';
+import type { ReplayRun, Run, StepStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { Database, Transaction, TransactionSql } from '#services/database/connect.ts';
 import { recordAudit } from '#services/records/record.ts';
@@ -15,14 +15,12 @@ export interface ForkDependencies {
   acceptRun: (request: AcceptRequest) => Promise<{ runId: string }>;
 }
 
-export interface RerunRequest {
+export interface RerunRequest extends Pick<ReplayRun, 'labels' | 'cache' | 'startAt' | 'deadlineAt' | 'timeoutMs' | 'priority'> {
   principal: Pick<Principal, 'workspaceId' | 'principalId' | 'responsible'>;
   /** The run to begin again from. */
   runId: string;
   /** Absent: that run's own. */
   input?: JsonObject | undefined;
-  labels?: Record<string, string> | undefined;
-  cache?: boolean | undefined;
   reason: string | null;
   alsoInTransaction?: (transaction: Transaction, made: Rerun) => Promise<void>;
 }
@@ -65,8 +63,10 @@ interface Origin {
   fork: Fork | null;
 }
 
-async function acceptAgain({ acceptRun }: ForkDependencies, request: RerunRequest, { source, version, fork }: Origin): Promise<Rerun> {
+async function acceptAgain({ acceptRun, database }: ForkDependencies, request: RerunRequest, { source, version, fork }: Origin): Promise<Rerun> {
   const { workspaceId, principalId, responsible } = request.principal;
+  const { startAt, deadlineAt } = request;
+  const timeoutMs = request.timeoutMs ?? (await readOwnTimeout(database, workspaceId, source.id));
   const kind = fork === null ? 'replay' : 'fork';
   const lists = fork === null ? {} : { carried: fork.carried, again: fork.again };
   const { runId } = await acceptRun({
@@ -79,7 +79,10 @@ async function acceptAgain({ acceptRun }: ForkDependencies, request: RerunReques
       input: request.input ?? source.input,
       labels: { ...source.labels, ...request.labels },
       cache: request.cache ?? source.cache,
-      priority: source.priority,
+      priority: request.priority ?? source.priority,
+      startAt,
+      deadlineAt,
+      timeoutMs,
     },
     carried: fork !== null,
     alsoInTransaction: async (transaction, made) => {
@@ -90,6 +93,17 @@ async function acceptAgain({ acceptRun }: ForkDependencies, request: RerunReques
     },
   });
   return { runId, ...lists };
+}
+
+/** The bound that a run's start named in place of its plan's: a duration, so that it fits the next run, too. Undefined: it named none. */
+async function readOwnTimeout(database: Database, workspaceId: string, runId: string): Promise<number | undefined> {
+  const [run] = await database.inWorkspace(
+    workspaceId,
+    ({ sql }) => sql<{ timeoutMs: number | null }[]>`
+      select case when r.timeout_ms is distinct from (v.shape->>'timeoutMs')::bigint then r.timeout_ms::float8 end as "timeoutMs"
+      from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`,
+  );
+  return run?.timeoutMs ?? undefined;
 }
 
 async function readVersion(sql: TransactionSql, name: string, version: number): Promise<{ reference: string; document: JsonObject; shape: PlanShape }> {

@@ -24,13 +24,12 @@ export const rerunRoutes = (dependencies: ApiDependencies): Route[] => [
     responses: { 202: startedSchema },
     handler: async (call) => {
       const { principal, params, body } = call;
+      const { reason = null, ...rest } = body;
       const made = await replayRun(dependencies, {
         principal,
         runId: params.id,
-        input: body.input,
-        labels: body.labels,
-        cache: body.cache,
-        reason: body.reason ?? null,
+        ...rest,
+        reason,
         alsoInTransaction: (transaction, made) => call.recordEffect(transaction, { status: 202, reference: { ...made } }),
       });
       dependencies.nudgeOutbox();

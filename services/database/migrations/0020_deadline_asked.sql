@@ -1,0 +1,1 @@
+ALTER TABLE "kos"."runs" ADD COLUMN "deadline_asked_at" timestamp (3) with time zone;
