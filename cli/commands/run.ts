@@ -14,7 +14,7 @@ import { resolveRunId, runArgument } from '../short-ids.ts';
 import { paintOfStatus } from '../status-words.ts';
 import { defineRunActions } from '../run/actions.ts';
 import { addTimeOptions } from '../run/start-options.ts';
-import { describeDuration, describeInstant, readInstant } from '../times.ts';
+import { describeDuration, describeInstant } from '../times.ts';
 import type { ExportOptions } from '../run/export.ts';
 import type { HistoryOptions } from '../run/history.ts';
 import type { SignalOptions } from '../run/signal.ts';

@@ -42,6 +42,8 @@ export interface ActionTarget {
   runId: string;
   status: RunStatus;
   cancelRequested: boolean;
+  /** Of one that undoes what it did, or has: whether a retry finds something to undo. Null or absent: it does not go back. */
+  undoing?: 'left' | 'over' | null;
 }
 
 /** Whether the action has something to do; throws KosError (409) with the reason and the remedy when the run's state does not allow it. */
@@ -56,12 +58,12 @@ export function allowsAction(action: RunAction, run: ActionTarget): boolean {
 /** All else would come too late for a run that is on its way to its end. (A cancel lifts a pause; a release before that did not.) */
 const despiteCancel: readonly RunAction[] = ['cancel', 'terminate', 'resume', 'fork', 'replay', 'prioritize', 'resolve'];
 
-function refusal(action: RunAction, { runId, status }: ActionTarget, answer: Exclude<Answer, 'yes' | 'done'>): KosError {
+function refusal(action: RunAction, { runId, status, undoing = null }: ActionTarget, answer: Exclude<Answer, 'yes' | 'done'>): KosError {
   const refuse = (code: string, message: string, fix: string | null): KosError =>
     new KosError({ code, message, fix, status: 409, extra: { runStatus: status, action } });
   switch (answer) {
     case 'ended':
-      return refuse('run_final', `The run ${runId} has ${status} already: there is nothing to ${action}.`, remedyOfEnded(runId, status));
+      return refuse('run_final', `The run ${runId} has ${status} already: there is nothing to ${action}.`, remedyOfEnded(runId, status, undoing));
     case 'succeeded':
       return refuse('run_succeeded', `The run ${runId} has succeeded: there is nothing to ${action} in it.`, `Run its plan again: kai run replay ${runId}`);
     case 'open':
@@ -75,14 +77,19 @@ function refusal(action: RunAction, { runId, status }: ActionTarget, answer: Exc
   }
 }
 
-const remedyOfEnded = (runId: string, status: RunStatus): string =>
-  status === 'succeeded' ? `kai run replay ${runId}` : `Go on with it: kai run retry ${runId}`;
+/** Only what the state allows: a run that went back does not go on. */
+function remedyOfEnded(runId: string, status: RunStatus, undoing: ActionTarget['undoing']): string {
+  if (status === 'succeeded') return `kai run replay ${runId}`;
+  if (undoing === 'over') return `It was undone. Begin anew: kai run replay ${runId}`;
+  if (undoing === 'left') return `Try what was not undone again: kai run retry ${runId}. Or begin anew: kai run replay ${runId}`;
+  return `Go on with it: kai run retry ${runId}`;
+}
 
 const beingCancelled = (action: RunAction, { runId, status }: ActionTarget): KosError =>
   new KosError({
     code: 'run_being_cancelled',
     message: `The run ${runId} is being cancelled: it is too late to ${action} it.`,
-    fix: `Wait for its end, then go on with it: kai run retry ${runId}`,
+    fix: `Wait for its end: kai run watch ${runId}. Then go on with it, unless it undoes what it did (kai run retry ${runId}), or begin anew: kai run replay ${runId}`,
     status: 409,
     extra: { runStatus: status, action },
   });

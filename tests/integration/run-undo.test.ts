@@ -224,12 +224,24 @@ describe('an undo that fails', () => {
       },
     });
     expect((await traces(run.id, name)).slice(3)).toEqual(['car~undo un-car!', 'hotel~undo un-hotel!']);
+    await expect(engine.cancel(run.id)).rejects.toMatchObject({ code: 'run_final', fix: expect.stringContaining(`kai run retry ${run.id}`) });
     await act.retry(run.id);
     expect(await engine.ended(run.id)).toMatchObject({ status: 'failed', error: { message: expect.stringContaining('1 undo did not succeed') } });
     // A person has done it instead.
     await act.override(run.id, 'flight~undo', { id: 'by hand' });
     expect(await engine.statusesOf(run.id)).toContainEqual(['flight', 'compensated']);
     await expect(act.retry(run.id)).rejects.toMatchObject({ code: 'run_compensated', status: 409 });
+    await expect(engine.cancel(run.id)).rejects.toMatchObject({ code: 'run_final', fix: `It was undone. Begin anew: kai run replay ${run.id}` });
+  });
+
+  it('that was skipped stays so: a retry says what was not undone', async () => {
+    const run = await engine.run(bookings('skipped-undo', failing, { undo: ', failures: 9', more: ', retry: { maxAttempts: 1 }' }));
+    await act.skip(run.id, 'flight~undo');
+    await expect(act.retry(run.id)).rejects.toMatchObject({
+      code: 'run_compensated',
+      message: `The run ${run.id} has undone what it did, but for one step, whose undo was skipped: it cannot go on from there.`,
+      fix: `Begin anew: kai run replay ${run.id}`,
+    });
   });
 
   it('waits for its time where `kai run why` can see it, and is left where somebody says so', async () => {

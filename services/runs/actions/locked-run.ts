@@ -1,6 +1,7 @@
 import { allowsAction, type RunAction } from '#core/policy/run-actions.ts';
-import type { Ending, RunStatus } from '#schemas/run.ts';
+import { type Ending, isFinalRunStatus, type RunStatus } from '#schemas/run.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
+import { isUndoLeft } from '../ledger/undos.ts';
 import { runNotFound } from '../read.ts';
 
 /** Who does what to which run. */
@@ -47,7 +48,8 @@ export async function lockRunFor(
   { despiteCancel = false }: { despiteCancel?: boolean } = {},
 ): Promise<LockedRun | null> {
   const run = await lockRun(sql, runId);
-  return allowsAction(action, { runId, status: run.status, cancelRequested: run.cancelRequested && !despiteCancel }) ? run : null;
+  const undoing = run.ending === null || !isFinalRunStatus(run.status) ? null : (await isUndoLeft(sql, runId)) ? 'left' : 'over';
+  return allowsAction(action, { runId, status: run.status, cancelRequested: run.cancelRequested && !despiteCancel, undoing }) ? run : null;
 }
 
 /** Reminds the run's workflow to look at its row. Of an open run only. */

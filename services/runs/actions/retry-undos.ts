@@ -1,9 +1,7 @@
 import { KosError } from '#core/errors.ts';
-import { undoableSteps } from '#core/engine/compensation.ts';
-import type { PlanShape } from '#schemas/shape.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
-import { nextUndoables } from '../ledger/undos.ts';
+import { nextUndoables, readUndoableSteps, tallyUndos } from '../ledger/undos.ts';
 import { calledBy, type LockedRun, type Retry } from './locked-run.ts';
 
 /** Paths named in the audit entry: enough to see what it was about. */
@@ -19,7 +17,8 @@ export async function retryUndos(sql: TransactionSql, run: LockedRun, change: Re
     update kos.steps set status = 'pending', attempt = 0, fence = fence + 1, output = null, output_id = null, error = null, waiting_for = null, retry_at = null,
       started_at = null, finished_at = null, metadata = metadata || jsonb_build_object('attemptsBefore', coalesce((metadata->>'attemptsBefore')::int, 0) + attempt)
     where run_id = ${runId} and undoes is not null and status in ('failed', 'cancelled') returning path`;
-  if ((await nextUndoables(sql, runId, await readUndoableSteps(sql, runId), 1)).length === 0) throw compensated(runId);
+  const undoable = await readUndoableSteps(sql, runId);
+  if ((await nextUndoables(sql, runId, undoable, 1)).length === 0) throw compensated(runId, (await tallyUndos(sql, runId, undoable)).left);
   await sql`
     update kos.runs set status = 'queued', error = null, waiting_for = null, finished_at = null, generation = generation + 1, claimed_by = null,
       undo_on_cancel = true, paused_at = null, paused_by = null, pause_reason = null, control_version = control_version + 1
@@ -31,17 +30,13 @@ export async function retryUndos(sql: TransactionSql, run: LockedRun, change: Re
   await recordAudit(sql, [{ workspaceId, actor, action: 'run.retry', subject: runId, data }]);
 }
 
-async function readUndoableSteps(sql: TransactionSql, runId: string): Promise<number[]> {
-  const [row] = await sql<{ shape: PlanShape }[]>`
-    select v.shape from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
-  return row === undefined ? [] : undoableSteps(row.shape);
-}
-
 /** What was undone must be done under a key that the outside does not know yet: that is another run. */
-const compensated = (runId: string): KosError =>
-  new KosError({
+const compensated = (runId: string, left: number): KosError => {
+  const stays = left === 0 ? '' : `, but for ${left === 1 ? 'one step, whose undo was' : `${left} steps, whose undos were`} skipped`;
+  return new KosError({
     code: 'run_compensated',
-    message: `The run ${runId} has undone what it did: it cannot go on from there.`,
+    message: `The run ${runId} has undone what it did${stays}: it cannot go on from there.`,
     fix: `Begin anew: kai run replay ${runId}`,
     status: 409,
   });
+};

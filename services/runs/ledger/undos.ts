@@ -1,6 +1,8 @@
 import type { Claim } from '#core/engine/claim.ts';
+import { undoableSteps } from '#core/engine/compensation.ts';
 import type { Json } from '#schemas/json.ts';
 import type { Ending, OutcomeError, StepStatus } from '#schemas/run.ts';
+import type { PlanShape } from '#schemas/shape.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { recordAudit, recordEvents } from '#services/records/record.ts';
 
@@ -39,6 +41,18 @@ export async function nextUndoables(sql: TransactionSql, runId: string, steps: r
     from kos.steps s left join kos.steps u on u.run_id = s.run_id and u.path = s.path || '~undo'
     where s.run_id = ${runId} and s.step = any(${listOf(sql, steps)}) and s.status in ('succeeded', 'uncertain') and ${didWork(sql)} and ${openOrNone(sql)}
     order by s.finished_at desc, array_position(${listOf(sql, steps)}, s.step) desc, s.iteration desc, s.item desc limit ${limit}`;
+}
+
+/** Of a run that has ended and went back: a retry finds something to undo. */
+export async function isUndoLeft(sql: TransactionSql, runId: string): Promise<boolean> {
+  const [failed] = await sql`select from kos.steps where run_id = ${runId} and undoes is not null and status in ('failed', 'cancelled') limit 1`;
+  return failed !== undefined || (await nextUndoables(sql, runId, await readUndoableSteps(sql, runId), 1)).length > 0;
+}
+
+export async function readUndoableSteps(sql: TransactionSql, runId: string): Promise<number[]> {
+  const [row] = await sql<{ shape: PlanShape }[]>`
+    select v.shape from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
+  return row === undefined ? [] : undoableSteps(row.shape);
 }
 
 /** What a step has put out. */
