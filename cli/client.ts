@@ -288,6 +288,7 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
     },
     members: {
       list: (query: Query) => get<Page<Member>>('/v1/members', query),
+      get: (id: string) => get<Member>(`/v1/members/${segment(id)}`),
       change: (id: string, body: { roles?: string[]; disabled?: boolean }) => patch<Member>(`/v1/members/${segment(id)}`, body),
       remove: (id: string) => remove(`/v1/members/${segment(id)}`),
       invite: (body: { login: string; roles: string[] }) => post<MadeLink>('/v1/invitations', body),

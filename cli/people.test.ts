@@ -133,6 +133,26 @@ describe('member', () => {
     expect(JSON.parse(server.received.at(-1)?.body ?? '')).toEqual({ roles: ['admin'] });
   });
 
+  test('get shows one by login', async () => {
+    const routes = { 'GET /v1/members': () => ({ json: page(member) }), 'GET /v1/members/{id}': () => ({ json: { ...member, disabled: true } }) };
+    const { code, stdout } = await kai(['member', 'get', 'ada@kos.example'], routes);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^name +Ada\nlogin +ada@kos\.example\n.*\nroles +viewer\nstate +disabled\njoined /),
+    });
+    expect(server.received.at(-1)?.path).toBe(`/v1/members/${principalId}`);
+  });
+
+  test.each([
+    [[], 'owner', 'Ada owns the installation now.\n'],
+    [['--remove'], null, 'Ada does not own the installation now.\n'],
+  ])('owner %j hands the installation over, and takes it back', async (words, installationRole, said) => {
+    const person = { ...member, installationRole, workspaces: [] };
+    const routes = { 'GET /v1/people': () => ({ json: page(person) }), 'PATCH /v1/people/{id}': () => ({ json: person }) };
+    expect(await kai(['member', 'owner', 'Ada', ...words], routes)).toMatchObject({ code: 0, stderr: said });
+    expect(JSON.parse(server.received.at(-1)?.body ?? '')).toEqual({ installationRole });
+  });
+
   test('a name that nobody or several have is not guessed at', async () => {
     const routes = { 'GET /v1/members': () => ({ json: page(member, { ...member, id: principalId.replace('01a1', '01a2'), login: 'ada@other.example' }) }) };
     expect((await kai(['member', 'remove', 'Bob', '--yes'], routes)).code).toBe(5);

@@ -9,6 +9,7 @@ import { usageFault } from '../faults.ts';
 import type { Invocation } from '../invocation.ts';
 import { addListOptions, type ListOptions, showPage } from '../lists.ts';
 import { resolveInvitationId } from '../short-ids.ts';
+import { describeFields } from '../show-value.ts';
 import { visibleLine } from '../terminal-text.ts';
 import { describeInstant } from '../times.ts';
 
@@ -24,6 +25,25 @@ export function defineMember(member: Command, invocation: Invocation): void {
       empty: 'No member.',
     });
   });
+  member
+    .command('get')
+    .summary('one member')
+    .argument('<member>', 'id, login or name')
+    .action(async (given: string) => {
+      const found = await client.members.get(await resolvePerson(given, (query) => client.members.list(query)));
+      if (output.json) output.document(found);
+      else
+        output.data(
+          describeFields([
+            ['name', found.name],
+            ['login', found.login],
+            ['id', found.id],
+            ['roles', found.roles.join(', ')],
+            ['state', found.disabled ? 'disabled' : null],
+            ['joined', describeInstant(found.joinedAt, Date.now())],
+          ]),
+        );
+    });
   member
     .command('set')
     .summary('give a member other roles, keep them out, or let them in again')
@@ -104,6 +124,16 @@ function definePeople(member: Command, invocation: Invocation): void {
         if (output.json) output.document(changed);
         else output.say(`${visibleLine(changed.name)} is ${changed.disabled ? 'disabled' : 'enabled'}.`);
       });
+  member
+    .command('owner')
+    .summary('make somebody an owner of this installation, beyond every workspace')
+    .argument('<person>', 'id, login or name')
+    .option('--remove', 'take that back; one stays')
+    .action(async (given: string, options: { remove?: true }) => {
+      const changed = await client.people.change(await person(given), { installationRole: options.remove === true ? null : 'owner' });
+      if (output.json) output.document(changed);
+      else output.say(`${visibleLine(changed.name)} ${changed.installationRole === 'owner' ? 'owns the installation' : 'does not own the installation'} now.`);
+    });
   member
     .command('reset')
     .summary('a link by which somebody sets a new password; hand it over yourself')
