@@ -49,7 +49,7 @@ const explainSubRun = (status: string, subRunId: string): Reason => ({
   blockedBy: { kind: 'run', ref: subRunId, text: `${subRunId}, which a step has started, ends first and undoes what it did.` },
   since: null,
   until: null,
-  unblocks: 'That run ends.',
+  unblocks: 'That run must end.',
   command: `kai run why ${subRunId}`,
 });
 
@@ -82,7 +82,7 @@ function explainNext(runId: string, { path, status, attempt, startedAt, waitingF
         ...base,
         blockedBy: { kind: 'work', ref: null, text: `It works (attempt ${attempt}); one attempt may take ${timeoutMs} ms.` },
         until: startedAt === null ? null : new Date(Date.parse(startedAt) + timeoutMs).toISOString(),
-        unblocks: 'It ends, or its time-out does.',
+        unblocks: 'It must end, or its time-out stops it.',
         command: `kai run logs ${runId}`,
       };
     case 'pending':

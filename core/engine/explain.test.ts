@@ -121,21 +121,45 @@ const openItem = (step: number, state: string): RunFactsForExplain['waitingItems
 const reasonOf = (reasons: readonly Reason[], step: number): Reason | undefined => reasons.find(({ stepPath }) => stepPath === `s${step}`);
 
 describe('an explanation', () => {
+  it('of a run whose deadline has passed says so of the run and of each step, and that a pause holds up what is to be undone', () => {
+    const shape = { ...randomPlan(7).shape, maxInFlight: 10, timeoutMs: 1_000 };
+    const facts = {
+      ...factsOf(
+        shape,
+        shape.steps.map(() => '.'),
+      ),
+      deadlineAt: '2030-12-31T23:59:59.000Z',
+      now: at,
+    };
+    const unfinished = facts.stepIds.length;
+    const { reasons } = explain(facts);
+    expect(reasons.filter(({ stepPath, blockedBy }) => stepPath !== null && blockedBy.kind === 'ending')).toHaveLength(unfinished);
+    expect(reasons.find(({ stepPath }) => stepPath === null)).toMatchObject({ since: facts.deadlineAt, command: 'kai status' });
+    const undoes = { ...shape, steps: shape.steps.map((step) => ({ ...step, undo: { timeoutMs: 1 } })) };
+    const held = explain({ ...facts, shape: undoes, status: 'paused', pausedAt: at }).reasons;
+    expect(held.filter(({ stepPath }) => stepPath === null).map(({ command }) => command)).toEqual([
+      `kai run resume ${facts.runId}`,
+      `kai run resume ${facts.runId}`,
+    ]);
+  });
+
   it('names for a step that needs others since when, and the command of the one that must end first', () => {
     const shape: PlanShape = {
-      steps: [[], [0], [1]].map((needs) => ({ kind: 'transform', needs, timeoutMs: 1_000 })) as unknown as PlanShape['steps'],
-      units: [[0], [1], [2]],
+      steps: [[], [0], [1, 3], []].map((needs) => ({ kind: 'transform', needs, timeoutMs: 1_000 })) as unknown as PlanShape['steps'],
+      units: [[0], [1], [2], [3]],
       maxInFlight: 10,
     } as unknown as PlanShape;
     const began = '2031-01-01T00:05:00.000Z';
+    const changed = '2031-01-01T00:06:00.000Z';
     const asked = { kind: 'approval', ref: 'apr_1', until: null, text: 'It waits for a decision.' };
-    const facts = factsOf(shape, ['.', '.', '.']);
+    const facts = { ...factsOf(shape, ['.', '.', '.', 's']), startedAt: began };
+    facts.steps[3] = { path: 's3', status: 'succeeded', outcome: 's', attempt: 1, startedAt: began, finishedAt: changed, waitingFor: null, items: null };
     facts.steps[0] = { path: 's0', status: 'waiting', outcome: null, attempt: 1, startedAt: began, waitingFor: asked, items: null };
     const { reasons } = explain(facts);
     const command = reasonOf(reasons, 0)?.command;
     expect(command).toContain('apr_1');
     expect(reasonOf(reasons, 1)).toMatchObject({ since: began, command, unblocks: 's0 must end first; the command is that of s0.' });
-    expect(reasonOf(reasons, 2)).toMatchObject({ since: at, command, unblocks: 's1 must end first, and before it s0; the command is that of s0.' });
+    expect(reasonOf(reasons, 2)).toMatchObject({ since: changed, command, unblocks: 's1 must end first, and before it s0; the command is that of s0.' });
   });
 
   it('of a run that waits for room on the disk says so, and nothing else', () => {

@@ -1,4 +1,5 @@
 import type { PlanShape } from '#schemas/shape.ts';
+import { canUndo } from './compensation.ts';
 import { type Outcome, stopsTheRun } from './outcome.ts';
 import { explainUndoing, type UndoingFacts } from './explain-undoing.ts';
 import { needsVerdict } from './readiness.ts';
@@ -22,6 +23,8 @@ export interface StepFacts {
   outcome: Outcome | null;
   attempt: number;
   startedAt: string | null;
+  /** Absent or null: it has not ended. */
+  finishedAt?: string | null;
   waitingFor: { kind: string; ref: string | null; until: string | null; text: string } | null;
   /** Of a step that waits for a decision. */
   approval?: ApprovalFacts | null;
@@ -66,6 +69,10 @@ export interface RunFactsForExplain {
   status: string;
   final: boolean;
   createdAt: string;
+  /** Absent or null: it has not begun. */
+  startedAt?: string | null;
+  /** When it must have ended. Absent or null: it has no deadline. */
+  deadlineAt?: string | null;
   waitingFor: { kind: string; ref: string | null; until: string | null; text: string } | null;
   /** Of a run that nobody has begun: its turn, or its time, also while it is paused. Absent or null: its start is on its way. */
   waitsToStart?: RunFactsForExplain['waitingFor'];
@@ -112,12 +119,41 @@ export function explain(facts: RunFactsForExplain): Explanation {
   if (facts.undoing !== undefined && facts.undoing !== null)
     return { runId, status, reasons: [...explainEngine(facts), ...explainUndoing(runId, status, facts.undoing)] };
   const atHand: FactsAtHand = { ...facts, roots: new Map() };
+  const overdue = explainOverdue(facts);
+  if (overdue !== null) return { runId, status, reasons: [...explainEngine(facts), overdue, ...explainStopped(facts, overdue)] };
   const steps = facts.stepIds.flatMap((id, step) =>
     (facts.steps[step]?.outcome ?? null) === null ? [explainStep(atHand, step, id), ...explainWaitingItems(facts, step)] : [],
   );
   const reasons = [...explainEngine(facts), ...steps];
   return { runId, status, reasons: reasons.length === 0 ? [explainClosing(facts)] : reasons };
 }
+
+/** Its deadline has passed: what is under way is stopped and nothing more starts, but a pause holds up what is to be undone. */
+function explainOverdue({ deadlineAt = null, now, status, pausedAt, shape, runId, cancelRequestedAt }: RunFactsForExplain): Reason | null {
+  if (deadlineAt === null || cancelRequestedAt !== null || Date.parse(deadlineAt) > Date.parse(now)) return null;
+  const held = pausedAt !== null && canUndo(shape);
+  return {
+    stepPath: null,
+    status,
+    blockedBy: { kind: 'ending', ref: null, text: `The deadline of the run, ${deadlineAt}, has passed.` },
+    since: deadlineAt,
+    until: null,
+    unblocks: held
+      ? 'With the resume nothing more starts: what was done is undone, and the run fails with run_timeout.'
+      : `What runs is stopped${canUndo(shape) ? ', what was done is undone' : ''}; then the run fails with run_timeout.`,
+    command: held ? `kai run resume ${runId}` : 'kai status',
+  };
+}
+
+/** Steps of a run that goes on no more. */
+const explainStopped = (facts: RunFactsForExplain, { since }: Reason): Reason[] =>
+  facts.stepIds.flatMap((id, step): Reason[] => {
+    const row = facts.steps[step];
+    if ((row?.outcome ?? null) !== null) return [];
+    const text = 'The deadline of the run has passed: it does not go on.';
+    const blockedBy = { kind: 'ending' as const, ref: null, text };
+    return [{ stepPath: id, status: row?.status ?? 'pending', blockedBy, since, until: null, unblocks: 'Nothing: the run is ending.', command: null }];
+  });
 
 /** Every step has ended, and the run has not. */
 const explainClosing = ({ status }: RunFactsForExplain): Reason => ({
@@ -164,11 +200,29 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   if (facts.pausedAt !== null) {
     const text = facts.waitingFor?.kind === 'paused' ? facts.waitingFor.text : 'The run is paused.';
     add('paused', text, 'Somebody resumes it. Steps that run are finished meanwhile.', resumeCommand(facts), facts.pausedAt);
+    const ahead = explainDeadlineAhead(facts);
+    if (ahead !== null) reasons.push(ahead);
   }
   const { unnumberedSince } = facts;
   if (unnumberedSince !== null && Date.parse(facts.now) - Date.parse(unnumberedSince) > numberedWithinMs)
     add('engine', 'Events are not numbered: streams and logs show an old state.', 'The sequencer goes on by itself.', 'kai status', unnumberedSince);
   return reasons;
+}
+
+/** A pause stops no clock. */
+function explainDeadlineAhead({ deadlineAt = null, now, status, pausedAt, shape }: RunFactsForExplain): Reason | null {
+  if (deadlineAt === null || Date.parse(deadlineAt) <= Date.parse(now)) return null;
+  return {
+    stepPath: null,
+    status,
+    blockedBy: { kind: 'timer', ref: null, text: `The deadline of the run, ${deadlineAt}, stays while it is paused.` },
+    since: pausedAt,
+    until: deadlineAt,
+    unblocks: canUndo(shape)
+      ? 'From then on nothing more starts: with the resume what was done is undone, and the run fails with run_timeout.'
+      : 'Then the run fails with run_timeout, paused as it is.',
+    command: null,
+  };
 }
 
 /** A run that is not to be started yet: its time has not come, its plan lets no more of its runs be open at once, the disk is full, or the workspace holds all starts. */
@@ -183,8 +237,8 @@ function heldBack({ runId, status, createdAt, waitingFor: told, waitsToStart = n
   if (kind === 'paused') return { ...base, unblocks: 'Somebody lets runs start again.', command: 'kai resume --all' };
   if (kind === 'timer') return { ...base, unblocks: 'It starts by itself at its time.', command: `kai run cancel ${runId}` };
   if (ref === null)
-    return { ...base, unblocks: 'A run of the workspace ends or waits; or an admin lets more be at work.', command: 'kai settings set runsAtOnce N' };
-  return { ...base, unblocks: 'A run that holds a slot ends; to make room at once, cancel one.', command: `kai run cancel ${ref}` };
+    return { ...base, unblocks: 'A run of the workspace must end or wait; or an admin lets more be at work.', command: 'kai settings set runsAtOnce N' };
+  return { ...base, unblocks: 'A run that holds a slot must end; to make room at once, cancel one.', command: `kai run cancel ${ref}` };
 }
 
 const heldForDisk = (status: string, since: string, text: string): Reason => ({
@@ -226,14 +280,14 @@ const explainUncertain = (runId: string, path: string, since: string | null): Ex
   blockedBy: { kind: 'approval', ref: null, text: 'Its effect may have happened, and nobody but a person can say.' },
   since,
   until: null,
-  unblocks: 'Somebody looks outside and says what came of it: happened, did-not, or retry where the tool recognises a repeat.',
+  unblocks: 'Somebody looks outside and says what came of it: happened or did-not.',
   command: `kai run resolve ${runId} '${path}' happened|did-not --reason R`,
 });
 
 /** A `forEach` some of whose items are uncertain; those are explained behind it. */
 function explainUncertainItems({ startedAt, uncertainItems = 0 }: StepFacts): Explained {
   const text = `The effects of ${uncertainItems} of its items may have happened, and nobody but a person can say.`;
-  return { blockedBy: { kind: 'items', ref: null, text }, since: startedAt, until: null, unblocks: 'Each of them is resolved.', command: null };
+  return { blockedBy: { kind: 'items', ref: null, text }, since: startedAt, until: null, unblocks: 'Each of them must be resolved.', command: null };
 }
 
 function decisionNeeded({ from, required, approvedBy, fourEyes, claimedBy, claimedUntil }: ApprovalFacts): string {
@@ -256,7 +310,7 @@ function explainWait(runId: string, row: Pick<StepFacts, 'startedAt' | 'approval
         command: `kai approval approve ${ref ?? ''}`,
       };
     case 'run':
-      return { blockedBy: { kind: 'run', ref, text }, since, until, unblocks: 'That run ends.', command: `kai run why ${ref ?? ''}` };
+      return { blockedBy: { kind: 'run', ref, text }, since, until, unblocks: 'That run must end.', command: `kai run why ${ref ?? ''}` };
     case 'signal':
       return {
         blockedBy: { kind: 'signal', ref, text },
@@ -278,7 +332,7 @@ function explainItems(row: StepFacts, items: NonNullable<StepFacts['items']>): E
   const { count, ended, running, retrying, waiting, failed, nextAt = null } = items;
   const waits = waiting === 0 ? '' : `, ${waiting} wait`;
   const text = `${ended} of ${count} items have ended (${failed} failed), ${running} run${waits}, ${retrying} wait for another attempt.`;
-  return { blockedBy: { kind: 'items', ref: null, text }, since: row.startedAt, until: nextAt, unblocks: 'Its items end.', command: null };
+  return { blockedBy: { kind: 'items', ref: null, text }, since: row.startedAt, until: nextAt, unblocks: 'Its items must end.', command: null };
 }
 
 function explainWork(facts: RunFactsForExplain, step: number, row: StepFacts): Explained {
@@ -292,7 +346,9 @@ function explainWork(facts: RunFactsForExplain, step: number, row: StepFacts): E
     since: startedAt,
     until,
     unblocks:
-      repeat === undefined ? 'It ends, or its time-out does.' : 'The round ends, or its time-out does; then its condition says whether another follows.',
+      repeat === undefined
+        ? 'It must end, or its time-out stops it.'
+        : 'The round must end, or its time-out stops it; then its condition says whether another follows.',
     command: `kai run logs ${facts.runId}`,
   };
 }
@@ -303,7 +359,7 @@ function explainPending(facts: FactsAtHand, step: number): Explained {
   const nameOf = (need: number): string => facts.stepIds[need] ?? String(need);
   switch (verdict.verdict) {
     case 'blocked':
-      return blockedByNeeds(facts, verdict.by);
+      return blockedByNeeds(facts, step, verdict.by);
     case 'never':
       return {
         blockedBy: { kind: 'ending', ref: nameOf(verdict.because), text: `${nameOf(verdict.because)} failed: this step will not start.` },
@@ -326,20 +382,25 @@ function explainPending(facts: FactsAtHand, step: number): Explained {
 }
 
 /** The command that helps is that of the step at the root: what is needed may itself need others. */
-function blockedByNeeds(facts: FactsAtHand, needs: number[]): Explained {
+function blockedByNeeds(facts: FactsAtHand, step: number, needs: number[]): Explained {
   const names = needs.map((need) => facts.stepIds[need] ?? String(need));
-  const began = needs.flatMap((need) => facts.steps[need]?.startedAt ?? []).toSorted();
   const root = rootOfNeeds(facts, needs[0] ?? 0);
   const rootName = facts.stepIds[root] ?? String(root);
   const { command } = explainStep(facts, root, rootName);
   const before = needs.includes(root) ? '' : `, and before ${names.length === 1 ? 'it' : 'them'} ${rootName}`;
   return {
     blockedBy: { kind: 'needs', ref: names[0] ?? null, text: `It needs ${names.join(', ')}, which ${names.length === 1 ? 'has' : 'have'} not ended.` },
-    since: began[0] ?? facts.createdAt,
+    since: blockedSince(facts, step),
     until: null,
     unblocks: `${names.join(', ')} must end first${before}${command === null ? '' : `; the command is that of ${rootName}`}.`,
     command,
   };
+}
+
+/** Since the last of its other needs ended; where none has, since the run began. */
+function blockedSince({ shape, steps, startedAt = null, createdAt }: RunFactsForExplain, step: number): string {
+  const ended = (shape.steps[step]?.needs ?? []).flatMap((need) => steps[need]?.finishedAt ?? []).toSorted();
+  return ended.at(-1) ?? startedAt ?? createdAt;
 }
 
 /** From a step that has not ended back to one that waits for no other. */
@@ -388,11 +449,11 @@ function explainReady(facts: RunFactsForExplain): Explained {
   const working = facts.steps.reduce((sum, row) => sum + (row?.status === 'running' ? (row.items?.running ?? 1) : 0), 0);
   if (working >= facts.shape.maxInFlight) {
     const text = `${working} units of this run work at once, as many as its plan allows.`;
-    return { blockedBy: { kind: 'limit', ref: null, text }, since: null, until: null, unblocks: 'One of them ends.', command: null };
+    return { blockedBy: { kind: 'limit', ref: null, text }, since: null, until: null, unblocks: 'One of them must end.', command: null };
   }
   if (heldBack(facts) !== null) {
     const text = 'The run has not started: see above.';
-    return { blockedBy: { kind: 'run', ref: null, text }, since: null, until: null, unblocks: 'The run starts.', command: null };
+    return { blockedBy: { kind: 'run', ref: null, text }, since: null, until: null, unblocks: 'The run must start.', command: null };
   }
   return {
     blockedBy: { kind: 'engine', ref: null, text: 'It is ready and about to start.' },

@@ -23,6 +23,8 @@ import { readWaitToStart } from './wait-to-start.ts';
 interface RunRow {
   status: RunStatus;
   createdAt: Date;
+  startedAt: Date | null;
+  deadlineAt: Date | null;
   waitingFor: WaitingFor | null;
   cancelRequestedAt: Date | null;
   pausedAt: Date | null;
@@ -39,6 +41,7 @@ interface StepRow {
   status: StepStatus;
   attempt: number;
   startedAt: Date | null;
+  finishedAt: Date | null;
   waitingFor: WaitingFor | null;
   tolerated: boolean;
   items: number | null;
@@ -51,7 +54,7 @@ const answerWithinMs = 2_000;
 export async function explainRun(workflows: RunWorkflows, transaction: Transaction, runId: string): Promise<Explanation> {
   const { sql } = transaction;
   const [run] = await sql<RunRow[]>`
-    select r.status, r.created_at as "createdAt", r.waiting_for as "waitingFor", r.cancel_requested_at as "cancelRequestedAt",
+    select r.status, r.created_at as "createdAt", r.started_at as "startedAt", r.deadline_at as "deadlineAt", r.waiting_for as "waitingFor", r.cancel_requested_at as "cancelRequestedAt",
       r.paused_at as "pausedAt", r.ending, clock_timestamp() as now, (select min(at) from kos.events where run_id = r.id and seq is null) as "unnumberedSince", v.document, v.shape
     from kos.runs r join kos.plan_versions v on v.workspace_id = r.workspace_id and v.name = r.plan_name and v.version = r.plan_version where r.id = ${runId}`;
   if (run === undefined) throw runNotFound(runId);
@@ -69,6 +72,8 @@ export async function explainRun(workflows: RunWorkflows, transaction: Transacti
     status: run.status,
     final: isFinalRunStatus(run.status),
     createdAt: run.createdAt.toISOString(),
+    startedAt: run.startedAt?.toISOString() ?? null,
+    deadlineAt: run.deadlineAt?.toISOString() ?? null,
     waitingFor: run.waitingFor,
     waitsToStart,
     cancelRequestedAt: run.cancelRequestedAt?.toISOString() ?? null,
@@ -114,7 +119,7 @@ function isTyped({ document }: Pick<RunRow, 'document'>, step: number): boolean 
 
 async function readSteps(sql: TransactionSql, runId: string, run: Pick<RunRow, 'document' | 'shape'>): Promise<(StepFacts | undefined)[]> {
   const rows = await sql<StepRow[]>`
-    select step, path, status, attempt, started_at as "startedAt", waiting_for as "waitingFor", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items
+    select step, path, status, attempt, started_at as "startedAt", finished_at as "finishedAt", waiting_for as "waitingFor", ${isTolerated(sql)} as tolerated, (metadata->>'items')::int as items
     from kos.steps where run_id = ${runId} and item is null and iteration is null and undoes is null`;
   const rounds = await readRounds(sql, runId);
   const counts = await sql<
@@ -138,6 +143,7 @@ async function readSteps(sql: TransactionSql, runId: string, run: Pick<RunRow, '
       outcome: row.status === 'uncertain' ? null : outcomeOf(row.status, row.tolerated),
       attempt: row.attempt,
       startedAt: row.startedAt?.toISOString() ?? null,
+      finishedAt: row.finishedAt?.toISOString() ?? null,
       waitingFor: row.waitingFor,
       approval: approvals.get(row.path) ?? null,
       items,
@@ -160,7 +166,7 @@ async function readRounds(sql: TransactionSql, runId: string): Promise<Map<numbe
 /** So many items that wait are explained one by one; their step counts the others. */
 const explainedItems = 20;
 
-type WaitingItemRow = Omit<StepRow, 'items' | 'tolerated' | 'attempt'> & { uncertainRound: string | null };
+type WaitingItemRow = Omit<StepRow, 'items' | 'tolerated' | 'attempt' | 'finishedAt'> & { uncertainRound: string | null };
 
 /** Items that wait, for another attempt too, or are uncertain. */
 async function readWaitingItems(sql: TransactionSql, runId: string, run: Pick<RunRow, 'document'>): Promise<WaitingItemFacts[]> {
