@@ -1,7 +1,10 @@
 import type { Command, Option } from 'commander';
+import { createInvocation } from './invocation.ts';
+import { buildWholeProgram } from './program.ts';
 
 /** Every command with its arguments and options, as Markdown: `documentation/kai-options.md`. */
-export function describeCommands(program: Command): string {
+export async function describeCommands(): Promise<string> {
+  const program = await buildWholeProgram(createInvocation(() => false));
   const groups = visible(program).flatMap((group) => [`## ${group.name()}`, ...describe(group, ['kai'])]);
   return `${[
     '# kai: every command, every option',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
+import { describeCommands } from '#cli/reference.ts';
 import { conclude, listProjectFiles, projectRoot } from './project-files.ts';
 
 /** `[text](path#part)`; addresses on the web are left alone. */
@@ -22,9 +23,13 @@ const foldersOf = (file: string): string[] =>
     .slice(0, -1)
     .map((_, index, parts) => parts.slice(0, index + 1).join('/'));
 
+const optionsOfKai = 'documentation/kai-options.md';
+
 if (import.meta.main) {
   const files = new Set(listProjectFiles());
   const documents = [...files].filter((path) => path.endsWith('.md'));
-  const faults = documents.flatMap((path) => findDeadReferences(path, readFileSync(join(projectRoot, path), 'utf8'), files));
+  const textOf = (path: string): string => readFileSync(join(projectRoot, path), 'utf8');
+  const faults = documents.flatMap((path) => findDeadReferences(path, textOf(path), files));
+  if (textOf(optionsOfKai) !== (await describeCommands())) faults.push(`${optionsOfKai} is not what the commands are: node scripts/generate-kai-reference.ts`);
   conclude(faults, `${documents.length} documents`);
 }
