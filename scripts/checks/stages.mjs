@@ -28,7 +28,12 @@ export const checkStages = [
   { name: 'dead-code', says: 'no unused file, export or dependency', arguments: [bin('knip/bin/knip.js'), '--no-progress'], timeoutMs: minutes(2) },
   { name: 'duplication', says: 'nothing is written twice', arguments: [bin('jscpd/run-jscpd.js'), '--config', '.jscpd.json'], timeoutMs: minutes(1) },
   { name: 'texts', says: 'no secret, machine path, registry host or unfinished mark', arguments: ['scripts/checks/texts.ts'], timeoutMs: minutes(1) },
-  { name: 'documents', says: 'documents name files, commands and options that are there', arguments: ['scripts/checks/document-references.ts'], timeoutMs: minutes(1) },
+  {
+    name: 'documents',
+    says: 'documents name files, commands and options that are there',
+    arguments: ['scripts/checks/document-references.ts'],
+    timeoutMs: minutes(1),
+  },
   { name: 'api', says: 'no client of the last release breaks', arguments: ['scripts/checks/api-compatibility.ts'], timeoutMs: minutes(1) },
   { name: 'versions', says: 'dependencies are pinned exactly', arguments: ['scripts/checks/pinned-versions.ts'], timeoutMs: minutes(1) },
   { name: 'licences', says: 'production dependencies have permissive licences', arguments: ['scripts/checks/licences.ts'], timeoutMs: minutes(1) },
