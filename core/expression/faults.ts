@@ -23,7 +23,7 @@ export function expressionFailed(source: string, reason: string, cause?: unknown
   return new KosError({
     code: 'expression_failed',
     message: `Expression \${${source}} failed: ${reason}`,
-    fix: 'Correct the expression in the plan, or guard it with has(…).',
+    fix: 'Correct the expression, or guard it with has(…).',
     status: 422,
     cause,
   });

@@ -101,11 +101,12 @@ export function assertSocketOrigin(origin: string | undefined, { via, publicUrl 
   if (origin !== new URL(publicUrl).origin) throw originRefused(publicUrl);
 }
 
+/** Said to sessions, sign-ins, sockets and MCP clients alike. */
 const originRefused = (publicUrl: string): KosError =>
   new KosError({
     code: 'origin_refused',
-    message: 'This request by a session does not come from a page of this server.',
-    fix: `Use ${publicUrl} itself; programs use an API key instead of a cookie.`,
+    message: 'The Origin of this request is no page of this server, or it names none and comes with a cookie.',
+    fix: `In a browser, use ${publicUrl} itself; programs send no Origin, and an API key instead of a cookie.`,
     status: 403,
   });
 
