@@ -11,14 +11,32 @@ interface Payloads {
   payloads?: unknown[];
 }
 
-/** The steps that a scheduling event names in its input, or the marker of a quick unit in its result. */
-export function placesIn({ input, details }: JsonObject): StepPlace[] {
-  const said = (input as Payloads | undefined) ?? (details as { result?: Payloads } | undefined)?.result;
-  const [given] = said?.payloads ?? [];
-  if (typeof given !== 'object' || given === null) return [];
-  const { step, steps, item } = given as { step?: unknown; steps?: unknown; item?: unknown };
+interface Named {
+  step?: unknown;
+  steps?: unknown;
+  item?: unknown;
+  from?: unknown;
+  to?: unknown;
+}
+
+/** The steps that a scheduling event names in its input, or the marker of a quick unit, or of a batch of items, in its result. */
+export function placesIn(attributes: JsonObject): StepPlace[] {
+  const { step, steps, item } = namedIn(attributes);
   const numbers = [step, ...(Array.isArray(steps) ? steps : [])].filter((value) => typeof value === 'number');
   return numbers.map((number) => ({ step: number, item: typeof item === 'number' ? item : null }));
+}
+
+/** The items that the marker of a batch is about. */
+export function itemsIn(attributes: JsonObject): StepPlace[] {
+  const { step, from, to } = namedIn(attributes);
+  if (typeof step !== 'number' || typeof from !== 'number' || typeof to !== 'number') return [];
+  return Array.from({ length: to - from + 1 }, (_, position) => ({ step, item: from + position }));
+}
+
+function namedIn({ input, details }: JsonObject): Named {
+  const said = (input as Payloads | undefined) ?? (details as { result?: Payloads } | undefined)?.result;
+  const [given] = said?.payloads ?? [];
+  return typeof given === 'object' && given !== null ? given : {};
 }
 
 export const keyOf = ({ step, item }: StepPlace): string => `${step}:${item ?? ''}`;

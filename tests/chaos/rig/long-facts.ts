@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readPartFacts } from '#services/embedded/part.ts';
-import { keyOf, placesIn } from '#services/runs/step-places.ts';
+import { itemsIn, keyOf, placesIn } from '#services/runs/step-places.ts';
 import { createSealing } from '#services/sealing/sealing.ts';
 import type { HistoryPlace } from '#services/temporal/history-door.ts';
 import { connectRunWorkflows, type ExecutionFacts, type RunWorkflows } from '#services/temporal/run-workflows.ts';
@@ -92,9 +92,9 @@ async function readRecorded(workflows: RunWorkflows, runId: string): Promise<Rec
   for (let place: HistoryPlace | null = null; ; ) {
     const page = await workflows.history.page(runId, place, historyPage);
     for (const { type, attributes } of page?.events ?? []) {
-      // A quick unit leaves a marker where others leave an activity.
+      // A quick unit, and a batch of quick items, leaves a marker where others leave an activity.
       if (type === 'EVENT_TYPE_ACTIVITY_TASK_SCHEDULED' || type === 'EVENT_TYPE_MARKER_RECORDED')
-        for (const named of placesIn(attributes)) places.add(keyOf(named));
+        for (const named of [...placesIn(attributes), ...itemsIn(attributes)]) places.add(keyOf(named));
       undone += type === 'EVENT_TYPE_ACTIVITY_TASK_SCHEDULED' ? 1 : type === 'EVENT_TYPE_ACTIVITY_TASK_COMPLETED' ? -1 : 0;
     }
     place = page?.next ?? null;

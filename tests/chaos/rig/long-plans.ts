@@ -83,7 +83,9 @@ export const longPlans: readonly LongPlan[] = [
     ...succeeds,
     kind: 'items',
     source: `${header('items')}  fetched: { forEach: '\${range(3)}', concurrency: 2, ${fetch('${index}')} }
-  sent: { forEach: '\${range(3, 5)}', concurrency: 2, ${send('${item}')}, needs: [fetched] }
+  quick: { forEach: '\${range(250)}', transform: '\${item + index}', needs: [fetched] }
+  sent: { forEach: '\${range(3, 5)}', concurrency: 2, ${send('${item}')}, needs: [quick] }
+output: '\${sum(steps.quick.output)}'
 `,
   },
   {
