@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
+import type { JsonObject } from '#schemas/json.ts';
 import { itemsIn, placesIn } from './step-places.ts';
 
-const marker = (result: object) => ({ details: { result: { payloads: [result] } } });
+const marker = (result: JsonObject): JsonObject => ({ details: { result: { payloads: [result] } } });
 
 it('finds the step of an activity in its input, and those of a quick unit in its marker', () => {
   expect(placesIn({ input: { payloads: [{ step: 2, item: 7 }] } })).toEqual([{ step: 2, item: 7 }]);
