@@ -168,6 +168,11 @@ export async function joinItems(dependencies: RunActivityDependencies, work: Run
     if (counts.failed - counts.tolerated + untold > 0) return { outcomes: await endWithFailedItems(dependencies, sql, work, compiled, step, counts) };
     if (counts.uncertain > 0 && counts.unfinished === 0) return { outcomes: await endWithUncertainItem(sql, work, compiled, step, counts) };
     if (counts.unfinished > 0) return { outcomes: '', unfinished: await unfinishedItems(sql, claim.runId, stepNumber, 0, itemsAtMost, true) };
+    // Of a run that was failing when somebody cancelled it: a retry does what was cut off again.
+    if (counts.cancelled > 0) {
+      await endStep(sql, claim, step, { status: 'cancelled', output: null, error: null, costMicros: 0, metadata: {} });
+      return { outcomes: 'c' };
+    }
     const output = await joinedOutput(sql, claim.runId, stepNumber);
     const bytes = Buffer.byteLength(JSON.stringify(output));
     if (bytes > stepOutputBytesAtMost) return { outcomes: await failStep(dependencies, sql, { ...work, compiled }, step, joinedTooLarge(compiled, bytes)) };

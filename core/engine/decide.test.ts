@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PlanShape, StepShape } from '#schemas/shape.ts';
-import { simulate } from '#tests/engine-simulation/simulate.ts';
+import { calm, simulate } from '#tests/engine-simulation/simulate.ts';
 import type { RunEvent } from './apply-event.ts';
 import { type Command, currentRules, type Decision, decide } from './decide.ts';
 import { initialState, type RunState, restoreState, type StoredProgress } from './state.ts';
@@ -50,11 +50,16 @@ const progress = (stored: Partial<StoredProgress>): StoredProgress => ({
 
 describe('random plans, to the outcome that the specification foresees', () => {
   it.each([
-    { name: 'undisturbed', first: 1, weather: { loss: 0, handOver: 0, forgedDecision: 0, pause: 0 } },
+    { name: 'undisturbed', first: 1, weather: calm },
     {
       name: 'with hand-overs, losses, forged decisions and pauses',
       first: 1_000_001,
-      weather: { loss: 0.01, handOver: 0.03, forgedDecision: 0.02, pause: 0.03 },
+      weather: { ...calm, loss: 0.01, handOver: 0.03, forgedDecision: 0.02, pause: 0.03 },
+    },
+    {
+      name: 'with steps and items overridden and skipped, runs cancelled and retried, again and again',
+      first: 2_000_001,
+      weather: { ...calm, loss: 0.01, handOver: 0.02, forgedDecision: 0.02, byHand: 0.05, retry: 0.6 },
     },
   ])('$name', { timeout: 300_000 }, ({ first, weather }) => {
     let decisions = 0;

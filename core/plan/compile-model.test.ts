@@ -39,7 +39,7 @@ function eachCompiled(check: (compiled: CompiledPlan, naive: NaivePlan, document
   expect(compiled).toBeGreaterThan(plans / 5);
 }
 
-describe('any plan, against a compiler that is written as simply as can be', () => {
+describe('any plan, against a compiler that is written as simply as can be', { timeout: 600_000 }, () => {
   it('is refused exactly where that finds a fault', () => {
     let refused = 0;
     let cycles = 0;
@@ -106,7 +106,7 @@ describe('any plan, against a compiler that is written as simply as can be', () 
   });
 });
 
-describe('any plan', () => {
+describe('any plan', { timeout: 600_000 }, () => {
   it('has the same address and the same faults as YAML, as JSON and with its keys in any order; and its steps mean the same', () => {
     fc.assert(
       fc.property(randomDocument, fc.nat(), (document, seed) => {

@@ -181,16 +181,29 @@ function randomForEach(random: Random, { items, repeats }: SimulatedStep): NonNu
 
 const ascending = (numbers: Set<number> | undefined): number[] => [...(numbers ?? [])].toSorted((one, other) => one - other);
 
+/** What people have made of steps and items, whatever these would have come to. */
+export interface HandMade {
+  ofStep: (step: number) => 's' | 'k' | null;
+  ofItem: (step: number, item: number) => 's' | 'k' | null;
+}
+
+const nothingByHand: HandMade = { ofStep: () => null, ofItem: () => null };
+
 /** What every step comes to when nothing ends the run early, by the words of the specification and not by those of the engine. Null: it never runs. */
-export function expectedOutcomes(plan: SimulatedPlan): (Outcome | null)[] {
+export function expectedOutcomes(plan: SimulatedPlan, byHand: HandMade = nothingByHand): (Outcome | null)[] {
   const outcomes: (Outcome | null)[] = [];
   plan.shape.steps.forEach((shape, step) => {
     const simulated = plan.steps[step] as SimulatedStep;
+    const handMade = byHand.ofStep(step);
+    if (handMade !== null) {
+      outcomes.push(handMade);
+      return;
+    }
     const ofNeeds = shape.needs.map((need) => outcomes[need] ?? null);
     if (ofNeeds.some((outcome) => outcome === null || outcome === 'f' || outcome === 'u')) outcomes.push(null);
     else if (isSkippedByNeed(shape, (need) => outcomes[need] ?? null)) outcomes.push('k');
     else if (!simulated.when || isWithheld(plan, shape, (need) => outcomes[need] ?? null)) outcomes.push('k');
-    else outcomes.push(ownOutcome(shape, simulated));
+    else outcomes.push(ownOutcome(shape, simulated, (item) => byHand.ofItem(step, item)));
   });
   return outcomes;
 }
@@ -207,13 +220,13 @@ function isWithheld({ shape: { steps }, steps: simulated }: SimulatedPlan, { gat
   return approval !== undefined && isSkippedByNeed(approval, outcomeOf);
 }
 
-function ownOutcome(shape: StepShape, simulated: SimulatedStep): Outcome {
+function ownOutcome(shape: StepShape, simulated: SimulatedStep, ofItem: (item: number) => 's' | 'k' | null): Outcome {
   const failed: Outcome = shape.tolerated === true ? 't' : 'f';
   const waitEnds = (wait: SimulatedWait): Outcome => outcomeOfWait(shape.kind, wait, simulated.onDenyContinue, failed);
   if (waits(shape.kind) && simulated.itemWaits === null) return waitEnds(simulated);
   if (simulated.items === null && simulated.itemWaits === null) return outcomeOfBehaviour(simulated.behaviour, failed);
   const items = simulated.itemWaits?.map(waitEnds) ?? simulated.items?.map((item) => outcomeOfBehaviour(item, failed)) ?? [];
-  return items.some((outcome) => outcome === 'f') ? 'f' : 's';
+  return items.some((outcome, item) => (ofItem(item) ?? outcome) === 'f') ? 'f' : 's';
 }
 
 const outcomeOfWait = (kind: StepKind, wait: SimulatedWait, onDenyContinue: boolean, failed: Outcome): Outcome =>

@@ -7,7 +7,7 @@ const startedAt = performance.now();
 let broken = 0;
 for (let seed = first; seed < first + plans; seed += 1) {
   try {
-    simulate(seed, { loss: 0.01, handOver: 0.02, forgedDecision: 0.02, pause: 0.02 });
+    simulate(seed, { loss: 0.01, handOver: 0.02, forgedDecision: 0.02, pause: 0.02, byHand: 0.03, retry: 0.5 });
   } catch (error) {
     broken += 1;
     console.error((error as Error).message);

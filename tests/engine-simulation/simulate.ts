@@ -3,7 +3,7 @@ import { type Command, currentRules, decide } from '#core/engine/decide.ts';
 import type { ItemRange } from '#core/engine/outcome.ts';
 import { windowSize } from '#core/engine/items.ts';
 import { initialState, type RunState, restoreState } from '#core/engine/state.ts';
-import { expectedOutcomes, randomPlan, type SimulatedPlan } from './random-plan.ts';
+import { randomPlan, type SimulatedPlan } from './random-plan.ts';
 import { Random } from './random.ts';
 import { SimulatedWindow } from './simulated-window.ts';
 import { World } from './world.ts';
@@ -18,7 +18,14 @@ export interface Weather {
   forgedDecision: number;
   /** Of every step of time: somebody pauses the run, for a while. */
   pause: number;
+  /** Of every step of time: somebody overrides or skips a step, or an item, that nobody works on. */
+  byHand: number;
+  /** Of a run that ended without success and has undone nothing: somebody retries it. */
+  retry: number;
 }
+
+/** No accident, and nobody who does anything. */
+export const calm: Weather = { loss: 0, handOver: 0, forgedDecision: 0, pause: 0, byHand: 0, retry: 0 };
 
 interface Flight {
   command: Command;
@@ -45,7 +52,7 @@ class Simulation {
   private readonly random: Random;
   private readonly weather: Weather;
   private readonly world: World;
-  private readonly endsAtMs: number | null;
+  private endsAtMs: number | null;
   private state: RunState;
   private nowMs = 0;
   private wakeAtMs: number | null = null;
@@ -73,7 +80,8 @@ class Simulation {
       this.decide();
       if (this.state.closed) {
         this.checkEnd();
-        return round;
+        if (!this.retries()) return round;
+        continue;
       }
       if (this.handOverIfDrained()) continue;
       this.letTimePass();
@@ -132,7 +140,7 @@ class Simulation {
   }
 
   private get willBeStopped(): boolean {
-    return this.plan.cancelAtMs !== null || this.endsAtMs !== null;
+    return (this.plan.cancelAtMs !== null && !this.cancelTold) || this.endsAtMs !== null;
   }
 
   /** The next instant at which something happens, and what happens by then. */
@@ -181,12 +189,24 @@ class Simulation {
     }
     if (this.random.chance(this.weather.forgedDecision)) this.signal({ what: 'decision', waitId: `wait-${this.random.between(0, this.plan.steps.length)}` });
     this.resolveUncertain();
+    this.endByHand();
     this.pauseAndResume();
     const { cancelAtMs } = this.plan;
     if (cancelAtMs === null || cancelAtMs > this.nowMs || this.cancelTold) return;
     this.world.cancelRequested = true;
     this.cancelTold = true;
     this.signal({ what: 'cancelled' });
+  }
+
+  private endByHand(): void {
+    if (this.weather.byHand === 0 || !this.random.chance(this.weather.byHand)) return;
+    const endable = this.world.endable();
+    const one = endable[this.random.between(0, endable.length - 1)];
+    if (one === undefined) return;
+    this.world.endByHand(one, this.random.chance(0.6) ? 's' : 'k');
+    const { step, item, waitId } = one;
+    if (waitId !== null) this.signal({ what: 'decision', waitId }, item === null ? undefined : { step, item });
+    this.signal({ what: 'control', control: this.world.readControl() });
   }
 
   private pauseAndResume(): void {
@@ -283,17 +303,32 @@ class Simulation {
     return range[1];
   }
 
+  /** A person tries again what has failed, or was cut off. What still works for the run has nothing more to say. */
+  private retries(): boolean {
+    const { world } = this;
+    if (world.closed === null || world.closed === 'succeeded' || world.undos.ending !== null || !this.random.chance(this.weather.retry)) return false;
+    world.retry();
+    this.pausedUntilMs = null;
+    this.endsAtMs = this.endsAtMs === null ? null : this.nowMs + (this.plan.shape.timeoutMs ?? 0);
+    this.goOnFromStore();
+    return true;
+  }
+
   /** Another chain goes on. Of what was under way, some had reached the database and some had not; none of it is heard of. */
   private loseEverything(): void {
     for (const { command } of this.flights) if (this.random.chance(0.5) && this.world.closed === null) this.execute(command);
+    this.goOnFromStore();
+    // Nobody works on a run that is closed: its new generation finds that out and ends.
+    if (this.world.closed !== null) this.state = { ...this.state, closed: true };
+  }
+
+  private goOnFromStore(): void {
     this.flights = [];
     this.windows = [];
     this.signals = [];
     this.inbox = [];
     this.holding = false;
     this.state = restoreState(this.plan.shape, this.world.progress(this.nowMs, this.endsAtMs), this.nowMs, currentRules);
-    // Nobody works on a run that is closed: its new generation finds that out and ends.
-    if (this.world.closed !== null) this.state = { ...this.state, closed: true };
   }
 
   private checkDecision(commands: readonly Command[]): void {
@@ -374,7 +409,7 @@ class Simulation {
   }
 
   private checkEnd(): void {
-    const expected = expectedOutcomes(this.plan);
+    const expected = this.world.expected();
     const { closed, rows, cancelRequested } = this.world;
     if (closed === null) throw new Error('the workflow ended and the run is open');
     const mayStop = cancelRequested || this.endsAtMs !== null;

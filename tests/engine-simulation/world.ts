@@ -34,6 +34,8 @@ interface Trial {
   wait: WaitRow | null;
   /** A person has said what came of it. */
   byHand?: true;
+  /** A person has ended it, whatever it would have come to. */
+  endedByHand?: 's' | 'k';
   /** The number of its end among those of the run, which is what the order of undoing goes by. */
   endedAs?: number;
 }
@@ -46,6 +48,13 @@ interface WaitRow {
   nextLookMs: number;
   looks: number;
   decided: 'approve' | 'deny' | null;
+}
+
+/** A step, or an item of one, that nobody works on and a person can end. */
+export interface Endable {
+  step: number;
+  item: number | null;
+  waitId: string | null;
 }
 
 interface StepRow extends Trial {
@@ -85,13 +94,13 @@ export class World {
   private ends = 0;
   private readonly plan: SimulatedPlan;
   private readonly random: Random;
-  private readonly expected: (Outcome | null)[];
+  /** How often the run was retried. */
+  private retries = 0;
 
   constructor(plan: SimulatedPlan, random: Random) {
     this.plan = plan;
     this.random = random;
-    this.expected = expectedOutcomes(plan);
-    this.rows = plan.steps.map(() => ({ outcome: null, failures: 0, rounds: 0, retryAtMs: null, items: null, wait: null }));
+    this.rows = plan.steps.map(() => ({ ...unstarted, items: null }));
     this.undos = new SimulatedUndos(plan, random);
   }
 
@@ -194,6 +203,62 @@ export class World {
     return { outcome, retryInMs: null };
   }
 
+  /** What every step comes to, by what is known of the plan and of what people did until now. */
+  expected(): (Outcome | null)[] {
+    return expectedOutcomes(this.plan, {
+      ofStep: (step) => this.row(step).endedByHand ?? null,
+      ofItem: (step, item) => this.row(step).items?.[item]?.endedByHand ?? null,
+    });
+  }
+
+  /** What a person could override or skip: approvals and sub-plans end by what they wait for, an open `forEach` by its items. */
+  endable(): Endable[] {
+    if (this.closed !== null || this.cancelRequested || this.undos.ending !== null) return [];
+    return this.rows.flatMap(({ outcome, items, wait }, step): Endable[] => {
+      const { kind } = this.shape(step);
+      // What a skipped need takes with it is left alone: its skip, and that of what needs it, may be on its way.
+      if (outcome !== null || kind === 'approval' || kind === 'plan' || isSkippedByNeed(this.shape(step), this.outcomeOf)) return [];
+      if (items === null) return [{ step, item: null, waitId: wait?.id ?? null }];
+      return items.slice(0, 3).flatMap((trial, item) => (trial.outcome === null ? [{ step, item, waitId: trial.wait?.id ?? null }] : []));
+    });
+  }
+
+  endByHand({ step, item }: Endable, outcome: 's' | 'k'): void {
+    const trial = this.trial(step, item ?? undefined);
+    trial.endedByHand = outcome;
+    if (item === null) this.row(step).byHand = true;
+    this.end(trial, outcome);
+    this.control = { ...this.control, version: this.control.version + 1 };
+  }
+
+  /** The run goes on with what failed or was cut off; some of that fares better now. Whoever ran it before has nothing more to do. */
+  retry(): void {
+    this.retries += 1;
+    this.closed = null;
+    this.cancelRequested = false;
+    this.control = { version: this.control.version + 1, paused: false };
+    this.rows.forEach((row, step) => {
+      // A `forEach` that the end found open was cut off with its items.
+      const cutOff = row.outcome === null && row.items !== null;
+      if (!cutOff && row.outcome !== 'f' && row.outcome !== 'c') return;
+      const simulated = this.simulated(step);
+      row.items?.forEach((trial, item) => {
+        if (trial.outcome !== 'f' && trial.outcome !== 'c') return;
+        Object.assign(trial, unstarted);
+        this.mend(simulated.items?.[item], simulated.itemWaits?.[item]);
+      });
+      Object.assign(row, unstarted);
+      if (row.items === null) this.mend(simulated.behaviour, simulated);
+    });
+  }
+
+  private mend(behaviour: Behaviour | undefined, wait: SimulatedWait | undefined): void {
+    if (this.random.chance(0.3)) return;
+    if (behaviour?.last === 'bad') behaviour.last = 'good';
+    if (wait !== undefined) wait.decision = { ...wait.decision, answer: 'approve' };
+    if (wait !== undefined && Number.isFinite(wait.openMs) && wait.openMs < 100_000 && wait.looks === null) wait.openMs = 100_000;
+  }
+
   setPaused(paused: boolean): void {
     this.control = { version: this.control.version + 1, paused };
     this.saysWaiting = false;
@@ -207,7 +272,7 @@ export class World {
     this.complainUnless(this.needsOf(step) === 'ready', `the items of step ${step} were opened before its needs had ended`);
     const simulated = this.simulated(step);
     if (!simulated.when || this.isDenied(step)) return { outcome: this.end(row, 'k').outcome ?? 'k' };
-    row.items ??= (simulated.items ?? simulated.itemWaits ?? []).map(() => ({ outcome: null, failures: 0, rounds: 0, retryAtMs: null, wait: null }));
+    row.items ??= (simulated.items ?? simulated.itemWaits ?? []).map(() => ({ ...unstarted }));
     return { count: row.items.length };
   }
 
@@ -247,6 +312,7 @@ export class World {
     const unfinished = rangesOf(items, ({ outcome }) => outcome === null);
     if (unfinished.length > 0) return { outcomes: '', unfinished };
     if (items.some(({ outcome }) => outcome === 'u')) return { outcomes: this.end(row, 'u').outcome ?? 'u' };
+    if (items.some(({ outcome }) => outcome === 'c')) return { outcomes: this.end(row, 'c').outcome ?? 'c' };
     this.end(row, 's');
     if (!closes) return { outcomes: 's' };
     this.complainUnless(
@@ -272,7 +338,7 @@ export class World {
       if (wait.early) return { outcome: this.end(trial, 's').outcome ?? 's' };
       this.complainUnless(trial.retryAtMs === null || trial.retryAtMs <= nowMs, 'another run was started before its time');
       trial.retryAtMs = null;
-      const name = item === undefined ? `wait-${step}` : `wait-${step}-${item}`;
+      const name = `wait-${step}${item === undefined ? '' : `-${item}`}${this.retries === 0 ? '' : `-again-${this.retries}`}`;
       trial.wait = {
         id: trial.failures === 0 ? name : `${name}#${trial.failures}`,
         openedAtMs: nowMs,
@@ -353,10 +419,15 @@ export class World {
 
   skip(steps: readonly number[]): void {
     this.saysWaiting = false;
+    const expected = this.expected();
+    // Decided before the workflow had heard of what a person has made of one of them, or of a need: the skip stands.
+    const late = steps.some((step) => [step, ...this.shape(step).needs].some((one) => this.row(one).endedByHand !== undefined));
     for (const step of steps) {
-      this.complainUnless(this.expected[step] === 'k', `step ${step} was skipped though none of its needs was`);
       const row = this.row(step);
-      if (row.outcome === null) this.end(row, 'k');
+      if (row.outcome !== null) continue;
+      this.complainUnless(late || expected[step] === 'k', `step ${step} was skipped though none of its needs was`);
+      if (late) row.endedByHand = 'k';
+      this.end(row, 'k');
     }
   }
 
@@ -498,6 +569,8 @@ function leftOf(wait: WaitRow, nowMs: number): number | null {
   const nextMs = Math.min(wait.endsAtMs, wait.nextLookMs);
   return nextMs === never ? null : nextMs - nowMs;
 }
+
+const unstarted: Trial = { outcome: null, failures: 0, rounds: 0, retryAtMs: null, wait: null };
 
 const isUnstarted = ({ retryAtMs, wait }: Trial): boolean => retryAtMs === null && wait === null;
 

@@ -37,6 +37,48 @@ steps:
     expect(await items()).toEqual(before);
   });
 
+  it('does the items again that a cancel cut off, where all the others had ended', async () => {
+    const runId = await engine.start(
+      await engine.save(`
+plan: cancelled-items
+steps:
+  each: { tool: test.rest, with: { waitMs: "\${item}" }, forEach: [1, 4000] }
+output: "\${steps.each.output.map(one, one.at > 0)}"
+`),
+    );
+    const items = async () => (await engine.steps(runId)).map(({ path, status }) => `${path} ${status}`).toSorted();
+    await expect.poll(items, { timeout: 20_000 }).toContain('each[0] succeeded');
+    await engine.cancel(runId);
+    expect((await engine.ended(runId)).status).toBe('cancelled');
+    expect(await items()).toEqual(['each cancelled', 'each[0] succeeded', 'each[1] cancelled']);
+    await retry(runId);
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: [true, true] });
+  });
+
+  it('does an item again that was cut off in a run that was failing, and could still join its items', async () => {
+    const runId = await engine.start(
+      await engine.save(`
+plan: cut-off-while-failing
+steps:
+  each: { tool: test.rest, with: { waitMs: "\${item}" }, forEach: [1, 3000] }
+output: "\${steps.each.output.map(one, one.at > 0)}"
+`),
+    );
+    await expect
+      .poll(async () => (await engine.steps(runId)).map(({ path, status }) => `${path} ${status}`), { timeout: 20_000 })
+      .toContain('each[0] succeeded');
+    // As a worker leaves it that reads of the cancel before the workflow hears of it.
+    await engine.rig.system.sql`update kos.steps set status = 'cancelled', output = null where run_id = ${runId} and path = 'each[0]'`;
+    expect((await engine.ended(runId)).status).toBe('cancelled');
+    expect((await engine.steps(runId)).map(({ path, status }) => `${path} ${status}`).toSorted()).toEqual([
+      'each cancelled',
+      'each[0] cancelled',
+      'each[1] succeeded',
+    ]);
+    await retry(runId);
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: [true, true] });
+  });
+
   it('runs what failed and what did not run, under the same keys, and nothing else', async () => {
     const missing = join(engine.home, 'workspace', 'late.txt');
     const source = `

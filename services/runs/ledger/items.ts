@@ -43,6 +43,8 @@ export interface ItemCounts {
   tolerated: number;
   uncertain: number;
   skipped: number;
+  /** Cut off by a cancel. */
+  cancelled: number;
   unfinished: number;
 }
 
@@ -50,9 +52,10 @@ export async function countItems(sql: TransactionSql, runId: string, step: numbe
   const [row] = await sql<ItemCounts[]>`
     select count(*)::int as count, count(*) filter (where status = 'succeeded')::int as succeeded, count(*) filter (where status = 'failed')::int as failed,
       count(*) filter (where status = 'failed' and metadata->>'tolerated' = 'true')::int as tolerated, count(*) filter (where status = 'uncertain')::int as uncertain, count(*) filter (where status = 'skipped')::int as skipped,
+      count(*) filter (where status = 'cancelled')::int as cancelled,
       count(*) filter (where status in ('pending', 'running', 'retrying', 'waiting'))::int as unfinished
     from kos.steps where run_id = ${runId} and step = ${step} and item is not null and iteration is null and undoes is null`;
-  return row ?? { count: 0, succeeded: 0, failed: 0, tolerated: 0, uncertain: 0, skipped: 0, unfinished: 0 };
+  return row ?? { count: 0, succeeded: 0, failed: 0, tolerated: 0, uncertain: 0, skipped: 0, cancelled: 0, unfinished: 0 };
 }
 
 /** Takes one more of the failures of its items that a step tolerates; answers how many that makes. Its row is locked until the transaction's end. */
