@@ -43,3 +43,24 @@ test('events as JSON is one event a line; a topic that there is not is refused',
   expect(server.received[0]?.query.get('after')).toBe('01ab-7');
   expect((await runKai(['events', '--topic', 'weather'], { home })).code).toBe(2);
 });
+
+test('what is no run’s is told by its name', async () => {
+  const event = eventMaker();
+  const told = [
+    event('plan.saved', { name: 'greet', version: 3 }),
+    event('schedule.paused', { name: 'nightly', note: 'the disk is mended' }),
+    event('schedule.missed', { name: 'nightly', count: 2 }),
+    event('trigger.delivered', { name: 'issues', status: 'failed', reason: 'body has no "title"' }),
+    event('trigger.delivered', { name: 'issues', status: 'accepted', reason: null }),
+  ].map((one) => ({ ...one, runId: null }));
+  let asked = 0;
+  server = await startFixtureServer({ 'GET /v1/events': () => (asked++ === 0 ? { events: told, then: 'break' } : refusal) });
+  const { stdout } = await runKai(['events'], { home: await makeHome(server) });
+  expect(stdout.trimEnd().split('\n').map((line) => line.slice(line.indexOf(' ') + 1))).toEqual([
+    'plan greet@3 saved',
+    'schedule nightly paused: the disk is mended',
+    'schedule nightly missed',
+    'trigger issues delivered: failed: body has no "title"',
+    'trigger issues delivered: accepted',
+  ]);
+});

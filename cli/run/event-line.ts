@@ -22,12 +22,21 @@ function sentenceOf({ type, data }: KosEvent): string {
       return `signal ${textOf(data['name']) ?? '?'} ${verb}${step === null ? '' : `, taken by ${step}`}`;
     case 'approval':
       return withDetail(`approval ${textOf(data['approvalId']) ?? ''} for ${step ?? '?'} ${decisionOf(data) ?? verb}`.replace(/ {2,}/g, ' '), null);
+    case 'plan':
+    case 'schedule':
+    case 'trigger':
+      return withDetail(`${noun} ${nameOf(data)} ${verb}`, [textOf(data['status']), textOf(data['reason']) ?? textOf(data['note'])].filter(isSaid).join(': '));
     default:
       return withDetail(`${noun} ${verb}`, waitOf(data['waitingFor']) ?? runErrorOf(data['error']) ?? textOf(data['reason']));
   }
 }
 
-const withDetail = (text: string, detail: string | null): string => (detail === null ? text : `${text}: ${detail}`);
+const withDetail = (text: string, detail: string | null): string => (isSaid(detail) ? `${text}: ${detail}` : text);
+
+const isSaid = (text: string | null): text is string => text !== null && text !== '';
+
+/** What is no run's has a name of its own. */
+const nameOf = (data: KosEvent['data']): string => `${textOf(data['name']) ?? '?'}${typeof data['version'] === 'number' ? `@${data['version']}` : ''}`;
 
 const textOf = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
 
