@@ -56,7 +56,12 @@ test('what is no run’s is told by its name', async () => {
   let asked = 0;
   server = await startFixtureServer({ 'GET /v1/events': () => (asked++ === 0 ? { events: told, then: 'break' } : refusal) });
   const { stdout } = await runKai(['events'], { home: await makeHome(server) });
-  expect(stdout.trimEnd().split('\n').map((line) => line.slice(line.indexOf(' ') + 1))).toEqual([
+  expect(
+    stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.slice(line.indexOf(' ') + 1)),
+  ).toEqual([
     'plan greet@3 saved',
     'schedule nightly paused: the disk is mended',
     'schedule nightly missed',
