@@ -1,5 +1,5 @@
 import type { Json } from '#schemas/json.ts';
-import type { PlanDiff, StepDiff } from '#schemas/plan-diff.ts';
+import type { ModelUse, PlanDiff, StepDiff } from '#schemas/plan-diff.ts';
 import type { Colours } from './output.ts';
 import { visibleLine } from './terminal-text.ts';
 
@@ -11,7 +11,7 @@ export function describePlanDiff(diff: PlanDiff, colours: Colours): string {
     return `${paint(`approval ${id} ${verdict}`)}: ${because.map(visibleLine).join('; ')}`;
   });
   const header = diff.header.map((change) => `~ ${describeChange(change)}`);
-  return [...approvals, ...header, ...diff.steps.flatMap((step) => describeStep(step, colours)), ...describeCalls(diff)].join('\n');
+  return [...approvals, ...header, ...diff.steps.flatMap((step) => describeStep(step, colours)), ...describeCost(diff)].join('\n');
 }
 
 export const marks = { added: '+', removed: '-', changed: '~' } as const;
@@ -34,8 +34,31 @@ export function showShort(value: Json): string {
   return text.length <= longest ? text : `${text.slice(0, longest)}… (${text.length} characters)`;
 }
 
-function describeCalls({ modelCalls: { from, to } }: PlanDiff): string[] {
-  if (from === to) return [];
-  const most = (calls: number | null): string => (calls === null ? 'known only when it runs' : String(calls));
-  return [`model calls at most, attempts counted: ${most(from)} → ${most(to)}`];
+/** What one run may call, and at which price; nothing where no plan calls a model. */
+function describeCost({ modelCalls: { from, to }, cost }: PlanDiff): string[] {
+  const { currency, steps, outputMicrosAtMost: output } = cost;
+  const inMoney = (micros: number | null): string => (micros === null ? 'not known' : money(micros, currency));
+  const calls = from === to && steps.length === 0 ? [] : [`model calls at most, attempts counted: ${describeMost(from)} → ${describeMost(to)}`];
+  const bound = output.from === output.to ? [] : [`their output costs at most: ${inMoney(output.from)} → ${inMoney(output.to)}`];
+  return [...steps.map((step) => describeStepCost(step, currency)), ...calls, ...bound];
+}
+
+/** Whole, not rounded: prices are compared. */
+const money = (micros: number, currency: string): string => `${micros / 1_000_000} ${visibleLine(currency)}`;
+
+const describeMost = (calls: number | null): string => (calls === null ? 'known only when it runs' : String(calls));
+
+function describeStepCost({ id, from, to }: PlanDiff['cost']['steps'][number], currency: string): string {
+  const name = (use: ModelUse | null): string => (use === null ? 'none' : visibleLine(use.model));
+  const model = from?.model === to?.model ? name(to) : `${name(from)} → ${name(to)}`;
+  const [before, after] = [from, to].map((use) => (use === null ? null : describePrice(use.price, currency)));
+  const price = before === after || before === null || after === null ? (after ?? before ?? '') : `${before} → ${after}`;
+  const [few, many] = [from, to].map((use) => (use === null ? '0' : describeMost(use.callsAtMost)));
+  return `cost ${visibleLine(id)}: ${model}: ${price}; calls at most: ${few === many ? few : `${few} → ${many}`}`;
+}
+
+function describePrice(price: ModelUse['price'], currency: string): string {
+  if (price === null) return 'price not known';
+  if (price.inputMicros === 0 && price.outputMicros === 0) return 'free';
+  return `${money(price.inputMicros, currency)} in, ${money(price.outputMicros, currency)} out per million tokens`;
 }

@@ -1,7 +1,15 @@
 import { expect, test } from 'vitest';
-import type { PlanDiff } from '#schemas/plan-diff.ts';
+import type { ModelUse, PlanDiff } from '#schemas/plan-diff.ts';
 import { startFixtureServer } from '#tests/kai/fixture-server.ts';
 import { makeHome, runKai } from '#tests/kai/run-kai.ts';
+
+const use = (model: string, inputMicros: number | null = null): ModelUse => ({
+  model,
+  resolvesTo: `openai/${model}`,
+  price: inputMicros === null ? null : { inputMicros, cachedInputMicros: 0, outputMicros: inputMicros * 4 },
+  callsAtMost: 3,
+  maxOutputTokens: null,
+});
 
 const diff: PlanDiff = {
   equal: false,
@@ -13,6 +21,14 @@ const diff: PlanDiff = {
   ],
   approvals: [{ id: 'ask', verdict: 'loosened', because: ['of 2 people, 1 is required'] }],
   modelCalls: { from: 3, to: null },
+  cost: {
+    currency: 'USD',
+    steps: [
+      { id: 'say', from: use('fast', 400_000), to: use('smart', 2_000_000) },
+      { id: 'more', from: null, to: { ...use('own'), resolvesTo: null, callsAtMost: null } },
+    ],
+    outputMicrosAtMost: { from: 12_000, to: null },
+  },
 };
 
 test('a diff of plans tells of approvals first, then of what changed; --json gives it whole', async () => {
@@ -28,7 +44,10 @@ test('a diff of plans tells of approvals first, then of what changed; --json giv
       '- old transform',
       '~ say llm (fast)',
       '    timeoutMs: 60000 → none',
+      'cost say: fast → smart: 0.4 USD in, 1.6 USD out per million tokens → 2 USD in, 8 USD out per million tokens; calls at most: 3',
+      'cost more: none → own: price not known; calls at most: 0 → known only when it runs',
       'model calls at most, attempts counted: 3 → known only when it runs',
+      'their output costs at most: 0.012 USD → not known',
     ],
   });
   expect(JSON.parse(server.received[0]?.body ?? '')).toEqual({ from: 'triage@1', to: 'triage' });

@@ -28,6 +28,32 @@ export type ApprovalDiff = z.infer<typeof approvalDiffSchema>;
 /** The most model calls of one run, each attempt counted; null: known only when it runs. */
 const modelCallsSchema = z.int().nullable();
 
+/** Micros (1/1,000,000) of the currency per million tokens. */
+const modelPriceSchema = z.object({ inputMicros: z.int(), cachedInputMicros: z.int(), outputMicros: z.int() });
+
+const modelUseSchema = z.object({
+  model: z.string(),
+  /** Provider and name; null: none of the models that are installed. */
+  resolvesTo: z.string().nullable(),
+  /** List prices; null: not known here. */
+  price: modelPriceSchema.nullable(),
+  /** Of one run, each attempt counted; null: known only when it runs. */
+  callsAtMost: z.int().nullable(),
+  /** Of one call; null: the plan names no bound. */
+  maxOutputTokens: z.int().nullable(),
+});
+export type ModelUse = z.infer<typeof modelUseSchema>;
+
+const costDiffSchema = z.object({
+  /** Of all prices. */
+  currency: z.string(),
+  /** Steps whose calls of models cost something else; null: the plan has no such step there. */
+  steps: z.array(z.object({ id: z.string(), from: modelUseSchema.nullable(), to: modelUseSchema.nullable() })),
+  /** The most that the output of all calls of one run costs; null: not known. What is sent is billed, too, by its length. */
+  outputMicrosAtMost: z.object({ from: z.int().nullable(), to: z.int().nullable() }),
+});
+export type CostDiff = z.infer<typeof costDiffSchema>;
+
 export const planDiffSchema = z.object({
   equal: z.boolean(),
   /** Of the plan as a whole: input, output, bounds. */
@@ -35,6 +61,7 @@ export const planDiffSchema = z.object({
   steps: z.array(stepDiffSchema),
   approvals: z.array(approvalDiffSchema),
   modelCalls: z.object({ from: modelCallsSchema, to: modelCallsSchema }),
+  cost: costDiffSchema,
 });
 export type PlanDiff = z.infer<typeof planDiffSchema>;
 

@@ -52,7 +52,7 @@ export function definePlan(plan: Command, invocation: Invocation): void {
   );
   plan
     .command('diff')
-    .summary('what differs between two plans: steps, bounds, tools, approvals')
+    .summary('what differs between two plans: steps, bounds, tools, approvals, cost')
     .argument('<from>', 'NAME, NAME@VERSION, or a file')
     .argument('<to>', 'the same')
     .action(async (from: string, to: string) => {

@@ -1,12 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '#schemas/json.ts';
-import { diffPlans, type Effects } from './diff.ts';
+import { diffPlans, type Installed } from './diff.ts';
 import { loadPlan } from './load.ts';
 
-const effects: Effects = new Map([['fs.write', 'idempotent']]);
+const prices: Record<string, number> = { fast: 1, smart: 5, free: 0 };
+const installed: Installed = {
+  effects: new Map([['fs.write', 'idempotent']]),
+  currency: 'USD',
+  pricing: (model) => {
+    const dollars = prices[model];
+    if (dollars === undefined) return { resolvesTo: null, price: null };
+    return { resolvesTo: `openai/${model}`, price: { inputMicros: dollars * 1e6, cachedInputMicros: 0, outputMicros: dollars * 4e6 } };
+  },
+};
 const plan = (steps: JsonObject, more: JsonObject = {}) => loadPlan({ plan: 'a', steps, ...more });
-const diff = (from: JsonObject, to: JsonObject) => diffPlans(plan(from), plan(to), effects);
+const diff = (from: JsonObject, to: JsonObject) => diffPlans(plan(from), plan(to), installed);
 
 /** Without what begins an expression: that one is refused has a test of its own. */
 const aValue = fc.jsonValue({ maxDepth: 1, stringUnit: fc.constantFrom('a', 'b', '0', ' ', 'é') });
@@ -57,7 +66,7 @@ describe('a diff of plans', () => {
       ask: { approval: { message: '?', required: 1, from: 'role:approver' } },
     };
     expect(diff(from, to).equal).toBe(true);
-    expect(diffPlans(plan(from, { fuse: 'pure' }), plan(from), effects).equal).toBe(true);
+    expect(diffPlans(plan(from, { fuse: 'pure' }), plan(from), installed).equal).toBe(true);
   });
 
   it('names fields, effects and models', () => {
@@ -70,6 +79,24 @@ describe('a diff of plans', () => {
     ]);
     expect(found.modelCalls).toEqual({ from: 3, to: 3 });
     expect(diff({ a: call('fast') }, { a: { ...call('fast'), forEach: '${[1]}' } }).modelCalls).toEqual({ from: 3, to: null });
+  });
+
+  it('says what calls of models cost, before and after: price, calls, and what their output costs at most', () => {
+    const call = (model: string, more: JsonObject = {}, step: JsonObject = {}) => ({ llm: { model, prompt: 'x', ...more }, ...step });
+    const { cost } = diff({ a: call('fast'), b: call('free'), c: call('smart') }, { a: call('smart'), b: call('free'), d: call('other') });
+    expect(cost).toMatchObject({ currency: 'USD', outputMicrosAtMost: { from: null, to: null } });
+    expect(cost.steps.map(({ id, from, to }) => [id, from?.price?.inputMicros, to?.price?.inputMicros])).toEqual([
+      ['a', 1_000_000, 5_000_000],
+      ['d', undefined, undefined],
+      ['c', 5_000_000, undefined],
+    ]);
+    expect(cost.steps[1]).toMatchObject({ from: null, to: { model: 'other', resolvesTo: null, price: null, callsAtMost: 3 } });
+    const bounded = { maxOutputTokens: 1_000 };
+    // 3 attempts of at most 1,000 tokens at 4 and 20 dollars a million; two items of them.
+    const more = diff({ a: call('fast', bounded) }, { a: call('smart', bounded, { forEach: [1, 2] }), b: call('free') });
+    expect(more.cost.outputMicrosAtMost).toEqual({ from: 12_000, to: 120_000 });
+    expect(more.cost.steps[0]).toMatchObject({ from: { callsAtMost: 3 }, to: { callsAtMost: 6 } });
+    expect(diff({ a: call('fast', bounded) }, { a: call('fast', bounded), b: { plan: 'other', with: {} } }).cost.outputMicrosAtMost.to).toBe(null);
   });
 
   it('says what loosens and what tightens an approval', () => {

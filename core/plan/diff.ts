@@ -3,19 +3,30 @@ import type { ApprovalDiff, PlanDiff, StepDiff } from '#schemas/plan-diff.ts';
 import type { Json } from '#schemas/json.ts';
 import type { CompiledStep, LoadedPlan } from './compiled.ts';
 import { diffApproval } from './diff-approvals.ts';
+import { diffCost, mostModelCalls, type Pricing } from './diff-cost.ts';
 import { changesOf, type Facts, oneLevelDown } from './facts.ts';
 
 /** Effects of the tools that are installed, by name. */
 export type Effects = ReadonlyMap<string, NonNullable<StepDiff['effect']>>;
 
+/** What is installed where the plans would run. */
+export interface Installed {
+  effects: Effects;
+  pricing: Pricing;
+  /** Of all prices. */
+  currency: string;
+}
+
 /** What is different for those who run `to` instead of `from`. Descriptions, and a default that is written out, are no difference. */
-export function diffPlans(from: LoadedPlan, to: LoadedPlan, effects: Effects): PlanDiff {
+export function diffPlans(from: LoadedPlan, to: LoadedPlan, installed: Installed): PlanDiff {
+  const { effects } = installed;
   const [before, after] = [byId(from), byId(to)];
   const ids = [...new Set([...after.keys(), ...before.keys()])];
   const steps = ids.map((id) => diffStep(before.get(id), after.get(id), effects)).filter((step) => step !== null);
   const header = changesOf(headerOf(from), headerOf(to));
   const approvals = ids.map((id) => diffApproval(before.get(id)?.step, after.get(id)?.step)).filter((approval): approval is ApprovalDiff => approval !== null);
-  return { equal: steps.length === 0 && header.length === 0, header, steps, approvals, modelCalls: { from: mostModelCalls(from), to: mostModelCalls(to) } };
+  const modelCalls = { from: mostModelCalls(from), to: mostModelCalls(to) };
+  return { equal: steps.length === 0 && header.length === 0, header, steps, approvals, modelCalls, cost: diffCost(from, to, installed) };
 }
 
 /** A step, and what its plan says of failures where it says nothing. */
@@ -62,18 +73,4 @@ const isWork = ({ kind }: CompiledStep): boolean => !['wait', 'signal', 'approva
 function headerOf({ document }: LoadedPlan): Facts {
   const { steps: _steps, defaults: _defaults, version: _version, description: _description, plan: _plan, ...rest } = document;
   return { fuse: 'pure', maxInFlight: stepDefaults.maxInFlight, ...rest };
-}
-
-/** Each attempt counted. Null: a step runs for items that only the run knows, or calls another plan. */
-function mostModelCalls(plan: LoadedPlan): number | null {
-  let calls = 0;
-  for (const { kind, definition, retry, forEach, repeat } of plan.steps) {
-    if (kind === 'plan') return null;
-    if (!('llm' in definition)) continue;
-    const ofOne = retry.maxAttempts * (repeat?.maxIterations ?? 1);
-    if (forEach === null) calls += ofOne;
-    else if (forEach.root.kind === 'constant' && Array.isArray(forEach.root.value)) calls += ofOne * forEach.root.value.length;
-    else return null;
-  }
-  return calls;
 }

@@ -36,6 +36,15 @@ describe('names', () => {
 });
 
 describe('prices', () => {
+  test('are those of what a name stands for here: rules are free, another server has none that is known', () => {
+    const openai = createModelService({ openai: { apiKey: 'k', baseUrl: undefined } });
+    expect(openai.price('smart', false)).toEqual({ resolvesTo: 'openai/gpt-4.1', price: openaiPrices['gpt-4.1'] });
+    expect(without.price('smart', true)).toEqual({ resolvesTo: 'builtin/fill', price: { inputMicros: 0, cachedInputMicros: 0, outputMicros: 0 } });
+    const other = createModelService({ openai: { apiKey: 'k', baseUrl: 'http://127.0.0.1:1/v1' } });
+    expect(other.price('smart', false)).toEqual({ resolvesTo: 'openai/gpt-4.1', price: null });
+    expect(other.price('none/such', false)).toEqual({ resolvesTo: null, price: null });
+  });
+
   test('of dated names are those of their family; unknown names have none', () => {
     expect(priceOf('gpt-4.1-mini-2025-04-14', openaiPrices)).toBe(openaiPrices['gpt-4.1-mini']);
     expect(priceOf('gpt-4.1-mini-audio', openaiPrices)).toBeNull();

@@ -1,7 +1,7 @@
 import { builtinModels, type BuiltinName } from './builtin/builtin.ts';
-import { ModelFailure, type ModelRequest, type ModelResult, type ModelService } from './model.ts';
-import { callOpenai, openaiBaseUrl, type OpenaiServer } from './openai.ts';
-import type { ModelPrice } from './prices.ts';
+import { ModelFailure, type ModelPrice, type ModelRequest, type ModelResult, type ModelService } from './model.ts';
+import { callOpenai, openaiBaseUrl, type OpenaiServer, priceAt } from './openai.ts';
+import { noPrice } from './prices.ts';
 import { type AnswerCheck, checkAnswerHere } from './structured.ts';
 
 export type ModelAlias = 'fast' | 'smart' | 'default';
@@ -64,7 +64,13 @@ export function createModelService(options: ModelServiceOptions): ModelService {
     ...Object.entries(builtinModels).map(([name, { label }]) => ({ name: `builtin/${name}`, resolvesTo: `builtin/${name}`, label })),
   ];
 
-  return { call, nameOf: (model, hasSchema) => nameOfTarget(resolve(model, hasSchema)), list };
+  const price = (name: string, hasSchema: boolean): ReturnType<ModelService['price']> => {
+    if (!isKnown(name)) return { resolvesTo: null, price: null };
+    const target = resolve(name, hasSchema);
+    return { resolvesTo: nameOfTarget(target), price: target.provider === 'builtin' ? noPrice : priceAt(server, target.model) };
+  };
+
+  return { call, price, nameOf: (model, hasSchema) => nameOfTarget(resolve(model, hasSchema)), list };
 }
 
 const nameOfTarget = (target: Target): string => `${target.provider}/${target.model}`;
@@ -73,6 +79,11 @@ const nameOfTarget = (target: Target): string => `${target.provider}/${target.mo
 function splitName(name: string): [string, string] {
   const slash = name.indexOf('/');
   return slash === -1 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
+}
+
+function isKnown(name: string): boolean {
+  const [provider, model] = splitName(name);
+  return isAlias(name) || (provider === 'openai' && model !== '') || (provider === 'builtin' && isBuiltin(model));
 }
 
 const isBuiltin = (name: string): name is BuiltinName => Object.hasOwn(builtinModels, name);

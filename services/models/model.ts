@@ -23,6 +23,14 @@ export interface ModelUsage {
   reasoningTokens: number;
 }
 
+/** Micros (1/1,000,000 USD) per million tokens, which is the list price in dollars times one million. */
+export interface ModelPrice {
+  inputMicros: number;
+  cachedInputMicros: number;
+  /** Reasoning tokens are billed as output. */
+  outputMicros: number;
+}
+
 export interface ModelResult {
   text: string;
   /** Present when a schema was asked for: already valid against it. */
@@ -60,6 +68,8 @@ export interface ModelService {
   call(request: ModelRequest): Promise<ModelResult>;
   /** What a name stands for now, as provider/name. Throws ModelFailure `model_unknown`. */
   nameOf(model: string, hasSchema: boolean): string;
+  /** What a name stands for now, and its price; null: it stands for nothing, or no price is known. */
+  price(model: string, hasSchema: boolean): { resolvesTo: string | null; price: ModelPrice | null };
   /** Names that resolve, aliases included, with what they stand for. */
   list(): { name: string; resolvesTo: string; label: string | null }[];
 }

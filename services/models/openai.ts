@@ -1,10 +1,10 @@
 import type { AIMessage, AIMessageChunk, BaseMessage, UsageMetadata } from '@langchain/core/messages';
 import type { ChatOpenAICompletions } from '@langchain/openai';
 import type { Json } from '#schemas/json.ts';
-import { ModelFailure, type ModelRequest, type ModelResult, type ModelUsage } from './model.ts';
+import { ModelFailure, type ModelPrice, type ModelRequest, type ModelResult, type ModelUsage } from './model.ts';
 import { classifyOpenaiError, isSchemaUnsupported } from './openai-failures.ts';
 import { boundedFetch } from './bounded-fetch.ts';
-import { costOf, openaiPrices, priceCurrency, priceOf, type ModelPrice } from './prices.ts';
+import { costOf, openaiPrices, priceCurrency, priceOf } from './prices.ts';
 import { type AnswerCheck, inWords, jsonInText, requireSchema } from './structured.ts';
 
 export const openaiBaseUrl = 'https://api.openai.com/v1';
@@ -174,9 +174,11 @@ async function misfitOf(server: OpenaiServer, schema: Json | undefined, object: 
 }
 
 /** Another server may offer a model of the same name at its own price: only OpenAI's own is known here. */
+export const priceAt = (server: OpenaiServer, model: string): ModelPrice | null =>
+  priceOf(model, server.prices ?? (server.baseUrl === openaiBaseUrl ? openaiPrices : {}));
+
 function priceFor(server: OpenaiServer, model: string, usage: ModelUsage): number | null {
-  const prices = server.prices ?? (server.baseUrl === openaiBaseUrl ? openaiPrices : {});
-  const price = priceOf(model, prices);
+  const price = priceAt(server, model);
   return price === null ? null : costOf(usage, price);
 }
 

@@ -1,12 +1,4 @@
-import type { ModelUsage } from './model.ts';
-
-/** Micros (1/1,000,000 USD) per million tokens, which is the list price in dollars times one million. */
-export interface ModelPrice {
-  inputMicros: number;
-  cachedInputMicros: number;
-  /** Reasoning tokens are billed as output. */
-  outputMicros: number;
-}
+import type { ModelPrice, ModelUsage } from './model.ts';
 
 export const priceCurrency = 'USD';
 
@@ -15,6 +7,8 @@ const dollars = (input: number, cachedInput: number, output: number): ModelPrice
   cachedInputMicros: Math.round(cachedInput * 1_000_000),
   outputMicros: Math.round(output * 1_000_000),
 });
+
+export const noPrice: ModelPrice = dollars(0, 0, 0);
 
 /** OpenAI's public list prices (https://platform.openai.com/docs/pricing), standard tier, as noted on 2025-11-01. A model that is not listed has no known price. */
 export const openaiPrices: Readonly<Record<string, ModelPrice>> = {

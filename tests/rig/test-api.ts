@@ -1,3 +1,4 @@
+import { createModelService } from '#services/models/model-service.ts';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
@@ -240,6 +241,7 @@ export async function makeTestApi(options: TestApiOptions = {}): Promise<TestApi
     listTools: () => tools,
     checkJson: async (schema, value) => validateJson(schema, value),
     listModels: () => [],
+    priceModel: createModelService({ openai: { apiKey: undefined, baseUrl: undefined } }).price,
     nudgeOutbox: () => engine?.nudge(),
     tokens,
     authenticateBearer: (credential) => authenticator.authenticateBearer(credential),

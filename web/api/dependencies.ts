@@ -1,3 +1,4 @@
+import type { Pricing } from '#core/plan/diff-cost.ts';
 import type { Logger } from 'pino';
 import type { Principal } from '#core/policy/principal.ts';
 import type { Explanation } from '#core/engine/explain.ts';
@@ -67,6 +68,8 @@ export interface ApiDependencies {
   /** Holds a value against a JSON Schema. */
   checkJson: JsonCheck;
   listModels: () => ReturnType<ModelService['list']>;
+  /** What a model's name stands for, and costs. */
+  priceModel: Pricing;
   /** Something was written to the outbox: look there now rather than at the next round. */
   nudgeOutbox: () => void;
   /** Signs and verifies access tokens. */

@@ -70,7 +70,8 @@ const artifacts = createArtifactStore({ directory: join(home, 'artifacts') });
 const workflows = connectRunWorkflows({ ...facts.temporal, ...(await configuredSecurity(configuration.temporal)), sealing: payloadSealing });
 const evaluator = createEvaluator();
 const tools = builtinTools({ home, egress }).map(describeTool);
-const models = createModelService({ openai: configuration.openai }).list();
+const modelService = createModelService({ openai: configuration.openai });
+const models = modelService.list();
 const compile = createPlanCompiler({ tools, models: models.map(({ name }) => name) });
 await saveExamples({ database, compile, log }, owner, { folder: join(projectRoot, 'examples'), planSchemaUrl });
 
@@ -123,6 +124,7 @@ const routes = makeRoutes({
   listTools: () => tools,
   checkJson: evaluator.validateJson,
   listModels: () => models,
+  priceModel: modelService.price,
   nudgeOutbox: () => {
     duties.nudgeOutbox();
     sequencer.nudge();

@@ -29,6 +29,19 @@ describe('two plans', () => {
     expect((await api.call('GET', '/v1/plans/compared/versions')).body.items).toHaveLength(2);
   });
 
+  it('are compared by what their calls of models cost where they would run', async () => {
+    const says = (model: string): object => ({ source: `plan: says\nsteps:\n  say: { llm: { model: ${model}, prompt: x, maxOutputTokens: 100 } }\n` });
+    const { body } = await diff(says('fast'), says('builtin/summary'));
+    expect(body).toMatchObject({
+      modelCalls: { from: 3, to: 3 },
+      cost: {
+        currency: 'USD',
+        steps: [{ id: 'say', from: { model: 'fast', resolvesTo: 'builtin/summary', callsAtMost: 3, maxOutputTokens: 100 }, to: { model: 'builtin/summary' } }],
+        outputMicrosAtMost: { from: 0, to: 0 },
+      },
+    });
+  });
+
   it('that are not there, or no plans, are named', async () => {
     expect((await diff('compared@9', 'compared')).body).toMatchObject({ status: 404, code: 'plan_version_not_found' });
     expect((await diff('nothing', 'compared')).body).toMatchObject({ status: 404, code: 'plan_not_found' });

@@ -82,7 +82,7 @@ export const postPlansValidate = <ThrowOnError extends boolean = false>(options:
 });
 
 /**
- * What differs between two plans, saved ones or texts: steps, bounds, tools, approvals; executes and saves nothing
+ * What differs between two plans, saved ones or texts: steps, bounds, tools, approvals, cost; executes and saves nothing
  */
 export const postPlansDiff = <ThrowOnError extends boolean = false>(options: Options<PostPlansDiffData, ThrowOnError>): RequestResult<PostPlansDiffResponses, PostPlansDiffErrors, ThrowOnError> => (options.client ?? client).post<PostPlansDiffResponses, PostPlansDiffErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],

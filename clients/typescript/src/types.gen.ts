@@ -331,6 +331,38 @@ export type PostPlansDiffResponses = {
             from: number | null;
             to: number | null;
         };
+        cost: {
+            currency: string;
+            steps: Array<{
+                id: string;
+                from: {
+                    model: string;
+                    resolvesTo: string | null;
+                    price: {
+                        inputMicros: number;
+                        cachedInputMicros: number;
+                        outputMicros: number;
+                    } | null;
+                    callsAtMost: number | null;
+                    maxOutputTokens: number | null;
+                } | null;
+                to: {
+                    model: string;
+                    resolvesTo: string | null;
+                    price: {
+                        inputMicros: number;
+                        cachedInputMicros: number;
+                        outputMicros: number;
+                    } | null;
+                    callsAtMost: number | null;
+                    maxOutputTokens: number | null;
+                } | null;
+            }>;
+            outputMicrosAtMost: {
+                from: number | null;
+                to: number | null;
+            };
+        };
     };
 };
 

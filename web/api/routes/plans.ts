@@ -4,6 +4,7 @@ import { faultDetailSchema } from '#schemas/fault.ts';
 import { diffPlansSchema, planDiffSchema } from '#schemas/plan-diff.ts';
 import { planAmongOthersSchema, planTextSchema } from '#schemas/plan-text.ts';
 import { planSummarySchema, planVersionSchema } from '#schemas/plan-version.ts';
+import { priceCurrency } from '#services/models/prices.ts';
 import { diffSides } from '#services/plans/diff.ts';
 import { listPlans, listPlanVersions, readPlanVersion } from '#services/plans/read.ts';
 import { checkText } from '#services/plans/called-plans.ts';
@@ -55,7 +56,7 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
   defineRoute({
     method: 'post',
     path: '/v1/plans/diff',
-    summary: 'What differs between two plans, saved ones or texts: steps, bounds, tools, approvals; executes and saves nothing',
+    summary: 'What differs between two plans, saved ones or texts: steps, bounds, tools, approvals, cost; executes and saves nothing',
     access: { permission: 'plans:read' },
     body: diffPlansSchema,
     bodyBytes: 8_000_000,
@@ -63,7 +64,8 @@ export const planRoutes = (dependencies: ApiDependencies): Route[] => [
     responses: { 200: planDiffSchema },
     handler: async ({ principal, body }) => {
       const effects = new Map(dependencies.listTools().map(({ name, effect }) => [name, effect]));
-      return json(await diffSides({ ...dependencies, effects }, { workspaceId: principal.workspaceId, ...body }));
+      const installed = { effects, pricing: dependencies.priceModel, currency: priceCurrency };
+      return json(await diffSides({ ...dependencies, installed }, { workspaceId: principal.workspaceId, ...body }));
     },
   }),
   defineRoute({
