@@ -58,7 +58,7 @@ function repeatingOf(loop: Loop, seen: (scope: Scope) => void): Repeating {
       return answers[scope.iteration ?? -1] ?? null;
     },
   } as Repeating['evaluator'];
-  const work = { claim: { runId: 'run_1' }, compiled: { id: 'loop' } } as Repeating['work'];
+  const work = { claim: { runId: 'run_1' }, compiled: { id: 'loop' }, executable: { shape: { steps: [] } } } as unknown as Repeating['work'];
   const parent = { path: 'loop' } as Repeating['parent'];
   return { evaluator, work, policy, parent, scope: { input: {}, steps: {}, run: { id: 'run_1', startedAt: '' } }, bound: maxIterations };
 }

@@ -1,3 +1,4 @@
+import { canUndo } from '#core/engine/compensation.ts';
 import type { RepeatPolicy } from '#core/plan/compiled.ts';
 import { roundPath } from '#core/plan/step-path.ts';
 import type { Scope } from '#core/expression/scope.ts';
@@ -11,6 +12,7 @@ import { standIn } from '#services/runs/ledger/stand-in.ts';
 import type { TakenStep } from '#services/runs/ledger/take-step.ts';
 import { holds } from './condition.ts';
 import type { ExpressionEvaluator } from './dependencies.ts';
+import type { ExecutablePlan } from '#services/runs/executable-plans.ts';
 import { type FailedWork, failStep } from './fail-step.ts';
 import { classifyFailure } from './failure.ts';
 
@@ -36,7 +38,7 @@ export const nextRound = ({ iteration }: RoundPosition, last: Json): RoundPositi
 /** A step (or item) in rounds, as its worker took it, and what its rounds have in common. */
 export interface Repeating {
   evaluator: ExpressionEvaluator;
-  work: FailedWork & { alsoAtEnd?: (sql: TransactionSql) => Promise<void> };
+  work: FailedWork & { executable: Pick<ExecutablePlan, 'shape'>; alsoAtEnd?: (sql: TransactionSql) => Promise<void> };
   policy: RepeatPolicy;
   parent: TakenStep;
   /** What the condition sees besides the round. */
@@ -87,10 +89,11 @@ const meets = (evaluator: ExpressionEvaluator, { condition, endsWith }: RepeatPo
     scope,
   );
 
+/** A run that undoes what it did is not retried from here. */
 const exhausted = ({ work, policy, parent }: Repeating): OutcomeError => ({
   code: 'repeat_exhausted',
   message: `${policy.maxIterations} rounds of ${parent.path} were not enough.`,
-  fix: `Raise maxIterations, or let onExhausted be continue. For as many rounds again: kai run retry ${work.claim.runId}`,
+  fix: `Raise maxIterations, or let onExhausted be continue.${canUndo(work.executable.shape) ? '' : ` For as many rounds again: kai run retry ${work.claim.runId}`}`,
   stepPath: parent.path,
 });
 

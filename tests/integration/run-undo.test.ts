@@ -234,6 +234,12 @@ describe('an undo that fails', () => {
     await expect(engine.cancel(run.id)).rejects.toMatchObject({ code: 'run_final', fix: `It was undone. Begin anew: kai run replay ${run.id}` });
   });
 
+  it('is not said to be retried from where its rounds were not enough', async () => {
+    const polled = '{ tool: test.rest, with: { waitMs: 0 }, repeat: { until: "${false}", maxIterations: 1 }, needs: [car] }';
+    const { error } = await engine.run(bookings('exhausted', polled));
+    expect(error).toMatchObject({ code: 'repeat_exhausted', fix: 'Raise maxIterations, or let onExhausted be continue.' });
+  });
+
   it('that was skipped stays so: a retry says what was not undone', async () => {
     const run = await engine.run(bookings('skipped-undo', failing, { undo: ', failures: 9', more: ', retry: { maxAttempts: 1 }' }));
     await act.skip(run.id, 'flight~undo');
