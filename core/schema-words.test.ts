@@ -61,6 +61,7 @@ describe('what a schema finds is said in plain words', () => {
     [{ either: { a: -1 } }, '/either/a must be at least 0, not -1'],
     [{ either: 'x' }, '/either must have at least 2 characters'],
     [{ either: {} }, '/either/a is missing'],
+    [{ either: 3 }, '/either must be an object or text, not 3'],
     [{ kind: { is: 'z' } }, '/kind/is has no form that is allowed here'],
   ])('%j', (value, words) => {
     expect(said(value)).toEqual([words]);

@@ -107,9 +107,19 @@ function singleIssuesOf(issue: Issue): Issue[] {
   if (issue.code !== 'invalid_union') return [issue];
   // A form of another type was hardly meant.
   const ofItsType = issue.errors.filter((inner) => !inner.some(({ code, path }) => code === 'invalid_type' && path.length === 0));
+  const otherTypes = ofItsType.length === 0 ? anyOfTypes(issue.errors) : null;
+  if (otherTypes !== null) return [{ ...issue, message: otherTypes }];
   const nearest = (ofItsType.length > 0 ? ofItsType : issue.errors).toSorted((a, b) => a.length - b.length)[0];
   if (nearest === undefined || nearest.length === 0) return [issue];
   return nearest.flatMap((inner) => singleIssuesOf({ ...inner, path: [...issue.path, ...inner.path] }));
+}
+
+/** Of a value that is of no form's type: every type that there is a form of. Null: a form says it in words of its own. */
+function anyOfTypes(forms: readonly Issue[][]): string | null {
+  const said = forms.map(([first]) => /^must be (?<wanted>.+), not (?<given>.+)$/.exec(first?.message ?? '')?.groups);
+  const given = said[0]?.['given'];
+  if (given === undefined || said.some((groups) => groups === undefined)) return null;
+  return `must be ${[...new Set(said.map((groups) => groups?.['wanted']))].join(' or ')}, not ${given}`;
 }
 
 export const pointerOf = (path: readonly PropertyKey[], base = ''): string =>
