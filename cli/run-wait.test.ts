@@ -90,6 +90,7 @@ describe('run start --wait', () => {
         aDelta('read', 0, 'a model speaks'),
         event('step.retrying', { stepPath: 'read', kind: 'tool', attempt: 1, error: { code: 'busy', message: 'try later' } }),
         event('step.succeeded', { stepPath: 'read', kind: 'tool', attempt: 2 }),
+        event('step.succeeded', { stepPath: 'say', kind: 'llm', attempt: 1, labels: ['builtin: rules, not a language model'] }),
         event('run.succeeded'),
       ],
       then: 'stay',
@@ -100,6 +101,7 @@ describe('run start --wait', () => {
     expect(stderr).toContain('step read started');
     expect(stderr).toContain('step read retrying: try later (busy)');
     expect(stderr).toContain('step read succeeded (attempt 2)');
+    expect(stderr).toContain('step say succeeded: builtin: rules, not a language model');
     expect(stderr).toContain(`${runId} succeeded in 7.0 s`);
     expect(stderr).toContain(`kai artifact get ${artifactId}`);
     expect(stderr).not.toContain('\u001b');
@@ -130,7 +132,9 @@ describe('run start --wait', () => {
 
   test('ten thousand items are a few lines', async () => {
     const event = eventMaker();
-    const items = Array.from({ length: 10_000 }, (_, item) => event('step.succeeded', { stepPath: `explain[${item}]`, kind: 'llm', attempt: 1 }));
+    const items = Array.from({ length: 10_000 }, (_, item) =>
+      event('step.succeeded', { stepPath: `explain[${item}]`, kind: 'llm', attempt: 1, labels: ['builtin: rules'] }),
+    );
     const first = aRun();
     let asked = 0;
     server.on('GET /v1/runs/{id}', () => ({ json: (asked += 1) === 1 ? first : succeeded(null) }));
@@ -146,7 +150,7 @@ describe('run start --wait', () => {
     const { code, stderr } = await runKai(['run', 'start', 'triage', '--wait'], { home });
     expect(code).toBe(0);
     expect(stderr.split('\n').length).toBeLessThan(40);
-    expect(stderr).toContain('explain: 10,000 done, 1 failed');
+    expect(stderr).toContain('explain: 10,000 done, 1 failed, builtin: rules\n');
     expect(stderr).toContain('step explain[3] failed');
   });
 

@@ -11,6 +11,7 @@ import { endStep, recordModelCall, recordRetry, stepOutputBytesAtMost } from '#s
 import { elapsedMs, type TakenStep } from '#services/runs/ledger/take-step.ts';
 import { standIn } from '#services/runs/ledger/stand-in.ts';
 import type { ExpressionEvaluator } from './dependencies.ts';
+import { labelsOf } from './labels.ts';
 import { AttemptLost, retryDelayMs, type StepFailure, storableText, uncountedRetryDelayMs } from './failure.ts';
 import type { Performed } from './perform-step.ts';
 import { heedsCancel, type StepWork } from './step-work.ts';
@@ -43,6 +44,7 @@ export async function endInSuccess(ending: Ending, performed: Performed): Promis
   await Promise.all([
     endStep(sql, claim, step, outcome, {
       ...(ending.effect === 'pure' ? { startedToo: true } : { effect: 'happened' }),
+      facts: labelsOf(performed.metadata),
       ...(nothingElse ? { commit: ending.commit } : {}),
     }),
     modelCall === undefined ? undefined : recordModelCall(sql, claim, step, modelCall),

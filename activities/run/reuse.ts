@@ -8,6 +8,7 @@ import { endStep } from '#services/runs/ledger/record-outcome.ts';
 import { standIn } from '#services/runs/ledger/stand-in.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import type { Ending, Tried } from './end-step.ts';
+import { labelsOf } from './labels.ts';
 import { asObject, resolveInput } from './resolve-input.ts';
 import type { StepWork } from './step-work.ts';
 
@@ -85,7 +86,7 @@ export async function endInReuse({ sql, work, step }: Ending, kept: KeptOutput):
     claim,
     step,
     { status: 'succeeded', output, error: null, costMicros: 0, metadata: { ...carried, reusedFrom } },
-    { startedToo: !step.wasRunning, facts: { reusedFrom }, outputId },
+    { startedToo: !step.wasRunning, facts: { reusedFrom, ...labelsOf(carried) }, outputId },
   );
   if (compiled.fallbackOf !== null && work.round === undefined) await standIn(sql, { runId: claim.runId, failed: compiled.fallbackOf, fallback: step.path });
   await work.alsoAtEnd?.(sql);

@@ -2,6 +2,7 @@ import type { KosEvent } from '#schemas/event.ts';
 import type { Colours } from '../output.ts';
 import { visibleLine } from '../terminal-text.ts';
 import { clockTime } from '../times.ts';
+import { describeLabels } from './labels.ts';
 import { describeReuse } from './reuse.ts';
 
 /** One event as a line of a log: `12:03:04 step read succeeded`. */
@@ -16,7 +17,7 @@ function sentenceOf({ type, data }: KosEvent): string {
     case 'step':
       return withDetail(
         `step ${step ?? '?'} ${verb}${attemptOf(data['attempt'])}`,
-        errorOf(data['error']) ?? retryOf(data['retryAt']) ?? waitOf(data['waitingFor']) ?? describeReuse(data['reusedFrom']),
+        errorOf(data['error']) ?? retryOf(data['retryAt']) ?? waitOf(data['waitingFor']) ?? originOf(data),
       );
     case 'signal':
       return `signal ${textOf(data['name']) ?? '?'} ${verb}${step === null ? '' : `, taken by ${step}`}`;
@@ -37,6 +38,12 @@ const isSaid = (text: string | null): text is string => text !== null && text !=
 
 /** What is no run's has a name of its own. */
 const nameOf = (data: KosEvent['data']): string => `${textOf(data['name']) ?? '?'}${typeof data['version'] === 'number' ? `@${data['version']}` : ''}`;
+
+/** How its output came to be, where that is out of the ordinary. */
+function originOf(data: KosEvent['data']): string | null {
+  const said = [describeReuse(data['reusedFrom']), describeLabels(data['labels'])].filter((text) => text !== null);
+  return said.length === 0 ? null : said.join(', ');
+}
 
 const textOf = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
 

@@ -122,8 +122,9 @@ export function createLineProgress(output: Output, write: (line: string) => void
 function finalCounts(event: KosEvent, tree: StepTree): { path: string; text: string } | null {
   const path = event.data['stepPath'];
   if (typeof path !== 'string' || (event.type !== 'step.succeeded' && event.type !== 'step.failed')) return null;
-  const items = tree.steps.get(path)?.items;
-  return items === undefined || items === null ? null : { path, text: describeItems(items) };
+  const line = tree.steps.get(path);
+  if (line === undefined || line.items === null) return null;
+  return { path, text: [describeItems(line.items), ...line.labels].join(', ') };
 }
 
 const clock = (event: KosEvent): string => event.at.slice(11, 19);

@@ -2,6 +2,7 @@ import type { KosEvent } from '#schemas/event.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import { parseStepPath, undoneBy, undoPath } from '#core/plan/step-path.ts';
 import type { RunStatus, Step, StepStatus, WaitingFor } from '#schemas/run.ts';
+import { labelsIn } from './labels.ts';
 import { describeReuse } from './reuse.ts';
 
 /**
@@ -133,6 +134,7 @@ function applyStepEvent(tree: StepTree, event: KosEvent): void {
   const { path, item, round } = splitPath(stepPath);
   const line = lineOf(tree, path, textOf(event.data['kind']) ?? 'step');
   if (countUndo(line, { item, round }, status, event.at)) return;
+  for (const label of labelsIn(event.data['labels'])) line.labels.add(label);
   if (round !== null) {
     if (item === null) beAtRound(line, round, status, errorText(event.data['error']) ?? errorText(event.data['waitingFor']));
     return;
@@ -175,7 +177,7 @@ export function applyStep(tree: StepTree, step: Step): void {
   const { path, item, round } = splitPath(step.path);
   const line = lineOf(tree, path, step.kind);
   if (countUndo(line, { item, round }, step.status, step.finishedAt ?? step.startedAt)) return;
-  for (const label of labelsOf(step)) line.labels.add(label);
+  for (const label of labelsIn(step.metadata['labels'])) line.labels.add(label);
   if (round !== null) {
     if (item === null) line.round = Math.max(round, line.round ?? 0);
     return;
@@ -191,11 +193,6 @@ export function applyStep(tree: StepTree, step: Step): void {
   line.text =
     step.error?.message ?? step.waitingFor?.text ?? describeReuse(step.metadata['reusedFrom']) ?? (line.runsPlan ? textOf(step.metadata['runId']) : null);
   applyItemTotal(tree, step);
-}
-
-function labelsOf({ metadata }: Step): string[] {
-  const { labels } = metadata;
-  return Array.isArray(labels) ? labels.filter((label) => typeof label === 'string') : [];
 }
 
 /** Events do not tell how many items a `forEach` has; its step's row does. */

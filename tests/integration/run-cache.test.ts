@@ -173,11 +173,17 @@ output: "\${steps.ask.output}"
   });
 
   it('keeps the label of a model that is none', async () => {
-    await start(asking('labelled', 'builtin/summary'));
+    const first = await start(asking('labelled', 'builtin/summary'));
     const second = await start(asking('labelled', 'builtin/summary'));
     const { metadata } = await stepOf(second.id, 'ask');
     expect(metadata.labels).toEqual([expect.stringContaining('builtin')]);
     expect(metadata.reusedFrom).toBeDefined();
+    for (const { id } of [first, second]) {
+      const told = await engine.rig.system
+        .sql`select data->'labels' as labels from kos.events where run_id = ${id} and type = 'step.succeeded' and data->>'stepPath' = 'ask'`;
+      expect(told).toEqual([{ labels: metadata.labels }]);
+      expect((await engine.audit(id)).find(({ action }) => action === 'step.succeeded')?.data).toMatchObject({ labels: metadata.labels });
+    }
   });
 });
 
