@@ -36,7 +36,7 @@ function sentence(event: KosEvent, stepPath: string | null): string {
   const [subject, verb] = event.type.split('.') as [string, string];
   switch (subject) {
     case 'step':
-      return `${stepPath ?? 'a step'} ${verb}${numberAt(event, 'attempt', (attempt) => (attempt > 1 ? ` (attempt ${attempt})` : ''))}`;
+      return `${stepPath ?? 'a step'} ${verb}${numberAt(event, 'attempt', (attempt) => (attempt > 1 ? ` (attempt ${attempt})` : ''))}${byHand(event)}`;
     case 'signal':
       return `signal ${textAt(event, 'name') ?? '?'} ${verb}${stepPath === null ? '' : `, taken by ${stepPath}`}`;
     case 'approval':
@@ -46,8 +46,17 @@ function sentence(event: KosEvent, stepPath: string | null): string {
   }
 }
 
-/** The error's message, where the event tells of one. */
+/** Who has said so in the place of the step itself. */
+function byHand(event: KosEvent): string {
+  const action = textAt(event, 'byHand');
+  return action === null ? '' : ` by hand (${action} by ${textAt(event, 'by') ?? 'somebody'})`;
+}
+
+/** The error's message, or whose output it is, where the event tells of one. */
 function reason(event: KosEvent): string | null {
+  const reused = event.data['reusedFrom'];
+  if (typeof reused === 'object' && reused !== null && !Array.isArray(reused))
+    return `reused from ${asText(reused['runId']) ?? '?'}/${asText(reused['stepPath']) ?? '?'}`;
   const error = event.data['error'];
   if (typeof error === 'object' && error !== null && !Array.isArray(error)) return asText(error['message']);
   const waiting = event.data['waitingFor'];
