@@ -4,6 +4,8 @@ import { type Client, createClient } from './client.ts';
 import type { Credentials } from './credentials.ts';
 import { usageFault } from './faults.ts';
 import type { Invocation } from './invocation.ts';
+import type { Output } from './output.ts';
+import { visibleLine } from './terminal-text.ts';
 import { createTransport } from './transport.ts';
 
 /** Speaks as a browser on the server's own pages would. */
@@ -43,16 +45,19 @@ export async function asMyself<T>(invocation: Invocation, secrets: Secrets, act:
   try {
     return await act({ client: inSession, password });
   } finally {
-    await signOut(inSession);
+    await signOut(inSession, invocation.output);
   }
 }
 
-async function signOut(session: Client): Promise<void> {
+/** Never throws: what the command did, or why it failed, must be told, whatever becomes of its session. */
+async function signOut(session: Client, output: Output): Promise<void> {
   try {
     await session.signOut();
   } catch (error) {
     // It has ended already: by this very command, or by somebody who was faster.
-    if (!(error instanceof KosError && error.code === 'credential_refused')) throw error;
+    if (error instanceof KosError && error.code === 'credential_refused') return;
+    const why = visibleLine(error instanceof Error ? error.message : String(error));
+    output.say(`warning: the session of this command may still be open: ${why} See it with kai me sessions, end it with kai me end-session ID.`);
   }
 }
 
