@@ -310,8 +310,15 @@ export function createClient(loadCredentials: () => Promise<Credentials>, patien
     makeSignInLink: () => post<MadeLink>('/v1/me/links', {}),
     rename: (name: string) => patch<Profile>('/v1/me', { name }),
     preferences: {
-      get: () => get<JsonObject>('/v1/me/preferences'),
-      replace: (preferences: JsonObject) => readJson<JsonObject>(transport, { method: 'PUT', path: '/v1/me/preferences', json: preferences }),
+      get: (): Promise<Tagged<JsonObject>> => tagged<JsonObject>(transport, { method: 'GET', path: '/v1/me/preferences' }),
+      /** If nobody has changed them since `etag`; null: whatever they are. */
+      replace: (preferences: JsonObject, etag: string | null) =>
+        readJson<JsonObject>(transport, {
+          method: 'PUT',
+          path: '/v1/me/preferences',
+          json: preferences,
+          headers: etag === null ? {} : { 'if-match': etag },
+        }),
     },
     sessions: {
       list: () => get<Page<Session>>('/v1/me/sessions'),

@@ -14,9 +14,9 @@ afterEach(async () => {
   await server.close();
 });
 
-const sent = (line: string): { body: unknown; cookie: string | undefined } => {
+const sent = (line: string): { body: unknown; cookie: string | undefined; ifMatch: string | undefined } => {
   const request = server.received.find(({ method, path }) => `${method} ${path}` === line);
-  return { body: request === undefined ? undefined : JSON.parse(request.body || 'null'), cookie: request?.headers.cookie };
+  return { body: request === undefined ? undefined : JSON.parse(request.body || 'null'), cookie: request?.headers.cookie, ifMatch: request?.headers['if-match'] };
 };
 
 const profile = { id: 'prn_1', name: 'Ada', login: 'ada@kos.example', hasPassword: true };
@@ -43,14 +43,18 @@ describe('what belongs to oneself', () => {
   });
 
   test.each([
-    [['set', 'theme', 'dark'], '', { theme: 'dark', rows: 20 }],
-    [['set', 'rows', '50'], '', { theme: 'light', rows: 50 }],
-    [['unset', 'theme'], '', { rows: 20 }],
-    [['replace', '-'], '{"a": [1]}', { a: [1] }],
-  ])('preferences: %j', async (words, input, replaced) => {
-    const routes = { 'GET /v1/me/preferences': () => ({ json: { theme: 'light', rows: 20 } }), 'PUT /v1/me/preferences': () => ({ json: replaced }) };
+    [['set', 'theme', 'dark'], '', { theme: 'dark', rows: 20 }, '"preferences-ab"'],
+    [['set', 'rows', '50'], '', { theme: 'light', rows: 50 }, '"preferences-ab"'],
+    [['unset', 'theme'], '', { rows: 20 }, '"preferences-ab"'],
+    [['replace', '-'], '{"a": [1]}', { a: [1] }, undefined],
+  ])('preferences: %j; a change of one, on what was read', async (words, input, replaced, ifMatch) => {
+    const routes = {
+      'GET /v1/me/preferences': () => ({ json: { theme: 'light', rows: 20 }, headers: { etag: '"preferences-ab"' } }),
+      'PUT /v1/me/preferences': () => ({ json: replaced }),
+    };
     const { code, stdout } = await kai(['preferences', ...words], routes, { input });
-    expect([code, JSON.parse(stdout), sent('PUT /v1/me/preferences').body]).toEqual([0, replaced, replaced]);
+    expect([code, JSON.parse(stdout)]).toEqual([0, replaced]);
+    expect(sent('PUT /v1/me/preferences')).toMatchObject({ body: replaced, ifMatch });
   });
 
   test('preferences are shown; one that is not there cannot be removed, and a list is none', async () => {
@@ -97,5 +101,19 @@ describe('what no key may do', () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
     expect(stderr).toBe('ada@kos.example has a new password; every other session and token has ended.\n');
     expect(sent('PUT /v1/me/password').body).toEqual(body);
+  });
+
+  test('what was done is told although the sign-out fails, and so is why it was not', async () => {
+    const stuck = { ...byKey, ...signingIn, 'POST /v1/auth/logout': () => ({ broken: true as const }) };
+    const input = 'the old one\nthe new one\n';
+    const { code, stderr } = await kai(['password'], { ...stuck, ...changed }, { input });
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^warning: the session of this command may still be open: .*\(connection broken off\).*kai me end-session ID\.\nada@kos\.example has a new/);
+    await server.close();
+    const refusal = { code: 'password_too_short', detail: 'The password is too short.', title: 'Bad Request', status: 400 };
+    const refused = { 'PUT /v1/me/password': () => ({ status: 400, json: refusal, headers: { 'content-type': 'application/problem+json' } }) };
+    const failed = await kai(['password'], { ...stuck, ...refused }, { input });
+    expect(failed.code).not.toBe(0);
+    expect(failed.stderr).toMatch(/^warning: .*\nerror: The password is too short\./);
   });
 });

@@ -83,9 +83,9 @@ async function setPassword(invocation: Invocation, options: { login?: string }):
 
 function definePreferences(preferences: Command, invocation: Invocation): void {
   const { client, output } = invocation;
-  const replace = async (value: JsonObject): Promise<void> => output.document(await client.preferences.replace(value));
+  const replace = async (value: JsonObject, etag: string | null): Promise<void> => output.document(await client.preferences.replace(value, etag));
   preferences.action(async () => {
-    output.document(await client.preferences.get());
+    output.document((await client.preferences.get()).value);
   });
   preferences
     .command('set')
@@ -93,16 +93,18 @@ function definePreferences(preferences: Command, invocation: Invocation): void {
     .argument('<name>', 'e.g. theme')
     .argument('<value>', 'JSON; else a text as it is')
     .action(async (name: string, value: string) => {
-      await replace({ ...(await client.preferences.get()), [name]: jsonOrText(value) });
+      const { value: before, etag } = await client.preferences.get();
+      await replace({ ...before, [name]: jsonOrText(value) }, etag);
     });
   preferences
     .command('unset')
     .summary('remove one of them')
     .argument('<name>', 'e.g. theme')
     .action(async (name: string) => {
-      const { [name]: removed, ...others } = await client.preferences.get();
+      const { value: before, etag } = await client.preferences.get();
+      const { [name]: removed, ...others } = before;
       if (removed === undefined) throw usageFault(`You have no preference ${name}.`, 'See them: kai me preferences');
-      await replace(others);
+      await replace(others, etag);
     });
   preferences
     .command('replace')
@@ -111,7 +113,7 @@ function definePreferences(preferences: Command, invocation: Invocation): void {
     .action(async (path: string) => {
       const value = parseJsonText(await readTextFile(path, output), path);
       if (typeof value !== 'object' || value === null || Array.isArray(value)) throw usageFault(`${path} is no JSON object.`);
-      await replace(value as JsonObject);
+      await replace(value as JsonObject, null);
     });
 }
 

@@ -22,16 +22,44 @@ export function renamePerson({ sql: system }: SystemDatabase, { principalId }: P
   });
 }
 
-export async function readPreferences({ sql }: SystemDatabase, principalId: string): Promise<JsonObject> {
-  const [row] = await sql<{ preferences: JsonObject }[]>`select preferences from kos.principals where id = ${principalId}`;
-  return row?.preferences ?? {};
+export interface Preferences {
+  preferences: JsonObject;
+  /** SHA-256 of them as Postgres writes them, in hex: says whether they are still what a client read. */
+  digest: string;
 }
 
-/** The client's own business, so it is no matter for the log. */
-export async function writePreferences({ sql }: SystemDatabase, principalId: string, preferences: JsonObject): Promise<JsonObject> {
-  await sql`update kos.principals set preferences = ${sql.json(preferences)} where id = ${principalId}`;
-  return preferences;
+const digestOfPreferences = (sql: SystemDatabase['sql']) => sql`encode(sha256(convert_to(preferences::text, 'UTF8')), 'hex')`;
+
+export async function readPreferences({ sql }: SystemDatabase, principalId: string): Promise<Preferences> {
+  const [row] = await sql<Preferences[]>`select preferences, ${digestOfPreferences(sql)} as digest from kos.principals where id = ${principalId}`;
+  if (row === undefined) throw new Error(`The principal ${principalId} signed in but is not there.`);
+  return row;
 }
+
+/**
+ * `readDigest`: of what the change was made on; null: whatever they are. The client's own business, so it is no matter for the log. Throws KosError
+ * `preferences_changed` (412), but not where they are already what they shall be: a client repeats what it got no answer to.
+ */
+export async function writePreferences(
+  { sql }: SystemDatabase,
+  principalId: string,
+  { preferences, readDigest }: { preferences: JsonObject; readDigest: string | null },
+): Promise<Preferences> {
+  const [row] = await sql<Preferences[]>`
+    update kos.principals set preferences = ${sql.json(preferences)}
+    where id = ${principalId} and (${readDigest}::text is null or ${digestOfPreferences(sql)} = ${readDigest} or preferences = ${sql.json(preferences)})
+    returning preferences, ${digestOfPreferences(sql)} as digest`;
+  if (row === undefined) throw preferencesChanged();
+  return row;
+}
+
+const preferencesChanged = (): KosError =>
+  new KosError({
+    code: 'preferences_changed',
+    message: 'Another client changed your preferences after this one read them.',
+    fix: 'Read them again, then repeat the change on what they are now.',
+    status: 412,
+  });
 
 export interface PasswordChange {
   /** Needed where there is a password already. */

@@ -25,10 +25,10 @@ const cookieOf = (answer: Answer): string => answer.headers.getSetCookie()[0]?.s
 const me = (cookie: string, headers: Record<string, string> = {}): Promise<Answer> =>
   api.call('GET', '/v1/me', { apiKey: null, headers: { cookie, ...headers } });
 
-const as = (session: TestSession | string, method: string, path: string, body?: object): Promise<Answer> =>
+const as = (session: TestSession | string, method: string, path: string, body?: object, more: Record<string, string> = {}): Promise<Answer> =>
   api.call(method, path, {
     apiKey: null,
-    headers: typeof session === 'string' ? { cookie: session, origin } : session.headers,
+    headers: { ...(typeof session === 'string' ? { cookie: session, origin } : session.headers), ...more },
     ...(body === undefined && method !== 'POST' ? {} : { body: body ?? {} }),
   });
 
@@ -243,6 +243,28 @@ describe('workspaces', () => {
       body: { name: 'Team Bee' },
     });
     expect(renamed.body['name']).toBe('Team Bee');
+  });
+});
+
+describe('preferences', () => {
+  it('are replaced under their ETag only while they are what was read, and without one whatever they are', async () => {
+    const viewer = await api.makeSession({ roles: ['viewer'] });
+    const read = await as(viewer, 'GET', '/v1/me/preferences');
+    const change = (body: object, etag?: string | null): Promise<Answer> =>
+      as(viewer, 'PUT', '/v1/me/preferences', body, typeof etag === 'string' ? { 'if-match': etag } : {});
+    const etag = read.headers.get('etag');
+    expect(etag).toMatch(/^"preferences-[0-9a-f]{64}"$/);
+    const both = await Promise.all([change({ theme: 'dark' }, etag), change({ rows: 50 }, etag)]);
+    expect(both.map(({ status }) => status).toSorted()).toEqual([200, 412]);
+    const [made, late] = both.toSorted((one, other) => one.status - other.status);
+    expect(late?.body).toMatchObject({ code: 'preferences_changed', fix: expect.stringContaining('Read them again') });
+    const now = await as(viewer, 'GET', '/v1/me/preferences');
+    expect({ etag: now.headers.get('etag'), body: now.body }).toEqual({ etag: made?.headers.get('etag'), body: made?.body });
+    // What got no answer is sent again.
+    expect((await change(now.body, etag)).status).toBe(200);
+    expect((await change({ rows: 1 }, '"preferences-1"')).status).toBe(412);
+    expect((await change({ rows: 1 }, now.headers.get('etag'))).status).toBe(200);
+    expect((await change({ rows: 2 })).body).toEqual({ rows: 2 });
   });
 });
 

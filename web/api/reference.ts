@@ -16,7 +16,7 @@ Generated from the route table by \`node scripts/generate-api-reference.ts\`; \`
 - **Lists** are \`{ items, nextCursor }\`; \`cursor\` is opaque, \`limit\` at most 200.
 - **\`Idempotency-Key\`** is needed where a route says so: 400 without one. A repeat with the same key and body is answered again, as things are today, with \`Idempotency-Replayed: true\`; another body under
   the same key is 422, a request that is still being worked on 409. Keys are kept for 24 hours, by workspace, principal, method and path; a refusal (4xx) leaves none. Bare and quoted keys are equal.
-- **\`ETag\` and \`If-Match\`** guard what people edit: 428 without, 412 when somebody else was faster.
+- **\`ETag\` and \`If-Match\`** guard what people edit: 428 without where a route needs it, 412 when somebody else was faster.
 - **\`Prefer: wait=N\`** (RFC 7240, at most 60) on a start answers 200 with the run when it ends in time, else 202.
 - **Events** of a run come as server-sent events when \`Accept\` names \`text/event-stream\`, as pages of JSON otherwise. The SSE id is the event's position; \`Last-Event-ID\` or \`?after=\` goes on
   after it. A \`reset\` event says that the position is not known any more (another database, or beyond retention): what follows starts over. A comment comes every 15 s while nothing happens.

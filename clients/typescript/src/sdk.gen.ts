@@ -1357,7 +1357,7 @@ export const getMePreferences = <ThrowOnError extends boolean = false>(options?:
 });
 
 /**
- * Replace what your clients keep for you
+ * Replace what your clients keep for you; with `If-Match`, only if it is still what was read under that ETag
  */
 export const putMePreferences = <ThrowOnError extends boolean = false>(options: Options<PutMePreferencesData, ThrowOnError>): RequestResult<PutMePreferencesResponses, PutMePreferencesErrors, ThrowOnError> => (options.client ?? client).put<PutMePreferencesResponses, PutMePreferencesErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],

@@ -13,12 +13,12 @@ import {
   typedPasswordSchema,
 } from '#schemas/people.ts';
 import { findAdministrators } from '#services/credentials/administrators.ts';
-import { changePassword, readPreferences, readProfile, renamePerson, writePreferences } from '#services/people/profile.ts';
+import { changePassword, type Preferences, readPreferences, readProfile, renamePerson, writePreferences } from '#services/people/profile.ts';
 import { listSessions, revokeSession } from '#services/people/sessions.ts';
 import { hasAnybodySignedIn, makeSignInLink } from '#services/people/spend.ts';
 import { listWorkspaces } from '#services/people/workspaces.ts';
 import type { ApiDependencies } from '../dependencies.ts';
-import { defineRoute, empty, json, type Route } from '../route.ts';
+import { defineRoute, empty, json, type Reply, type Route } from '../route.ts';
 import { idParams, listOf } from '../shapes.ts';
 
 const meSchema = z.object({
@@ -138,20 +138,21 @@ export const meRoutes = (dependencies: ApiDependencies): Route[] => {
       access: { permission: 'self:read' },
       workspace: 'optional',
       responses: { 200: preferencesSchema },
-      handler: async ({ principal }) => json(await readPreferences(system, principal.principalId)),
+      handler: async ({ principal }) => showPreferences(await readPreferences(system, principal.principalId)),
     }),
     defineRoute({
       method: 'put',
       path: '/v1/me/preferences',
       aliases: ['/api/v1/user/preferences'],
-      summary: 'Replace what your clients keep for you',
+      summary: 'Replace what your clients keep for you; with `If-Match`, only if it is still what was read under that ETag',
       access: { permission: 'self:write' },
       workspace: 'optional',
       body: preferencesSchema,
       bodyBytes: 64_000,
       examples: { body: { theme: 'dark' } },
       responses: { 200: preferencesSchema },
-      handler: async ({ principal, body }) => json(await writePreferences(system, principal.principalId, body)),
+      handler: async ({ principal, body, header }) =>
+        showPreferences(await writePreferences(system, principal.principalId, { preferences: body, readDigest: digestOf(header('if-match')) })),
     }),
     defineRoute({
       method: 'put',
@@ -206,6 +207,12 @@ export const meRoutes = (dependencies: ApiDependencies): Route[] => {
     }),
   ];
 };
+
+const showPreferences = ({ preferences, digest }: Preferences): Reply => json(preferences, 200, { ETag: `"preferences-${digest}"` });
+
+/** Null: none was sent. An ETag that this server never gave is the digest of nothing. */
+const digestOf = (ifMatch: string | undefined): string | null =>
+  ifMatch === undefined ? null : (/^(?:W\/)?"preferences-([0-9a-f]{64})"$/.exec(ifMatch.trim())?.[1] ?? '');
 
 const somebodySignedIn = (): KosError =>
   new KosError({ code: 'somebody_signed_in', message: 'Somebody has signed in here before.', fix: 'A link for now: kai open', status: 409 });
