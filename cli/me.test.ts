@@ -16,7 +16,11 @@ afterEach(async () => {
 
 const sent = (line: string): { body: unknown; cookie: string | undefined; ifMatch: string | undefined } => {
   const request = server.received.find(({ method, path }) => `${method} ${path}` === line);
-  return { body: request === undefined ? undefined : JSON.parse(request.body || 'null'), cookie: request?.headers.cookie, ifMatch: request?.headers['if-match'] };
+  return {
+    body: request === undefined ? undefined : JSON.parse(request.body || 'null'),
+    cookie: request?.headers.cookie,
+    ifMatch: request?.headers['if-match'],
+  };
 };
 
 const profile = { id: 'prn_1', name: 'Ada', login: 'ada@kos.example', hasPassword: true };
@@ -108,7 +112,9 @@ describe('what no key may do', () => {
     const input = 'the old one\nthe new one\n';
     const { code, stderr } = await kai(['password'], { ...stuck, ...changed }, { input });
     expect(code).toBe(0);
-    expect(stderr).toMatch(/^warning: the session of this command may still be open: .*\(connection broken off\).*kai me end-session ID\.\nada@kos\.example has a new/);
+    expect(stderr).toMatch(
+      /^warning: the session of this command may still be open: .*\(connection broken off\).*kai me end-session ID\.\nada@kos\.example has a new/,
+    );
     await server.close();
     const refusal = { code: 'password_too_short', detail: 'The password is too short.', title: 'Bad Request', status: 400 };
     const refused = { 'PUT /v1/me/password': () => ({ status: 400, json: refusal, headers: { 'content-type': 'application/problem+json' } }) };
