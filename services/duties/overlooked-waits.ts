@@ -12,10 +12,13 @@ const atMost = 200;
 /** A workflow task may be lost with its worker; one that fails this often does not fit its history. */
 const failingFromAttempt = 10;
 
-interface OverlookedWait {
+interface OpenRun {
   runId: string;
   workspaceId: string;
   generation: number;
+}
+
+interface OverlookedWait extends OpenRun {
   waitId: string;
   version: number;
   /** By the run's own workflow, not by a window of it. */
@@ -25,7 +28,8 @@ interface OverlookedWait {
 
 /**
  * A decision is a row and a Signal. Where the Signal was lost on the way (it could not be opened; Temporal's file was put back from an older copy) the run
- * would wait for ever for what has been decided: it is told again, and when that does not help it goes on from Postgres, in its next generation.
+ * would wait for ever for what has been decided: it is told again, and when that does not help it goes on from Postgres, in its next generation. So it does when the Signal
+ * was lost that told of a step's end by hand.
  */
 export function startOverlookedWaits(options: ReconcilerOptions): Duty {
   return repeat('overlooked waits', options.log, async () => {
@@ -45,6 +49,20 @@ export async function mendOverlookedWaits(options: ReconcilerOptions): Promise<v
     else
       await sql`insert into kos.outbox (workspace_id, run_id, kind, payload) values (${workspaceId}, ${runId}, 'decision', ${sql.json({ waitId, version })})`;
   }
+  for (const run of await runsWithNothingToWaitFor(options)) await goOnFromPostgres(options, run);
+}
+
+/** A person ended what was waited for, some time ago, and nothing else is left that could move the run: where its workflow rests, it has not heard. */
+async function runsWithNothingToWaitFor({ system: { sql } }: ReconcilerOptions): Promise<OpenRun[]> {
+  return await sql<OpenRun[]>`
+    select r.id as "runId", r.workspace_id as "workspaceId", r.generation from kos.runs r
+    where r.status in ('running', 'waiting') and r.paused_at is null
+      and exists (select from kos.steps s where s.run_id = r.id and s.metadata ? 'byHand')
+      and not exists (select from kos.steps s where s.run_id = r.id
+        and (s.status in ('running', 'waiting', 'retrying', 'uncertain') or s.finished_at > clock_timestamp() - make_interval(secs => ${goOnAfterSeconds})))
+      and not exists (select from kos.waits w where w.run_id = r.id and w.status = 'open')
+      and not exists (select from kos.outbox o where o.run_id = r.id)
+    order by r.id limit ${atMost}`;
 }
 
 /** Of each step that waits the newest wait, where that has ended some time ago and nothing is on its way. */
@@ -61,7 +79,7 @@ async function overlookedWaits({ system: { sql } }: ReconcilerOptions): Promise<
 }
 
 /** False: its workflow works, or a worker has yet to take it up. */
-async function goOnFromPostgres({ system, workflows, log }: ReconcilerOptions, { runId, workspaceId, generation }: OverlookedWait): Promise<boolean> {
+async function goOnFromPostgres({ system, workflows, log }: ReconcilerOptions, { runId, workspaceId, generation }: OpenRun): Promise<boolean> {
   const execution = await workflows.describe(runId);
   if (execution?.status !== 'running' || execution.activityAttempt > 0) return false;
   if (execution.workflowTaskAttempt > 0 && execution.workflowTaskAttempt < failingFromAttempt) return false;

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decideApproval } from '#services/approvals/decide.ts';
 import { readApproval } from '#services/approvals/read.ts';
 import { mendOverlookedWaits } from '#services/duties/overlooked-waits.ts';
+import { readStepFacts } from '#services/runs/actions/step-definition.ts';
+import { overrideStep } from '#services/runs/actions/steps-by-hand.ts';
 import { approverOf } from '#tests/rig/approver.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
@@ -85,6 +87,44 @@ describe('a decision that the workflow never heard of', () => {
     await engine.rig.system.sql`update kos.runs set paused_at = null, status = 'waiting' where id = ${runId}`;
     await mend();
     await engine.untilStep(runId, 'second', 'waiting');
+    await engine.cancel(runId);
+    await engine.ended(runId);
+  });
+});
+
+describe('a step that a person ended while it waited, of which the workflow never heard', () => {
+  const endUnheard = (runId: string, path: string, secondsAgo: number): Promise<void> =>
+    engine.act(runId, async (transaction, change) => {
+      await overrideStep(transaction, { ...change, path, output: 5, reason: 'known' }, await readStepFacts(transaction, runId, path));
+      const { sql } = transaction;
+      await sql`delete from kos.outbox where run_id = ${runId}`;
+      await sql`update kos.steps set finished_at = clock_timestamp() - make_interval(secs => ${secondsAgo}) where run_id = ${runId} and path = ${path}`;
+    });
+  const waiting = async (source: string): Promise<string> => {
+    const runId = await engine.start(await engine.save(source));
+    await engine.until(runId, ({ status }) => status === 'waiting');
+    await expect.poll(async () => (await engine.workflows.describe(runId))?.workflowTaskAttempt).toBe(0);
+    return runId;
+  };
+
+  it('makes the run go on from Postgres, once nothing else is left that could move it', async () => {
+    const runId = await waiting(
+      'plan: unheard\nsteps:\n  go: { signal: { name: never } }\n  after: { transform: "${steps.go.output}" }\noutput: "${steps.after.output}"\n',
+    );
+    await endUnheard(runId, 'go', 5);
+    await mend();
+    expect(await generationOf(runId)).toBe(1);
+    await engine.rig.system.sql`update kos.steps set finished_at = clock_timestamp() - interval '2 minutes' where run_id = ${runId}`;
+    await Promise.all([mend(), mend()]);
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: 5 });
+    expect(await generationOf(runId)).toBe(2);
+  });
+
+  it('leaves a run alone that waits for something else', async () => {
+    const runId = await waiting('plan: half-heard\nsteps:\n  go: { signal: { name: never } }\n  other: { signal: { name: other } }\n');
+    await endUnheard(runId, 'go', 120);
+    await mend();
+    expect(await generationOf(runId)).toBe(1);
     await engine.cancel(runId);
     await engine.ended(runId);
   });
