@@ -86,7 +86,8 @@ export function cutRange(ranges: readonly ItemRange[], cut: ItemRange): readonly
 /** Takes the next quick items to be done in one go; null: a batch is under way, or none is due. */
 export function takeBatch(state: ItemsState, limit: number): { state: ItemsState; batch: ItemRange | null } {
   const [first, ...others] = state.unstarted;
-  if (limit <= 0 || first === undefined || state.failed || state.windows !== null || state.batch !== undefined) return { state, batch: null };
+  const full = state.inFlight.length >= state.concurrency;
+  if (limit <= 0 || full || first === undefined || state.failed || state.windows !== null || state.batch !== undefined) return { state, batch: null };
   const [from, to] = first;
   const last = Math.min(to, from + batchSize - 1);
   const batch: ItemRange = [from, last];
@@ -98,7 +99,7 @@ export function takeBatch(state: ItemsState, limit: number): { state: ItemsState
  * not started one by one.
  */
 export function takeItems(state: ItemsState, limit: number, nowMs: number, inBatches = false): { state: ItemsState; items: number[] } {
-  const free = Math.min(limit, state.concurrency - state.inFlight.length - state.waiting.length);
+  const free = Math.min(limit, state.concurrency - itemsAtWork(state) - state.waiting.length);
   if (free <= 0 || state.failed || state.windows !== null) return { state, items: [] };
   const due = state.retrying
     .filter((entry) => entry.atMs <= nowMs)
