@@ -16,7 +16,7 @@ import type { RunEvent } from '#core/engine/apply-event.ts';
 import type { Claim } from '#core/engine/claim.ts';
 import type { Control } from '#core/engine/control.ts';
 import type { Command } from '#core/engine/decide.ts';
-import type { UnitResult } from '#core/engine/outcome.ts';
+import type { StepsSkipped, UnitResult } from '#core/engine/outcome.ts';
 import { isPayloadRefused } from '#core/engine/payload-refused.ts';
 import type { RunState } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
@@ -154,13 +154,8 @@ export class RunCommands {
       }
       case 'skip': {
         const { steps } = command;
-        const ended: RunEvent = { what: 'skipped', steps, superseded: false };
-        this.start(
-          'skipSteps',
-          () => this.bookkeepingOf(stepsSummary(shape, steps)).skipSteps({ claim, steps }),
-          (result) => ({ ...ended, superseded: result.superseded }),
-          ended,
-        );
+        const told = (result: StepsSkipped): RunEvent => ({ what: 'skipped', steps, result });
+        this.start('skipSteps', () => this.bookkeepingOf(stepsSummary(shape, steps)).skipSteps({ claim, steps }), told, told({ superseded: false }));
         return;
       }
       case 'startWindow':

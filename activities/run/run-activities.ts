@@ -2,7 +2,7 @@ import type { Claim } from '#core/engine/claim.ts';
 import type { UndoResult } from '#core/engine/compensation.ts';
 import type { ControlReading } from '#core/engine/control-reading.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
-import type { BatchResult, ItemsJoined, ItemsOpened, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
+import type { BatchResult, ItemsJoined, ItemsOpened, StepsSkipped, UnitResult, WaitOpened } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import { assertClaim, readHeader, Superseded } from '#services/runs/ledger/header.ts';
@@ -169,11 +169,8 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       );
     },
 
-    async skipSteps({ claim, steps }: { claim: Claim; steps: number[] }): Promise<{ superseded: boolean }> {
-      return await claimed<{ superseded: boolean }>({ superseded: true }, async () => {
-        await skipSteps(dependencies, await workOn(claim), steps);
-        return { superseded: false };
-      });
+    async skipSteps({ claim, steps }: { claim: Claim; steps: number[] }): Promise<StepsSkipped> {
+      return await claimed<StepsSkipped>({ superseded: true }, async () => await skipSteps(dependencies, await workOn(claim), steps));
     },
 
     /** All that is left of the run is waiting: says so on its row. */

@@ -4,7 +4,16 @@ import { afterUndo, lookAgain, type UndoResult } from './compensation.ts';
 import { type ControlReading, withReading } from './control-reading.ts';
 import { withHeld } from './control.ts';
 import { batchReturned, type ItemsState, itemHeld, itemReturned, openItems, outcomeOfItem, windowReturned } from './items.ts';
-import { type BatchResult, type ItemRange, type ItemsJoined, type ItemsOpened, isOutcome, type UnitResult, type WaitOpened } from './outcome.ts';
+import {
+  type BatchResult,
+  type ItemRange,
+  type ItemsJoined,
+  type ItemsOpened,
+  isOutcome,
+  type StepsSkipped,
+  type UnitResult,
+  type WaitOpened,
+} from './outcome.ts';
 import { type Ending, endingOfStep, instantOf, type RunState, type StepState, stateOfOutcome } from './state.ts';
 import { itemWaits } from './waiting-items.ts';
 
@@ -20,7 +29,7 @@ export type RunEvent =
   | WaitEvent
   /** A decision was taken on this wait; only a reminder to look. */
   | { what: 'decision'; waitId: string }
-  | { what: 'skipped'; steps: readonly number[]; superseded: boolean }
+  | { what: 'skipped'; steps: readonly number[]; result: StepsSkipped }
   | { what: 'cancelled' }
   /** The run's row was looked at. */
   | { what: 'control'; control: ControlReading }
@@ -57,7 +66,7 @@ export function applyEvent(rules: number, shape: PlanShape, state: RunState, eve
     case 'decision':
       return state.earlyDecisions.includes(event.waitId) ? state : { ...state, earlyDecisions: [...state.earlyDecisions, event.waitId] };
     case 'skipped':
-      return event.superseded ? { ...state, closed: true } : withSteps(state, new Map(event.steps.map((step) => [step, { status: 'ended', outcome: 'k' }])));
+      return afterSkips(state, event.steps, event.result, nowMs);
     case 'cancelled':
       return { ...state, ending: 'cancelled' };
     case 'control':
@@ -80,6 +89,18 @@ function afterUnit(shape: PlanShape, state: RunState, unit: number, result: Unit
     const retryInMs = position === result.outcomes.length ? result.retryInMs : undefined;
     changes.set(member, stateAfter(state.rules, result.outcomes[position], retryInMs, nowMs));
   });
+  return withSteps(state, changes);
+}
+
+/** A person may have ended one of them, or what it needs, and this workflow not heard of it yet. */
+function afterSkips(state: RunState, steps: readonly number[], { superseded, outcomes, because = [] }: StepsSkipped, nowMs: number): RunState {
+  if (superseded) return { ...state, closed: true };
+  const changes = new Map(steps.map((step, position): [number, StepState] => [step, stateAfter(state.rules, outcomes?.[position] ?? 'k', undefined, nowMs)]));
+  for (const { step, outcome } of because) {
+    const known = state.steps[step]?.status;
+    // One that works, or waits, tells by itself when it ends.
+    if (known === 'ended' || known === 'pending' || known === 'retrying') changes.set(step, { status: 'ended', outcome });
+  }
   return withSteps(state, changes);
 }
 

@@ -183,7 +183,7 @@ describe('a chain', () => {
     talk.say([]);
     const { commands } = talk.say([{ what: 'unit', unit: 0, result: { outcomes: 'k', retryInMs: 0 } }]);
     expect(commands).toEqual([{ do: 'skip', steps: [2] }]);
-    const after = talk.say([{ what: 'skipped', steps: [2], superseded: false }]);
+    const after = talk.say([{ what: 'skipped', steps: [2], result: { superseded: false } }]);
     expect(after.commands).toEqual([{ do: 'unit', unit: 0, alone: true, closes: true }]);
   });
 });

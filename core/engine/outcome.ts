@@ -23,8 +23,17 @@ export interface BatchResult extends Pick<UnitResult, 'outcomes' | 'superseded' 
   retries?: { position: number; inMs: number }[];
 }
 
-/** Of an item that is to be tried again. */
+/** Of a step or an item that has not ended. */
 export const notEnded = '.';
+
+/** What came of steps that were to be skipped, since steps that they need were. */
+export interface StepsSkipped {
+  superseded: boolean;
+  /** What is on record of each, by a letter; `.` where it is not to be skipped after all. Absent where an earlier release answered: all are skipped. */
+  outcomes?: string;
+  /** How needs ended for which they are not. */
+  because?: { step: number; outcome: Outcome }[];
+}
 
 export interface ItemsOpened {
   /** Ended without items (skipped, failed), or to be tried again. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { StepShape } from '#schemas/shape.ts';
 import type { Outcome } from './outcome.ts';
-import { needsVerdict, unitOfSteps } from './readiness.ts';
+import { needsVerdict, skipsThatStand, unitOfSteps } from './readiness.ts';
 
 const outcomes: (Outcome | null)[] = ['s', 'k', 'f', 't', 'u', 'c', null];
 const step = (needs: number[], more: Partial<StepShape> = {}): StepShape => ({ kind: 'tool', needs, timeoutMs: 1, ...more });
@@ -45,6 +45,17 @@ it('skips a fallback unless what it stands in for has failed, and never those wh
   ]);
   const dependant = (ofNeeds: (Outcome | null)[]) => needsVerdict(step([0, 1], { fallbacks: [1] }), (need) => ofNeeds[need] ?? null).verdict;
   expect([dependant(['s', 'k']), dependant(['s', null]), dependant(['t', 's']), dependant(['k', 'k'])]).toEqual(['ready', 'blocked', 'ready', 'skip']);
+});
+
+it('lets a skip stand unless a person has ended the step, or what took it with it, meanwhile', () => {
+  const chain = { steps: [step([]), step([0]), step([1]), step([2])], units: [[0], [1], [2], [3]], maxInFlight: 1, timeoutMs: null };
+  const standing = (...onRecord: (Outcome | null)[]): number[] => skipsThatStand(chain, [1, 2, 3], (one) => onRecord[one] ?? null);
+  expect(standing('k')).toEqual([1, 2, 3]);
+  // Its skip is on its way, in another activity.
+  expect(standing(null)).toEqual([1, 2, 3]);
+  expect(standing('k', 's')).toEqual([]);
+  expect(standing('k', null, 's')).toEqual([1]);
+  expect(standing('s')).toEqual([]);
 });
 
 it('knows the unit of every step', () => {

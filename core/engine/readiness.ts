@@ -30,6 +30,21 @@ export function needsVerdict(step: StepShape, outcomeOf: (need: number) => Outco
   return skippedBy === null ? { verdict: 'ready' } : { verdict: 'skip', because: skippedBy };
 }
 
+/**
+ * Which of these steps, which were to be skipped, still are by what is on record now: a person may have ended one of them, or what it needs, since that was decided.
+ * What is not on record yet counts as it was decided then.
+ */
+export function skipsThatStand(shape: PlanShape, decided: readonly number[], outcomeOf: (step: number) => Outcome | null): number[] {
+  let standing = decided.filter((step) => outcomeOf(step) === null);
+  for (;;) {
+    const dropped = decided.filter((step) => outcomeOf(step) === null && !standing.includes(step));
+    const outcomeThen = (need: number): Outcome | null => outcomeOf(need) ?? (dropped.includes(need) ? null : 'k');
+    const next = standing.filter((step) => needsVerdict(shape.steps[step] as StepShape, outcomeThen).verdict === 'skip');
+    if (next.length === standing.length) return next;
+    standing = next;
+  }
+}
+
 /** Which unit each step belongs to. */
 export function unitOfSteps(shape: PlanShape): number[] {
   const unitOf = new Array<number>(shape.steps.length).fill(-1);

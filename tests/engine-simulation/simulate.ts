@@ -269,8 +269,7 @@ class Simulation {
       case 'settleWait':
         return { what: 'waitSettled', ...placeOf(command), result: world.settleWait(command.step, command.item, command.waitId, nowMs) };
       case 'skip':
-        world.skip(command.steps);
-        return { what: 'skipped', steps: command.steps, superseded: false };
+        return { what: 'skipped', steps: command.steps, result: world.skip(command.steps) };
       case 'markWaiting':
         world.markWaiting();
         return { what: 'tick' };

@@ -8,11 +8,13 @@ import {
   type ItemsOpened,
   notEnded,
   type Outcome,
+  type StepsSkipped,
   type UnitResult,
   type WaitOpened,
 } from '#core/engine/outcome.ts';
 import type { Ending, StoredProgress } from '#core/engine/state.ts';
 import type { StoredWindow } from '#core/engine/decide-window.ts';
+import { skipsThatStand } from '#core/engine/readiness.ts';
 import { windowSize } from '#core/engine/items.ts';
 import { SimulatedUndos, type Undoable } from './simulated-undos.ts';
 import { type Behaviour, expectedOutcomes, isSkippedByNeed, type SimulatedPlan, type SimulatedStep, type SimulatedWait } from './random-plan.ts';
@@ -417,18 +419,23 @@ export class World {
     return trial;
   }
 
-  skip(steps: readonly number[]): void {
+  /** Decided before the workflow had heard of what a person has made of one of them, or of a need, a skip does not stand. */
+  skip(steps: readonly number[]): StepsSkipped {
     this.saysWaiting = false;
+    const standing = skipsThatStand(this.plan.shape, steps, this.outcomeOf);
     const expected = this.expected();
-    // Decided before the workflow had heard of what a person has made of one of them, or of a need: the skip stands.
-    const late = steps.some((step) => [step, ...this.shape(step).needs].some((one) => this.row(one).endedByHand !== undefined));
-    for (const step of steps) {
-      const row = this.row(step);
-      if (row.outcome !== null) continue;
-      this.complainUnless(late || expected[step] === 'k', `step ${step} was skipped though none of its needs was`);
-      if (late) row.endedByHand = 'k';
-      this.end(row, 'k');
+    for (const step of standing) {
+      this.complainUnless(expected[step] === 'k', `step ${step} was skipped though none of its needs was`);
+      this.end(this.row(step), 'k');
     }
+    const goOn = steps.filter((step) => this.row(step).outcome === null);
+    const because = goOn.flatMap((step) =>
+      this.shape(step).needs.flatMap((need) => {
+        const { outcome } = this.row(need);
+        return outcome === null || outcome === 'k' ? [] : [{ step: need, outcome }];
+      }),
+    );
+    return { superseded: false, outcomes: steps.map((step) => this.row(step).outcome ?? notEnded).join(''), because };
   }
 
   markWaiting(): void {
