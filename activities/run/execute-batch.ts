@@ -1,4 +1,5 @@
-import { type BatchResult, notEnded, stopsTheRun } from '#core/engine/outcome.ts';
+import { type BatchResult, notEnded, type Outcome, stopsTheRun } from '#core/engine/outcome.ts';
+import { retryingItems } from '#services/runs/ledger/items.ts';
 import type { RunWork } from './close-run.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
 import { execute, nowhere } from './execute-chain.ts';
@@ -18,33 +19,62 @@ export interface Batch {
   forMs: number;
 }
 
+/** What is on record of a batch: it stays so, and is answered, when what comes behind is given up. */
+export class BatchProgress {
+  outcomes = '';
+  private readonly retries: NonNullable<BatchResult['retries']> = [];
+
+  ended(outcome: Outcome): void {
+    this.outcomes += outcome;
+  }
+
+  again(inMs: number): void {
+    this.retries.push({ position: this.outcomes.length, inMs });
+    this.outcomes += notEnded;
+  }
+
+  answer(): BatchResult {
+    return { outcomes: this.outcomes, ...(this.retries.length === 0 ? {} : { retries: this.retries }) };
+  }
+}
+
 /** Until all were tried, one stops the run, or the time is up. Each item has its own row, attempts, events and audit entry, as in an activity of its own. */
-export async function executeBatch(dependencies: RunActivityDependencies, base: RunWork, batch: Batch): Promise<BatchResult> {
+export async function executeBatch(dependencies: RunActivityDependencies, base: RunWork, batch: Batch, progress: BatchProgress): Promise<BatchResult> {
   const until = performance.now() + batch.forMs;
   const works = worksOf(base, batch);
-  const retries: NonNullable<BatchResult['retries']> = [];
-  const answer = (outcomes: string): BatchResult => ({ outcomes, ...(retries.length === 0 ? {} : { retries }) });
-  let outcomes = '';
+  const later = await readLater(dependencies, base, batch);
   for (;;) {
-    const rest = works.slice(outcomes.length);
-    const ahead = rest.length > 1 ? await goAhead(dependencies, rest, until) : nowhere;
-    outcomes += 's'.repeat(ahead.recorded);
-    const next = works.at(outcomes.length);
-    if (next === undefined || (outcomes !== '' && performance.now() > until)) return answer(outcomes);
+    const place = progress.outcomes.length;
+    const inMs = later.get(batch.from + place);
+    if (inMs !== undefined) {
+      progress.again(inMs);
+      continue;
+    }
+    const rest = works.slice(place);
+    const ofOthers = rest.findIndex(({ item }) => later.has(item));
+    const ahead = rest.length > 1 ? await goAhead(dependencies, ofOthers === -1 ? rest : rest.slice(0, ofOthers), until) : nowhere;
+    for (let recorded = 0; recorded < ahead.recorded; recorded += 1) progress.ended('s');
+    batch.signal.throwIfAborted();
+    const next = works.at(progress.outcomes.length);
+    if (next === undefined || (progress.outcomes !== '' && performance.now() > until)) return progress.answer();
+    if (later.has(next.item)) continue;
     const tried = await execute(dependencies, next, ahead.attempted);
-    if ('outcome' in tried) {
-      outcomes += tried.outcome;
-      if (stopsTheRun(tried.outcome) || tried.outcome === 'c') return answer(outcomes);
-    } else if ('retryInMs' in tried) {
-      retries.push({ position: outcomes.length, inMs: tried.retryInMs });
-      outcomes += notEnded;
-    } else {
-      return { ...answer(outcomes), ...tried };
+    if ('retryInMs' in tried) progress.again(tried.retryInMs);
+    else if (!('outcome' in tried)) return { ...progress.answer(), ...tried };
+    else {
+      progress.ended(tried.outcome);
+      if (stopsTheRun(tried.outcome) || tried.outcome === 'c') return progress.answer();
     }
   }
 }
 
-function worksOf(base: RunWork, { step, from, to, signal, underWay }: Batch): StepWork[] {
+/** Items that an earlier attempt at this batch has left to be tried again, each in so many ms. */
+async function readLater(dependencies: RunActivityDependencies, { claim }: RunWork, { step, from, to }: Batch): Promise<Map<number, number>> {
+  const retrying = await dependencies.database.inWorkspace(claim.workspaceId, ({ sql }) => retryingItems(sql, claim.runId, step, from, to));
+  return new Map(retrying.flatMap(({ item, inMs }): [number, number][] => (inMs > 0 ? [[item, inMs]] : [])));
+}
+
+function worksOf(base: RunWork, { step, from, to, signal, underWay }: Batch): (StepWork & { item: number })[] {
   const work = { ...base, compiled: stepOf(base, step), alone: false, signal, underWay };
   return Array.from({ length: to - from + 1 }, (_, position) => ({ ...work, item: from + position }));
 }

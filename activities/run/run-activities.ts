@@ -16,7 +16,7 @@ import { closeRun } from './close-run.ts';
 import type { RunActivityDependencies, Vitality } from './dependencies.ts';
 import { AttemptLost } from './failure.ts';
 import { unlessHeld } from './held-by-pause.ts';
-import { executeBatch } from './execute-batch.ts';
+import { BatchProgress, executeBatch } from './execute-batch.ts';
 import { execute, executeChain } from './execute-chain.ts';
 import { joinItems, openItems, stepOf } from './items.ts';
 import { KnownRuns } from './known-runs.ts';
@@ -143,10 +143,11 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
     async tryItems({ claim, step, from, to }: { claim: Claim; step: number; from: number; to: number }): Promise<QuickItemsResult> {
       const place = { step, from, to };
       return await claimed<QuickItemsResult>({ outcomes: '', ...place, superseded: true }, async (vitality) => {
+        const progress = new BatchProgress();
         const result = await unlessLong(vitality.signal, async (signal) =>
-          executeBatch(dependencies, await workOn(claim), { ...place, signal, underWay, forMs: quickBudgetMs }),
+          executeBatch(dependencies, await workOn(claim), { ...place, signal, underWay, forMs: quickBudgetMs }, progress),
         );
-        return { ...(result ?? { outcomes: '' }), ...place };
+        return { ...(result ?? { ...progress.answer(), cut: true }), ...place };
       });
     },
 

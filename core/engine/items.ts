@@ -207,7 +207,7 @@ export function batchReturned(rules: number, before: ItemsState, range: ItemRang
   }
   const next = from + result.outcomes.length;
   if (next > to) return state;
-  const isSlow = result.heldAt === undefined && !state.failed && result.outcomes.length < quickAtLeast;
+  const isSlow = result.heldAt === undefined && !state.failed && (result.cut === true || result.outcomes.length < quickAtLeast);
   return { ...state, unstarted: withRange(state.unstarted, [next, to]), ...(isSlow ? { slow: true } : {}) };
 }
 

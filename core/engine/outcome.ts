@@ -21,6 +21,8 @@ export interface UnitResult {
 export interface BatchResult extends Pick<UnitResult, 'outcomes' | 'superseded' | 'heldAt'> {
   /** In how many ms; by position in the batch. */
   retries?: { position: number; inMs: number }[];
+  /** The item behind those took longer than a task of the workflow should. */
+  cut?: true;
 }
 
 /** Of a step or an item that has not ended. */

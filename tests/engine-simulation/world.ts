@@ -292,16 +292,24 @@ export class World {
     return { outcomes: '', retryInMs: tried.retryInMs };
   }
 
-  /** One after another, as long as there is time. */
+  /** One after another, as long as there is time. Its worker may be lost in between: then it is begun anew, and finds what is on record. */
   executeBatch(step: number, from: number, to: number, nowMs: number): BatchResult {
+    if (this.random.chance(0.1)) this.workThrough(step, [from, from + this.random.between(0, to - from)], nowMs);
+    return this.workThrough(step, [from, to], nowMs);
+  }
+
+  private workThrough(step: number, [from, to]: ItemRange, nowMs: number): BatchResult {
     const retries: NonNullable<BatchResult['retries']> = [];
     let outcomes = '';
-    for (let item = from; item <= to && !(item > from && this.random.chance(0.002)); item += 1) {
-      const { outcomes: outcome, retryInMs, heldAt } = this.executeItem(step, item, false, nowMs);
-      if (heldAt !== undefined) return { outcomes, retries, heldAt };
-      if (retryInMs !== undefined) retries.push({ position: outcomes.length, inMs: retryInMs });
-      outcomes += retryInMs === undefined ? outcome : notEnded;
-      if (outcome !== '' && 'fuc'.includes(outcome)) break;
+    for (let item = from; item <= to; item += 1) {
+      if (item > from && this.random.chance(0.002)) return { outcomes, retries, ...(this.random.chance(0.5) ? { cut: true } : {}) };
+      const trial = this.trial(step, item);
+      const isLater = trial.outcome === null && trial.retryAtMs !== null && trial.retryAtMs > nowMs;
+      const result: UnitResult = isLater ? { outcomes: '', retryInMs: (trial.retryAtMs ?? 0) - nowMs } : this.executeItem(step, item, false, nowMs);
+      if (result.heldAt !== undefined) return { outcomes, retries, heldAt: result.heldAt };
+      if (result.retryInMs !== undefined) retries.push({ position: outcomes.length, inMs: result.retryInMs });
+      outcomes += result.retryInMs === undefined ? result.outcomes : notEnded;
+      if (result.outcomes !== '' && 'fuc'.includes(result.outcomes)) break;
     }
     return { outcomes, ...(retries.length === 0 ? {} : { retries }) };
   }

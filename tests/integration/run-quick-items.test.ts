@@ -72,7 +72,32 @@ describe('a forEach over what is quick and changes nothing', () => {
     expect((await engine.steps(run.id)).filter(({ status }) => status === 'succeeded')).toHaveLength(1_201);
   });
 
-  it('gives a failed item its other attempts at their time, and tolerates what the plan tolerates', async () => {
+  it('gives a failed item its other attempts, each at its time', async () => {
+    const notBefore = `notBefore: "\${item % 10 == 3 ? ${Date.now() + 1_500} : 0}"`;
+    const run = await engine.run(
+      thinking('some-fail-first', 0, ', retry: { maxAttempts: 9, initialDelayMs: 400 }').replace('waitMs: 0,', `waitMs: 0, ${notBefore},`),
+      { count: 30 },
+    );
+    expect(run.error).toBeNull();
+    expect(run).toMatchObject({ status: 'succeeded', output: upTo(30) });
+    const again = (await engine.steps(run.id)).filter(({ attempt, path }) => path !== 'each' && attempt > 1).map(({ path }) => path);
+    expect(again).toEqual(['each[3]', 'each[13]', 'each[23]']);
+    const rests = await engine.rig.system.sql<{ path: string; restMs: number }[]>`
+      select data->>'stepPath' as path, min(rest)::float8 as "restMs" from (
+        select data, type, extract(epoch from at - lag(at) over (partition by data->>'stepPath' order by at, id)) * 1000 as rest from kos.events
+        where run_id = ${run.id} and data->>'stepPath' in ('each[3]', 'each[13]', 'each[23]') and type in ('step.retrying', 'step.succeeded')) told
+      where rest is not null group by 1 order by 1`;
+    expect(rests).toHaveLength(3);
+    for (const { restMs } of rests) expect(restMs).toBeGreaterThanOrEqual(399);
+  });
+
+  it('keeps what a batch has done when an item takes too long: that one and those behind have activities', async () => {
+    const run = await engine.run(thinking('one-is-slow', 0).replace('waitMs: 0', 'waitMs: "${item == 40 ? 1500 : 0}"'), { count: 60 });
+    expect(run).toMatchObject({ status: 'succeeded', output: upTo(60) });
+    expect(await askedOf(run.id)).toEqual({ batches: 1, single: 20, workflows: 1 });
+  });
+
+  it('tolerates what the plan tolerates', async () => {
     const retry = 'onItemError: { tolerate: 1 }, retry: { maxAttempts: 2, initialDelayMs: 50 }';
     const run = await engine.run(`
 plan: one-fails

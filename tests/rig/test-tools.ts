@@ -156,10 +156,11 @@ export const testTools: Tool[] = [
     description: 'Says what it was given after a while, and changes nothing.',
     effect: 'pure',
     quick: true,
-    input: z.object({ waitMs: z.number(), value: z.number() }),
+    input: z.object({ waitMs: z.number(), value: z.number(), notBefore: z.number().default(0) }),
     output: z.number(),
     limits,
-    execute: async ({ waitMs, value }, { signal }) => {
+    execute: async ({ waitMs, value, notBefore }, { signal }) => {
+      if (Date.now() < notBefore) throw new ToolFailure({ code: 'too_early', message: 'It is too early.', retryable: true, effect: 'none' });
       await sleep(waitMs, undefined, { signal });
       return value;
     },
