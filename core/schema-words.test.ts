@@ -25,6 +25,9 @@ const schema = z.strictObject({
     .regex(/^[a-z]+$/, 'a label has only lower-case letters')
     .optional(),
   either: z.union([z.strictObject({ a: z.int().min(0) }), z.string().min(2)]).optional(),
+  onError: z.union([z.enum(['fail', 'continue']), z.strictObject({ value: z.int() }), z.strictObject({ step: z.string() })]).optional(),
+  flag: z.union([z.literal('auto, not on'), z.boolean()]).optional(),
+  count: z.coerce.number().int().optional(),
   kind: z.discriminatedUnion('is', [z.object({ is: z.literal('x') }), z.object({ is: z.literal('y') })]).optional(),
 });
 
@@ -62,6 +65,16 @@ describe('what a schema finds is said in plain words', () => {
     [{ either: 'x' }, '/either must have at least 2 characters'],
     [{ either: {} }, '/either/a is missing'],
     [{ either: 3 }, '/either must be an object or text, not 3'],
+    [{ mode: 5 }, '/mode must be one of "fast", "slow", not 5'],
+    [{ onError: 5 }, '/onError must be one of "fail", "continue" or an object, not 5'],
+    [{ onError: null }, '/onError must be one of "fail", "continue" or an object, not nothing'],
+    [{ onError: 'stop' }, '/onError must be one of "fail", "continue"'],
+    [{ onError: { value: 'x' } }, '/onError/value must be a number, not text'],
+    [{ onError: 'a, not b' }, '/onError must be one of "fail", "continue"'],
+    [{ flag: [] }, '/flag must be "auto, not on" or true or false, not a list'],
+    [{ flag: 'on' }, '/flag must be "auto, not on"'],
+    [{ count: 'abc' }, '/count must be a number'],
+    [{ count: '1.5' }, '/count must be a whole number, not 1.5'],
     [{ kind: { is: 'z' } }, '/kind/is has no form that is allowed here'],
   ])('%j', (value, words) => {
     expect(said(value)).toEqual([words]);

@@ -23,7 +23,7 @@ export const inPlainWords = (issue: RawIssue): string => {
     case 'not_multiple_of':
       return `must be a multiple of ${issue.divisor}`;
     case 'invalid_value':
-      return issue.input === undefined ? missing : `must be ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(quoted).join(', ')}`;
+      return issue.input === undefined ? missing : wrongValue(issue);
     case 'invalid_format':
       return wrongFormat(issue);
     case 'unrecognized_keys':
@@ -60,8 +60,18 @@ function givenType(value: unknown): string {
 
 function wrongType({ expected, input }: Extract<RawIssue, { code: 'invalid_type' }>): string {
   if (expected === 'record') return `is a map of names, not ${givenType(input)}`;
-  return `must be ${typeWords[expected] ?? expected}, not ${givenType(input)}`;
+  const wanted = `must be ${typeWords[expected] ?? expected}`;
+  // What a text that is no number becomes where a number is read from text: in a query.
+  return Number.isNaN(input) ? wanted : `${wanted}, not ${givenType(input)}`;
 }
+
+/** Of a value of another type than theirs its type is said, too: see `singleIssuesOf`. */
+function wrongValue({ values, input }: Extract<RawIssue, { code: 'invalid_value' }>): string {
+  const wanted = `must be ${values.length === 1 ? '' : 'one of '}${values.map(quoted).join(', ')}`;
+  return values.some((value) => jsonType(value) === jsonType(input)) ? wanted : `${wanted}, not ${givenType(input)}`;
+}
+
+const jsonType = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
 
 const units: Readonly<Record<string, readonly [one: string, many: string]>> = {
   string: ['character', 'characters'],
@@ -106,7 +116,7 @@ export function singleIssues(error: z.ZodError): Issue[] {
 function singleIssuesOf(issue: Issue): Issue[] {
   if (issue.code !== 'invalid_union') return [issue];
   // A form of another type was hardly meant.
-  const ofItsType = issue.errors.filter((inner) => !inner.some(({ code, path }) => code === 'invalid_type' && path.length === 0));
+  const ofItsType = issue.errors.filter((form) => !form.some(isOfAnotherType));
   const otherTypes = ofItsType.length === 0 ? anyOfTypes(issue.errors) : null;
   if (otherTypes !== null) return [{ ...issue, message: otherTypes }];
   const nearest = (ofItsType.length > 0 ? ofItsType : issue.errors).toSorted((a, b) => a.length - b.length)[0];
@@ -114,9 +124,15 @@ function singleIssuesOf(issue: Issue): Issue[] {
   return nearest.flatMap((inner) => singleIssuesOf({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
+const otherThan = /^must be (?<wanted>.+), not (?<given>[^"]+)$/;
+
+/** An issue no longer has the value itself; that it is of no type of the values that are allowed is in the words of `wrongValue`. */
+const isOfAnotherType = ({ code, path, message }: Issue): boolean =>
+  path.length === 0 && (code === 'invalid_type' || (code === 'invalid_value' && otherThan.test(message)));
+
 /** Of a value that is of no form's type: every type that there is a form of. Null: a form says it in words of its own. */
 function anyOfTypes(forms: readonly Issue[][]): string | null {
-  const said = forms.map(([first]) => /^must be (?<wanted>.+), not (?<given>.+)$/.exec(first?.message ?? '')?.groups);
+  const said = forms.map(([first]) => otherThan.exec(first?.message ?? '')?.groups);
   const given = said[0]?.['given'];
   if (given === undefined || said.some((groups) => groups === undefined)) return null;
   return `must be ${[...new Set(said.map((groups) => groups?.['wanted']))].join(' or ')}, not ${given}`;

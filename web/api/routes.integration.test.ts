@@ -129,6 +129,8 @@ describe('problems', () => {
     expect(body.errors).toContainEqual({ pointer: '/value', message: 'must not be empty' });
     const { body: page } = await api.call('GET', '/v1/runs?limit=999');
     expect(page.detail).toBe('The query of the request is not valid: /limit: must be at most 200, not 999');
+    const { body: noNumber } = await api.call('GET', '/v1/runs?limit=abc');
+    expect(noNumber.detail).toBe('The query of the request is not valid: /limit: must be a number');
   });
 
   it('carry the caller’s trace', async () => {
