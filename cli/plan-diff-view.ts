@@ -49,12 +49,27 @@ const money = (micros: number, currency: string): string => `${micros / 1_000_00
 const describeMost = (calls: number | null): string => (calls === null ? 'known only when it runs' : String(calls));
 
 function describeStepCost({ id, from, to }: PlanDiff['cost']['steps'][number], currency: string): string {
-  const name = (use: ModelUse | null): string => (use === null ? 'none' : visibleLine(use.model));
-  const model = from?.model === to?.model ? name(to) : `${name(from)} → ${name(to)}`;
+  const model = describeModels(from, to);
   const [before, after] = [from, to].map((use) => (use === null ? null : describePrice(use.price, currency)));
   const price = before === after || before === null || after === null ? (after ?? before ?? '') : `${before} → ${after}`;
   const [few, many] = [from, to].map((use) => (use === null ? '0' : describeMost(use.callsAtMost)));
-  return `cost ${visibleLine(id)}: ${model}: ${price}; calls at most: ${few === many ? few : `${few} → ${many}`}`;
+  return `cost ${visibleLine(id)}: ${model}: ${price}; calls at most: ${few === many ? few : `${few} → ${many}`}${describeOutputBounds(from, to)}`;
+}
+
+/** One name may stand for another model where an answer must fit a schema. */
+function describeModels(from: ModelUse | null, to: ModelUse | null): string {
+  const isAmbiguous = from?.model === to?.model && from?.resolvesTo !== to?.resolvesTo;
+  const [before, after] = [from, to].map((use) => {
+    if (use === null) return 'none';
+    return visibleLine(isAmbiguous ? `${use.model} (${use.resolvesTo ?? 'no model that is installed'})` : use.model);
+  });
+  return before === after ? `${after}` : `${before} → ${after}`;
+}
+
+function describeOutputBounds(from: ModelUse | null, to: ModelUse | null): string {
+  if (from === null || to === null || from.maxOutputTokens === to.maxOutputTokens) return '';
+  const [before, after] = [from, to].map(({ maxOutputTokens }) => maxOutputTokens ?? 'no bound');
+  return `; output tokens of a call at most: ${before} → ${after}`;
 }
 
 function describePrice(price: ModelUse['price'], currency: string): string {

@@ -25,6 +25,8 @@ const diff: PlanDiff = {
     currency: 'USD',
     steps: [
       { id: 'say', from: use('fast', 400_000), to: use('smart', 2_000_000) },
+      { id: 'longer', from: use('fast'), to: { ...use('fast'), maxOutputTokens: 500 } },
+      { id: 'fitted', from: { ...use('fast'), resolvesTo: 'builtin/summary' }, to: { ...use('fast'), resolvesTo: 'builtin/fill' } },
       { id: 'more', from: null, to: { ...use('own'), resolvesTo: null, callsAtMost: null } },
     ],
     outputMicrosAtMost: { from: 12_000, to: null },
@@ -45,6 +47,8 @@ test('a diff of plans tells of approvals first, then of what changed; --json giv
       '~ say llm (fast)',
       '    timeoutMs: 60000 → none',
       'cost say: fast → smart: 0.4 USD in, 1.6 USD out per million tokens → 2 USD in, 8 USD out per million tokens; calls at most: 3',
+      'cost longer: fast: price not known; calls at most: 3; output tokens of a call at most: no bound → 500',
+      'cost fitted: fast (builtin/summary) → fast (builtin/fill): price not known; calls at most: 3',
       'cost more: none → own: price not known; calls at most: 0 → known only when it runs',
       'model calls at most, attempts counted: 3 → known only when it runs',
       'their output costs at most: 0.012 USD → not known',

@@ -4,7 +4,7 @@ import type { CompiledStep, LoadedPlan } from './compiled.ts';
 /** What a model's name stands for where the plan would run, and what it costs there; a price of null: nobody here knows it. */
 export type Pricing = (model: string, hasSchema: boolean) => Pick<ModelUse, 'resolvesTo' | 'price'>;
 
-/** Steps that call models and of which model, price or number of calls differ. */
+/** Steps that call models and of which model, price, number of calls or bound of the output differ. */
 export function diffCost(from: LoadedPlan, to: LoadedPlan, { pricing, currency }: { pricing: Pricing; currency: string }): CostDiff {
   const [before, after] = [usesOf(from, pricing), usesOf(to, pricing)];
   const ids = [...new Set([...after.keys(), ...before.keys()])];
