@@ -44,12 +44,18 @@ export function createModelService(options: ModelServiceOptions): ModelService {
     checkAnswer: options.checkAnswer ?? checkAnswerHere,
   };
 
-  const resolve = (name: string, hasSchema: boolean): Target => {
+  const find = (name: string, hasSchema: boolean): Target | null => {
     if (isAlias(name)) return configured ? { provider: 'openai', model: openaiNames[name] } : { provider: 'builtin', model: hasSchema ? 'fill' : 'summary' };
     const [provider, model] = splitName(name);
     if (provider === 'openai' && model !== '') return { provider, model };
     if (provider === 'builtin' && isBuiltin(model)) return { provider, model };
-    throw unknownModel(name);
+    return null;
+  };
+
+  const resolve = (name: string, hasSchema: boolean): Target => {
+    const target = find(name, hasSchema);
+    if (target === null) throw unknownModel(name);
+    return target;
   };
 
   const call = async (request: ModelRequest): Promise<ModelResult> => {
@@ -65,8 +71,8 @@ export function createModelService(options: ModelServiceOptions): ModelService {
   ];
 
   const price = (name: string, hasSchema: boolean): ReturnType<ModelService['price']> => {
-    if (!isKnown(name)) return { resolvesTo: null, price: null };
-    const target = resolve(name, hasSchema);
+    const target = find(name, hasSchema);
+    if (target === null) return { resolvesTo: null, price: null };
     return { resolvesTo: nameOfTarget(target), price: target.provider === 'builtin' ? noPrice : priceAt(server, target.model) };
   };
 
@@ -79,11 +85,6 @@ const nameOfTarget = (target: Target): string => `${target.provider}/${target.mo
 function splitName(name: string): [string, string] {
   const slash = name.indexOf('/');
   return slash === -1 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
-}
-
-function isKnown(name: string): boolean {
-  const [provider, model] = splitName(name);
-  return isAlias(name) || (provider === 'openai' && model !== '') || (provider === 'builtin' && isBuiltin(model));
 }
 
 const isBuiltin = (name: string): name is BuiltinName => Object.hasOwn(builtinModels, name);
