@@ -63,10 +63,9 @@ export function makeStack(options: StackOptions): Stack {
     abandoned.signal.throwIfAborted();
     let deaths = 0;
     // All of them: on a busy machine a part can live for a while before it dies of the same cause again.
-    const onDeath = (_inARow: number, how: string): void => {
+    const onDeath = (how: string): void => {
       deaths += 1;
-      if (deaths >= deathsBeforeGivingUp)
-        abandoned.abort(startFailure(`${name} ${how}, for the ${deaths}th time. Its last words:\n${logs.recent(name)}`, home));
+      if (deaths >= deathsBeforeGivingUp) abandoned.abort(startFailure(`${name} ${how}; it died ${deaths} times. Its last words:\n${logs.recent(name)}`, home));
     };
     const part = supervise(definition, { say, onDeath, ...(onRestarted === undefined ? {} : { onRestarted }) });
     parts.set(name, part);

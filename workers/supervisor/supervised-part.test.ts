@@ -67,11 +67,13 @@ test('a part whose dependants cannot be told is started once more', async () => 
 
 test('deaths in a row are counted, and a stop ends the waiting', async () => {
   const { definition, children } = definePart((starts) => (starts < 3 ? 'process.exit(1)' : sleeping));
-  const deaths: number[] = [];
-  const part = supervise(definition, { say: () => undefined, onDeath: (count) => deaths.push(count), timing });
+  const deaths: string[] = [];
+  const said: string[] = [];
+  const part = supervise(definition, { say: (message) => said.push(message), onDeath: (how) => deaths.push(how), timing });
   await part.start();
   await expect.poll(() => children.length, { timeout: 5_000 }).toBe(4);
-  expect(deaths).toEqual([1, 2, 3]);
+  expect(deaths).toEqual(Array.from({ length: 3 }, () => expect.stringContaining('code 1')));
+  expect(said.flatMap((message) => /again in (?<delay>.+) s/.exec(message)?.groups?.['delay'] ?? [])).toEqual(['0.01', '0.02', '0.04']);
   await part.stop();
 });
 

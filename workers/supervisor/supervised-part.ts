@@ -28,8 +28,8 @@ export interface SupervisedPart<Facts> {
 
 export interface Supervision<Facts> {
   say: (message: string) => void;
-  /** Called at each death. `deaths` counts those without a healthy spell between them, from 1. */
-  onDeath?: (deaths: number, how: string) => void;
+  /** Called at each death, and at each start that fails after one. */
+  onDeath?: (how: string) => void;
   /** A later start may have other facts (its port was taken meanwhile): dependants must hear of them. */
   onRestarted?: (facts: Facts) => Promise<void>;
   timing?: RestartTiming;
@@ -85,7 +85,7 @@ export function supervise<Facts>(definition: PartDefinition<Facts>, supervision:
         await running?.stop();
         running = null;
         why = `did not start: ${(error as Error).message}`;
-        supervision.onDeath?.(count + 1, why);
+        supervision.onDeath?.(why);
       }
     }
   };
@@ -99,7 +99,7 @@ export function supervise<Facts>(definition: PartDefinition<Facts>, supervision:
       running = null;
       if (stopping.signal.aborted) return;
       deaths = performance.now() - since >= timing.healthyAfterMs ? 1 : deaths + 1;
-      supervision.onDeath?.(deaths, describeExit(exit));
+      supervision.onDeath?.(describeExit(exit));
       const revived = await revive(`(process ${part.identity.pid}) ${describeExit(exit)}`, deaths);
       if (revived === null) return;
       ({ part, deaths } = revived);
