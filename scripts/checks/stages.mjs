@@ -30,7 +30,7 @@ export const checkStages = [
   { name: 'texts', says: 'no secret, machine path, registry host or unfinished mark', arguments: ['scripts/checks/texts.ts'], timeoutMs: minutes(1) },
   {
     name: 'documents',
-    says: 'documents name files, commands and options that are there',
+    says: 'documents name files that are there, and kai-options.md is what the commands of kai are',
     arguments: ['scripts/checks/document-references.ts'],
     timeoutMs: minutes(1),
   },
