@@ -358,8 +358,16 @@ describe('the times of a run', () => {
       return stderr;
     };
     expect(await retried({})).toContain(`${runId} goes on.`);
-    expect(await retried({ startAt: '2091-01-01T00:00:00.000Z' })).toContain('starts at 2091-01-01T00:00:00.000Z, as it was to.');
+    const waits = { status: 'queued', startedAt: null };
+    expect(await retried({ ...waits, startAt: '2091-01-01T00:00:00.000Z' })).toContain('starts at 2091-01-01T00:00:00.000Z, as it was to.');
+    const begun = await retried({ status: 'queued', startAt: '2021-01-01T00:00:00.000Z', ending: 'failed', deadlineAskedAt, deadlineAt: deadlineAskedAt });
+    expect(begun).toContain(`${runId} goes on undoing what it did. Watch it`);
     expect(await retried({ deadlineAskedAt: '2021-01-01T00:00:00.000Z' })).toContain('Its deadline (2021-01-01T00:00:00.000Z) has passed and no longer holds.');
+    // By the server's clock: ours may be another.
+    const passed = { deadlineAskedAt: '2091-01-01T00:00:00.000Z', deadlineAt: '2091-01-01T00:15:00.000Z' };
+    expect(await retried(passed)).toContain('Its deadline (2091-01-01T00:00:00.000Z) has passed and no longer holds.');
+    const earlier = { deadlineAskedAt: '2021-01-01T00:15:00.000Z', deadlineAt: '2021-01-01T00:00:00.000Z' };
+    expect(await retried(earlier)).toContain('Its deadline (2021-01-01T00:15:00.000Z) still holds.');
     server = await startFixtureServer({});
   });
 });

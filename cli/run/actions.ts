@@ -29,11 +29,15 @@ const reasonVerbs: readonly ReasonVerb[] = [
   { verb: 'resume', summary: 'let a paused run go on', told: ({ id }) => `${id} goes on. Watch it: kai run watch ${id}` },
 ];
 
-/** A start that is still to come is kept, a deadline that has passed is not. */
-function describeRetried({ startAt, deadlineAt, deadlineAskedAt }: Run): string {
-  const goesOn = startAt === null ? 'goes on.' : `starts at ${startAt}, as it was to.`;
+/** A start that is still to come is kept, a deadline that has passed is not: the answer tells, whatever the clock is here. */
+function describeRetried({ status, ending, startAt, startedAt, deadlineAt, deadlineAskedAt }: Run): string {
+  if (ending !== null) return 'goes on undoing what it did.';
+  const startsLater = startAt !== null && startedAt === null && status === 'queued';
+  const goesOn = startsLater ? `starts at ${startAt}, as it was to.` : 'goes on.';
   if (deadlineAskedAt === null || deadlineAt === deadlineAskedAt) return goesOn;
-  return `${goesOn} Its deadline (${deadlineAskedAt}) ${Date.parse(deadlineAskedAt) < Date.now() ? 'has passed and no longer holds' : 'still holds'}.`;
+  // One that still holds bounds the run, or something earlier does.
+  const passed = deadlineAt === null || Date.parse(deadlineAt) > Date.parse(deadlineAskedAt);
+  return `${goesOn} Its deadline (${deadlineAskedAt}) ${passed ? 'has passed and no longer holds' : 'still holds'}.`;
 }
 
 /** What people do to one run. */
