@@ -29,6 +29,7 @@ function toKosError(error: unknown): KosError | null {
   if (error instanceof URIError) return new KosError({ code: 'url_invalid', message: 'The address holds a malformed % sequence.', status: 400 });
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (isDatabaseAbsence(code)) return databaseUnavailable(error);
+  if (code === '40001' || code === '40P01') return databaseContended(error);
   if (code === '22P05' || code === '22021') {
     return new KosError({
       code: 'text_not_storable',
@@ -60,6 +61,17 @@ const databaseUnavailable = (cause: unknown): KosError =>
     code: 'database_unavailable',
     message: 'The database does not answer right now. Nothing was changed.',
     fix: 'Repeat the request in a moment, with the same Idempotency-Key where it has one.',
+    status: 503,
+    retryable: true,
+    cause,
+  });
+
+/** Serialisation failure and deadlock (SQLSTATE class 40): of two changes the database has taken one back, whole. */
+const databaseContended = (cause: unknown): KosError =>
+  new KosError({
+    code: 'database_contended',
+    message: 'Another change of the same rows was under way, and the database let that one pass. Nothing was changed by this request.',
+    fix: 'Repeat the request, with the same Idempotency-Key where it has one.',
     status: 503,
     retryable: true,
     cause,

@@ -10,7 +10,7 @@ import { effectKeyOf } from '../ledger/effects.ts';
 import { markCompensated } from '../ledger/undos.ts';
 import { outputIsInline, stepOutputBytesAtMost, storeOutput } from '../ledger/record-outcome.ts';
 import { standIn } from '../ledger/stand-in.ts';
-import type { WaitKind } from '../ledger/waits.ts';
+import { lockOpenWaits, type WaitKind } from '../ledger/waits.ts';
 import { assertDirection } from './direction.ts';
 import { lockRunFor, type LockedRun, orderLook, type RunChange } from './locked-run.ts';
 import { type Gate, withdrawNeedlessApproval, withdrawWait } from './withdraw-waits.ts';
@@ -74,9 +74,15 @@ export async function resolveStep({ sql }: Transaction, change: StepChange, step
   await tell(sql, run, change, step, `resolve.${resolution.outcome}`, resolution.outcome === 'happened' ? 'step.succeeded' : 'step.retrying');
 }
 
-/** Signals first: one that comes meanwhile finds its step waiting, or ended. */
+/**
+ * Signals first: one that comes meanwhile finds its step waiting, or ended. Then waits, steps and the run, in the order of who looks at a wait or takes a step up
+ * again: in another one the two would wait for each other.
+ */
 async function lockToEnd(sql: TransactionSql, action: 'override' | 'skip', change: StepChange, step: StepDefinition): Promise<LockedRun> {
-  if (step.kind === 'signal') await lockSignals(sql, change.runId);
+  const { runId, path } = change;
+  if (step.kind === 'signal') await lockSignals(sql, runId);
+  await lockOpenWaits(sql, runId, step.gate ? [path, step.gate.path] : [path]);
+  await lockOpenSteps(sql, runId, step.fallbackOf ? [path, step.fallbackOf] : [path]);
   const run = await lockFor(sql, action, change, null);
   await refuseApproval(sql, action, change, step);
   return run;
@@ -93,6 +99,13 @@ async function lockFor(sql: TransactionSql, action: RunAction, change: StepChang
 async function lockStep(sql: TransactionSql, { runId, path }: Pick<StepChange, 'runId' | 'path'>): Promise<StepStatus | null> {
   const [row] = await sql<{ status: StepStatus }[]>`select status from kos.steps where run_id = ${runId} and path = ${path} for update`;
   return row?.status ?? null;
+}
+
+/** Those that have ended stay free: a retry of their run takes them after the run. */
+async function lockOpenSteps(sql: TransactionSql, runId: string, paths: string[]): Promise<void> {
+  await sql`
+    select from kos.steps where run_id = ${runId} and path in ${sql(paths)} and status in ('pending', 'running', 'waiting', 'retrying')
+    order by path for update`;
 }
 
 /** An approval is a decision that is bound to what was shown: it is decided, by those who may, or not at all. */

@@ -9,8 +9,8 @@ import type { RunChange } from './locked-run.ts';
 const withdrawable: readonly WaitKind[] = ['timer', 'check', 'signal'];
 
 /**
- * Of a step that is being ended by hand: nothing is waited for any more, and its workflow is told. Before the step's row, as whoever looks at a wait takes
- * them. Null: it waits for nothing of that kind, or that has come.
+ * Of a step that is being ended by hand: nothing is waited for any more, and its workflow is told. The wait's row must be locked already, before that of
+ * the run. Null: it waits for nothing of that kind, or that has come.
  */
 export async function withdrawWait(sql: TransactionSql, { workspaceId, runId, path }: RunChange & { path: string }): Promise<WaitKind | null> {
   const [wait] = await sql<{ id: string; version: number; kind: WaitKind }[]>`
@@ -32,7 +32,7 @@ type EndedByHand = RunChange & { path: string; reason: string };
 
 /**
  * Of an approval whose last covered step was ended by hand: nobody need decide it any more. It stays open where another step looks at its decision. The run's row
- * must be locked: whoever opens the approval does that, too.
+ * must be locked (whoever opens the approval does that, too), and before it the wait's.
  */
 export async function withdrawNeedlessApproval(sql: TransactionSql, change: EndedByHand, gate: Gate): Promise<void> {
   const { workspaceId, runId, path, reason, actor } = change;

@@ -108,6 +108,11 @@ export async function lockWait(sql: TransactionSql, waitId: string): Promise<Wai
   return row ?? null;
 }
 
+/** Before the rows of their steps and of the run, as whoever looks at a wait takes them. */
+export async function lockOpenWaits(sql: TransactionSql, runId: string, stepPaths: string[]): Promise<void> {
+  await sql`select from kos.waits where run_id = ${runId} and step_path in ${sql(stepPaths)} and status = 'open' order by id for update`;
+}
+
 /** Asked again after what was due has been done. */
 export async function readAlarm(sql: TransactionSql, waitId: string): Promise<OpenWait> {
   const [row] = await sql<OpenWait[]>`select w.id as "waitId", ${endsInMs(sql)} from kos.waits w where w.id = ${waitId}`;
