@@ -259,7 +259,9 @@ describe('an explanation', () => {
     const withParent = { kind: 'paused' as const, ref: 'run_0', until: null, text: 'Paused with the run that started it, run_0.' };
     expect(texts({ pausedAt: at, waitingFor: withParent })[0]).toMatchObject({ command: 'kai run resume run_0' });
     expect(texts({ pollers: 0 })[0]).toMatchObject({ blockedBy: { kind: 'worker' } });
-    expect(texts({ workflowTaskAttempt: 4 })[0]?.blockedBy.text).toContain('workflow task fails');
+    expect(texts({ workflowTaskAttempt: 4 })[0]?.blockedBy.text).toContain('workflow task is tried again (attempt 4)');
+    expect(texts({ execution: 'missing' })[0]?.unblocks).toContain('go on from Postgres');
+    expect(texts({ execution: 'closed' })[0]?.unblocks).toContain('ends the run');
     const [failing] = texts({ activityAttempt: 5 });
     expect(failing?.blockedBy.text).toContain('fails again and again (attempt 5)');
     expect(failing?.command).toMatch(/^kai run debug /);

@@ -186,12 +186,21 @@ function explainEngine(facts: RunFactsForExplain): Reason[] {
   else if (facts.pendingStart !== null) {
     const because = facts.pendingStart.lastError === null ? '' : ` (${facts.pendingStart.lastError})`;
     add('engine', `The run has not been started in Temporal yet${because}.`, 'kOS tries again by itself.', 'kai status', facts.pendingStart.since);
-  } else if (facts.execution === 'missing' || facts.execution === 'closed') {
-    add('engine', 'The run has no open execution in Temporal.', 'The reconciler mends this within 10 seconds.', 'kai status');
+  } else if (facts.execution === 'missing') {
+    add('engine', 'Temporal knows nothing of the run.', 'The reconciler has it go on from Postgres within 10 seconds.', 'kai status');
+  } else if (facts.execution === 'closed') {
+    const text = "The run's execution in Temporal has ended, and the run has not.";
+    add('engine', text, 'The reconciler ends the run by what Temporal says, within 10 seconds. What is decided meanwhile changes nothing.', 'kai status');
   }
   if (facts.pollers === 0) add('worker', 'No worker polls the queue.', 'A worker starts: the supervisor restarts a lost one by itself.', 'kai status');
   if (facts.workflowTaskAttempt > 1) {
-    add('engine', `The run's workflow task fails (attempt ${facts.workflowTaskAttempt}).`, 'A worker whose code fits the history of the run.', 'kai doctor');
+    const text = `The run's workflow task is tried again (attempt ${facts.workflowTaskAttempt}): its worker does not answer, or its code does not fit the history of the run.`;
+    add(
+      'engine',
+      text,
+      'The supervisor restarts a worker that shows no sign of life. The last failure says what else is to be mended.',
+      `kai run debug ${facts.runId}`,
+    );
   }
   if (facts.activityAttempt >= failsAgainAndAgain) {
     const text = `What works for the run fails again and again (attempt ${facts.activityAttempt}): workers are lost in it, or it cannot be recorded.`;

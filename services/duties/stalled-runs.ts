@@ -16,7 +16,7 @@ const failingTask = (attempt: number): WaitingFor => ({
   kind: 'engine',
   ref: null,
   until: null,
-  text: `The run's workflow task fails (attempt ${attempt}): see the worker's log.`,
+  text: `The run's workflow task is tried again and again (attempt ${attempt}): its worker does not answer, or its code does not fit the history: see the worker's log.`,
 });
 
 /** A run that stands still must say why on its own row: no worker polls, or its workflow task fails. Takes the reason back when it is over. */
