@@ -51,13 +51,22 @@ export async function prepareDataFolder(options: DataFolderOptions): Promise<str
 
 async function isFinished(folder: string): Promise<boolean> {
   if (!(await exists(join(folder, marker)))) return false;
-  if (await exists(join(folder, 'global', 'pg_control'))) return true;
+  const missing = await findMissing(folder);
+  if (missing === undefined) return true;
   throw new KosError({
     code: 'postgres_data_damaged',
-    message: `The database in ${folder} is damaged: it was in use before, but global/pg_control is missing.`,
+    message: `The database in ${folder} is damaged: it was in use before, but ${missing} is missing.`,
     fix: `Put the folder back from a backup, or move it away to start with an empty database.`,
     status: 500,
   });
+}
+
+/** Without these Postgres refuses the folder in words that name neither the file nor a remedy. */
+const essentialFiles = ['PG_VERSION', 'global/pg_control'];
+
+async function findMissing(folder: string): Promise<string | undefined> {
+  for (const file of essentialFiles) if (!(await exists(join(folder, file)))) return file;
+  return undefined;
 }
 
 /** The roles' passwords are written once a database stands: there was one here. */

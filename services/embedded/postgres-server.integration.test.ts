@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
@@ -38,4 +38,22 @@ test('a refused statement stands in no log: it can hold a password', async () =>
   }
   expect(lines).toContainEqual(expect.stringContaining('nobody_of_that_name'));
   expect(lines.join('\n')).not.toContain('hunter2');
+});
+
+test.each(['PG_VERSION', 'global/pg_control'])('a database in use that has lost %s is called damaged, with a remedy, and is left as it is', async (file) => {
+  const home = await mkdtemp(join(tmpdir(), 'kos-postgres-'));
+  const options = { home, durable: false, onLine: () => undefined, say: () => undefined };
+  try {
+    await (await startPostgres(options)).stop();
+    await rm(join(home, 'postgres', file));
+    const left = await readdir(home);
+    await expect(startPostgres(options)).rejects.toMatchObject({
+      code: 'postgres_data_damaged',
+      message: expect.stringContaining(`${file} is missing`),
+      fix: expect.stringContaining('from a backup'),
+    });
+    expect(await readdir(home)).toEqual(left);
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
 });
