@@ -140,6 +140,8 @@ output: "\${steps.paid.output}"
     await expect(skip(runId, 'paid')).rejects.toMatchObject({ code: 'step_at_work', fix: expect.stringContaining(`kai run skip ${runId} 'paid[0]'`) });
     await override(runId, 'paid[0]', 'by hand');
     await skip(runId, 'paid[1]');
+    // A fork begins at a step, not at an item of it.
+    await expect(skip(runId, 'paid[1]')).rejects.toMatchObject({ code: 'step_ended', fix: `To run it again: kai run fork ${runId} --from 'paid'` });
     await send(runId, 'payment-c', 'sent');
     expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: ['by hand', null, 'sent'] });
     expect(await waitsOf(runId)).toEqual([

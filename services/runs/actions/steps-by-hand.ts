@@ -278,7 +278,11 @@ async function notEndable(sql: TransactionSql, { runId, path }: StepChange, { jo
         order by i.item limit 1) as "waitingItem"
     from kos.steps s where run_id = ${runId} and path = ${path} for update`;
   if (found?.status !== 'running' && found?.status !== 'waiting')
-    return conflict('step_ended', `${path} of ${runId} has ${found?.status ?? 'ended'} already.`, `To run it again: kai run fork ${runId} --from '${path}'`);
+    return conflict(
+      'step_ended',
+      `${path} of ${runId} has ${found?.status ?? 'ended'} already.`,
+      `To run it again: kai run fork ${runId} --from '${parseStepPath(path).id}'`,
+    );
   const { message, fix } = atWork(runId, path, { ...found, waitingItem: joins === true ? found.waitingItem : null });
   return conflict('step_at_work', message, fix);
 }
