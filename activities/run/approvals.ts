@@ -34,7 +34,7 @@ export const coveredBy = ({ plan, toolVersions }: ExecutablePlan): Covered => ({
 /** Asks for an approval; where rules approve all that it covers, it is decided at once, and the row says by which. */
 export async function openApproval(opening: Opening, gated: CompiledStep[]): Promise<Opened | EndedAtOnce | SkippedAtOnce> {
   const { dependencies, sql, work, compiled, step, toldTo } = opening;
-  if (gated.length > 0 && !(await isStillNeeded(sql, work, compiled))) return { skipped: 'all that it covers was ended by hand' };
+  if (gated.length > 0 && !(await isStillNeeded(sql, work, compiled))) return { skipped: 'nothing that it covers is to run any more: it was ended by hand' };
   const options = optionsOf(compiled);
   const { shown, message } = await whatIsShown(opening, gated);
   const named = approverList(options.from ?? stepDefaults.approval.from);

@@ -60,9 +60,24 @@ describe('an approval whose covered steps are ended by hand', () => {
     await expect(approve(approval)).rejects.toMatchObject({ code: 'approval_voided' });
     expect((await engine.audit(approval.id)).find(({ action }) => action === 'approval.void')).toMatchObject({
       actor: 'prn_test',
-      data: { runId, stepPath: 'ask', reason: 'all that it covers was ended by hand, two last: not needed' },
+      data: { runId, stepPath: 'ask', reason: 'nothing that it covers is to run any more, since two was ended by hand: not needed' },
     });
     expect(await engine.linesOf('both-by-hand')).toEqual([]);
+  });
+
+  it('is withdrawn where the rest needs what was skipped: nobody is asked about what cannot run', async () => {
+    const { runId } = await startAsking(`
+plan: rest-needs-it
+steps:
+  ask: { approval: { for: [one, two] } }
+  one: { tool: test.append, with: { file: "${engine.home}/rest-needs-it" } }
+  two: { tool: test.append, with: { file: "${engine.home}/rest-needs-it" }, needs: [one] }
+output: ["\${steps.ask.status}", "\${steps.one.status}", "\${steps.two.status}"]
+`);
+    await skip(runId, 'one');
+    expect(await engine.ended(runId)).toMatchObject({ status: 'succeeded', output: ['skipped', 'skipped', 'skipped'] });
+    expect((await approvalsOf(runId))[0]).toMatchObject({ status: 'voided', decisions: [] });
+    expect(await engine.linesOf('rest-needs-it')).toEqual([]);
   });
 
   it('lets the rest run when it is approved, and nothing of what was ended', async () => {

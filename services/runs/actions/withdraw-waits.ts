@@ -31,7 +31,7 @@ export interface Gate {
 type EndedByHand = RunChange & { path: string; reason: string };
 
 /**
- * Of an approval whose last covered step was ended by hand: nobody need decide it any more. It stays open where another step looks at its decision. The run's row
+ * Of an approval of which nothing is to run any more, since a step was ended by hand: nobody need decide it. It stays open where another step looks at its decision. The run's row
  * must be locked (whoever opens the approval does that, too), and before it the wait's.
  */
 export async function withdrawNeedlessApproval(sql: TransactionSql, change: EndedByHand, gate: Gate): Promise<void> {
@@ -43,7 +43,7 @@ export async function withdrawNeedlessApproval(sql: TransactionSql, change: Ende
   if (wait === undefined) return;
   const [approval] = await sql<{ id: string }[]>`
     update kos.approvals set status = 'voided', decided_at = clock_timestamp(), claimed_by = null, claimed_until = null where wait_id = ${wait.id} returning id`;
-  const why = `all that it covers was ended by hand, ${path} last: ${reason}`;
+  const why = `nothing that it covers is to run any more, since ${path} was ended by hand: ${reason}`;
   await sql`
     update kos.steps set status = 'skipped', fence = fence + 1, waiting_for = null, finished_at = clock_timestamp(), metadata = metadata || ${sql.json({ reason: why })}
     where run_id = ${runId} and path = ${gate.path}`;

@@ -1,15 +1,13 @@
+import { isDecisionNeeded } from '#core/approval/needed.ts';
 import type { StepStatus } from '#schemas/run.ts';
 import type { PlanShape } from '#schemas/shape.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
+import { isTolerated, outcomeOf } from './take-step.ts';
 
-const ended: readonly StepStatus[] = ['succeeded', 'skipped', 'failed', 'cancelled', 'compensated'];
-
-/** Whether an approval has anything to decide: a step that it covers, or that looks at its decision, has not ended. One that covers nothing is about its message. */
+/** Whether an approval has anything to decide, by the rows of its run's steps. */
 export async function isApprovalNeeded(sql: TransactionSql, runId: string, shape: PlanShape, approval: number): Promise<boolean> {
-  if (!shape.steps.some(({ gate }) => gate === approval)) return true;
-  const behind = shape.steps.flatMap(({ needs }, step) => (needs.includes(approval) ? [step] : []));
-  const [row] = await sql<{ count: number }[]>`
-    select count(*)::int as count from kos.steps
-    where run_id = ${runId} and step in ${sql(behind)} and item is null and iteration is null and undoes is null and status in ${sql(ended)}`;
-  return row?.count !== behind.length;
+  const rows = await sql<{ step: number; status: StepStatus; tolerated: boolean }[]>`
+    select step, status, ${isTolerated(sql)} as tolerated from kos.steps where run_id = ${runId} and item is null and iteration is null and undoes is null`;
+  const outcomes = new Map(rows.map(({ step, status, tolerated }) => [step, outcomeOf(status, tolerated)]));
+  return isDecisionNeeded(shape, approval, (step) => outcomes.get(step) ?? null);
 }
