@@ -77,11 +77,11 @@ describe('an uncertain effect', () => {
     const runId = await startUncertain('items', 'test.append', ', forEach: "${[1, 2]}", concurrency: 2');
     await engine.until(runId, (run) => run.status === 'waiting');
     const made = (await engine.linesOf('items')).length;
-    expect(await engine.statusesOf(runId)).toContainEqual(['pay[0]', 'uncertain']);
-    for (const path of ['pay[0]', 'pay[1]']) {
-      const [, status] = (await engine.statusesOf(runId)).find(([known]) => known === path) ?? [];
-      if (status === 'uncertain') await resolve(runId, path, path === 'pay[0]' ? { outcome: 'happened', output: { at: 1 } } : { outcome: 'did_not' });
-    }
+    // The worker may have been lost before it had begun the one or the other.
+    const uncertain = (await engine.statusesOf(runId)).flatMap(([path, status]) => (path.startsWith('pay[') && status === 'uncertain' ? [path] : []));
+    expect(uncertain.length).toBeGreaterThan(0);
+    for (const [place, path] of uncertain.entries())
+      await resolve(runId, path, place === 0 ? { outcome: 'happened', output: { at: 1 } } : { outcome: 'did_not' });
     expect((await engine.ended(runId)).status).toBe('succeeded');
     expect((await engine.linesOf('items')).length).toBeLessThanOrEqual(made + 1);
   });
