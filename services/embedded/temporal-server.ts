@@ -25,6 +25,8 @@ export interface TemporalServerOptions {
 export interface TemporalFacts {
   address: string;
   namespace: string;
+  /** Where it answers HTTP. */
+  httpPort: number;
   /** Every port that it listens on, those of its inner services too. */
   ownPorts: number[];
 }
@@ -134,6 +136,7 @@ async function tryToStart(options: TemporalServerOptions, folder: string): Promi
     facts: {
       address: `127.0.0.1:${ports.temporal}`,
       namespace: options.namespace,
+      httpPort: ports.temporalHttp,
       ownPorts: [...new Set([...Object.values(ports), ...servicePorts])],
     },
     identity: child.identity,

@@ -88,6 +88,21 @@ describe('a home through its life', () => {
     await expect.poll(async () => (await readFacts(home)).ownPorts, { timeout: 10_000 }).toEqual(expect.arrayContaining(sockets.map((socket) => socket.port)));
   });
 
+  test('a Temporal that is frozen answers nobody: it is ended, runs again, and kOS is ready again', async () => {
+    const before = await partProcess(home, 'temporal');
+    const since = performance.now();
+    process.kill(before.pid, 'SIGSTOP');
+    const told = `Temporal (process ${before.pid}) lives but has not answered for 20 s`;
+    await stack.says(told);
+    // It had answered up to one look before it was frozen.
+    expect(performance.now() - since).toBeGreaterThan(15_000);
+    await stack.says(`temporal (process ${before.pid}) was killed by SIGKILL`);
+    await expect.poll(async () => (await partProcess(home, 'temporal')).pid, { timeout: 240_000 }).not.toBe(before.pid);
+    await expect.poll(() => runningParts(home), { timeout: 240_000 }).toEqual([...partNames]);
+    await expect.poll(() => answersReady(home), { timeout: 240_000, interval: 50 }).toBe(true);
+    expect(await readFile(join(home, 'logs', 'supervisor.jsonl'), 'utf8')).toContain(told);
+  });
+
   test('when another program takes the port of a dead Temporal, it moves and worker and API follow', async () => {
     const before = (await readFacts(home)).temporal.address;
     const [temporal, worker, api] = await Promise.all([partProcess(home, 'temporal'), partProcess(home, 'worker'), partProcess(home, 'api')]);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { watchPulse } from './pulse.ts';
+import { watchAnswers, watchPulse } from './pulse.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -24,5 +24,38 @@ it('waits for the first sign, however long a start takes, and for none after its
   pulse.beat();
   pulse.stop();
   vi.advanceTimersByTime(10_000);
+  expect(onSilent).not.toHaveBeenCalled();
+});
+
+it('tells once of a part that answers no more, after ten looks and nine questions', async () => {
+  const onSilent = vi.fn<() => void>();
+  let answers = true;
+  const ask = vi.fn<() => Promise<boolean>>(async () => answers);
+  watchAnswers(ask, onSilent, 10);
+  await vi.advanceTimersByTimeAsync(205);
+  answers = false;
+  ask.mockClear();
+  await vi.advanceTimersByTimeAsync(85);
+  expect(onSilent).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(onSilent).toHaveBeenCalledTimes(1);
+  expect(ask).toHaveBeenCalledTimes(9);
+});
+
+it('a part that answers late, each time, is slow and not silent', async () => {
+  const onSilent = vi.fn<() => void>();
+  const ask = (): Promise<boolean> => new Promise((resolve) => setTimeout(() => resolve(true), 75));
+  const watch = watchAnswers(ask, onSilent, 10);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(onSilent).not.toHaveBeenCalled();
+  watch.stop();
+});
+
+it('asks no more after its stop', async () => {
+  const onSilent = vi.fn<() => void>();
+  const ask = vi.fn<() => Promise<boolean>>(async () => false);
+  watchAnswers(ask, onSilent, 10).stop();
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(ask).not.toHaveBeenCalled();
   expect(onSilent).not.toHaveBeenCalled();
 });

@@ -1,6 +1,7 @@
 /** Looks this often whether a part has given a sign of life since the last look. A machine that slept has looked no more often than it lived. */
 const lookEveryMs = 2_000;
 const missesAtMost = 10;
+export const silentAfterMs = lookEveryMs * missesAtMost;
 
 export interface Pulse {
   beat(): void;
@@ -22,5 +23,28 @@ export function watchPulse(onSilent: () => void, everyMs = lookEveryMs): Pulse {
       misses = 0;
     },
     stop: () => clearInterval(timer),
+  };
+}
+
+/**
+ * The same of a part that must be asked, which has just answered: once at each look. An answer counts however late it comes, so a part that is
+ * slow is not silent.
+ */
+export function watchAnswers(ask: () => Promise<boolean>, onSilent: () => void, everyMs = lookEveryMs): Pick<Pulse, 'stop'> {
+  const pulse = watchPulse(() => {
+    clearInterval(timer);
+    onSilent();
+  }, everyMs);
+  const timer = setInterval(() => {
+    void ask().then((answered) => {
+      if (answered) pulse.beat();
+    });
+  }, everyMs).unref();
+  pulse.beat();
+  return {
+    stop: () => {
+      clearInterval(timer);
+      pulse.stop();
+    },
   };
 }

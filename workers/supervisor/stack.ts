@@ -7,13 +7,14 @@ import type { PartFacts } from '#services/embedded/part.ts';
 import { startPostgres } from '#services/embedded/postgres-server.ts';
 import { writeJsonFile } from '#services/embedded/run-records.ts';
 import { findTemporalBinary } from '#services/embedded/temporal-binary.ts';
-import { type TemporalFacts, startTemporal } from '#services/embedded/temporal-server.ts';
+import type { TemporalFacts } from '#services/embedded/temporal-server.ts';
 import { checkConfiguredTemporal } from './configured-temporal.ts';
 import type { Logs } from './log-files.ts';
 import type { ListenAddress } from './network.ts';
 import { type NodeProgram, defineNodePart } from './node-part.ts';
 import { waitUntilReady } from './readiness.ts';
 import { type PartDefinition, type SupervisedPart, supervise } from './supervised-part.ts';
+import { defineTemporalPart } from './temporal-part.ts';
 
 export interface StackOptions {
   configuration: Configuration;
@@ -91,10 +92,7 @@ export function makeStack(options: StackOptions): Stack {
       return { address: configured, namespace, ports: [] };
     }
     const binary = await findTemporalBinary({ cache: configuration.cache, environment: options.environment, say, signal: abandoned.signal });
-    const definition: PartDefinition<TemporalFacts> = {
-      name: 'temporal',
-      start: () => startTemporal({ home, binary, namespace, onLine: logs.of('temporal').line, say }),
-    };
+    const definition = defineTemporalPart({ home, binary, namespace, onLine: logs.of('temporal').line, say });
     return placeOf(await startPart('temporal', definition, onRestarted));
   };
 
