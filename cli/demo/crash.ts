@@ -13,7 +13,7 @@ import { createProgress } from '../run/start.ts';
 import { describeDuration } from '../times.ts';
 import { newIdempotencyKey } from '../transport.ts';
 import { noteSign, type Silence, silenceSince } from './silence.ts';
-import { countTraces, type TraceCount } from './traces.ts';
+import { countTraces, markTraces, type TraceCount, type TraceMarks } from './traces.ts';
 
 const plan = 'fan-out';
 
@@ -22,6 +22,8 @@ interface Crash {
   /** Items done when it was killed. */
   done: number;
   silence: Silence;
+  /** Of the traces that stood when it was killed. */
+  marks: TraceMarks;
 }
 
 /** `kai demo crash`: exit code 0 only if every item has left exactly one trace. */
@@ -30,6 +32,7 @@ export async function demonstrateCrash(invocation: Invocation, items: number): P
   const { home } = await invocation.configuration();
   await requireLocalWorker(invocation, home);
   const started = await client.runs.start({ plan, input: { count: items } }, newIdempotencyKey());
+  const folder = join(home, 'workspace', plan, started.id);
   output.say(`${started.id} started: ${items} items, each with one effect. The worker is killed when half of them are done.`);
   let crash = null as Crash | null;
   const outcome = await followRun(invocation, {
@@ -40,7 +43,7 @@ export async function demonstrateCrash(invocation: Invocation, items: number): P
     onEvent: async (event, tree, progress) => {
       if (crash !== null) noteWork(crash, event);
       else if (itemsDone(tree) >= items / 2) {
-        crash = await killWorker(home, itemsDone(tree));
+        crash = await killWorker(home, folder, itemsDone(tree));
         progress.note(`Killed the worker (process ${crash.pid}, SIGKILL) with ${crash.done} of ${items} items done.`);
       }
     },
@@ -49,8 +52,8 @@ export async function demonstrateCrash(invocation: Invocation, items: number): P
     invocation.exitCode = await tellOutcome(invocation, outcome, { runId: started.id, timeoutMs: null, data: 'none' });
     return;
   }
-  const traces = await countTraces(join(home, 'workspace', plan, started.id), started.id, items);
-  report(invocation, { runId: started.id, items, crash, traces, work: await countWork(invocation, started.id) });
+  const traces = await countTraces(folder, started.id, items, crash?.marks);
+  report(invocation, { runId: started.id, items, crash, traces, foundDone: await countFoundDone(invocation, started.id) });
 }
 
 const itemsDone = (tree: StepTree): number => Math.max(0, ...[...tree.steps.values()].map((line) => (line.items === null ? 0 : endedItems(line.items))));
@@ -67,12 +70,13 @@ async function requireLocalWorker({ client }: Invocation, home: string): Promise
   });
 }
 
-async function killWorker(home: string, done: number): Promise<Crash> {
+async function killWorker(home: string, folder: string, done: number): Promise<Crash> {
   const worker = await readPartRecord(home, 'worker');
   if (worker === null || !(await signalProcess(worker, 'SIGKILL'))) {
     throw new KosError({ code: 'worker_gone', message: 'The worker was gone before it could be killed.', fix: 'kai doctor', status: 409 });
   }
-  return { pid: worker.pid, done, silence: silenceSince(Date.now()) };
+  const silence = silenceSince(Date.now());
+  return { pid: worker.pid, done, silence, marks: await markTraces(folder) };
 }
 
 /** Events are stamped by the database, on this machine's clock. */
@@ -80,52 +84,59 @@ function noteWork(crash: Crash, event: KosEvent): void {
   if (event.type.startsWith('step.')) crash.silence = noteSign(crash.silence, Date.parse(event.at));
 }
 
-interface WorkCount {
-  /** Of all items together. A lost worker costs no attempt, so they are as many as there are items. */
-  attempts: number;
-  /** Items whose effect was asked for again after the kill and was found done. */
-  foundDone: number;
-}
-
-async function countWork({ client }: Invocation, runId: string): Promise<WorkCount> {
-  const count: WorkCount = { attempts: 0, foundDone: 0 };
+/** Items whose effect was there already when the answer that counts was given: asked for more than once, done once. */
+async function countFoundDone({ client }: Invocation, runId: string): Promise<number> {
+  let count = 0;
   let cursor: string | undefined;
   for (;;) {
     const page = await client.runs.steps(runId, { limit: 200, cursor });
-    for (const step of page.items.filter((candidate) => splitPath(candidate.path).item !== null)) {
-      count.attempts += step.attempt;
-      if (foundDone(step)) count.foundDone += 1;
-    }
+    count += page.items.filter((step) => splitPath(step.path).item !== null && wasFoundDone(step)).length;
     if (page.nextCursor === null) return count;
     cursor = page.nextCursor;
   }
 }
 
 /** `fs.create` says `created: false` when what it was to make was there already. */
-const foundDone = ({ output }: Step): boolean => typeof output === 'object' && output !== null && !Array.isArray(output) && output['created'] === false;
+const wasFoundDone = ({ output }: Step): boolean => typeof output === 'object' && output !== null && !Array.isArray(output) && output['created'] === false;
 
 interface Report {
   runId: string;
   items: number;
   crash: Crash | null;
   traces: TraceCount;
-  work: WorkCount;
+  foundDone: number;
 }
 
-function report(invocation: Invocation, { runId, items, crash, traces, work }: Report): void {
+function report(invocation: Invocation, { runId, items, crash, traces, foundDone }: Report): void {
   const { output } = invocation;
   const exact = crash !== null && traces.exact === items && traces.foreign === 0;
   const silenceMs = crash?.silence.longestMs ?? null;
   invocation.exitCode = exact ? exitCodes.ok : exitCodes.error;
   if (output.json) {
-    output.document({ runId, items, killedPid: crash?.pid ?? null, doneWhenKilled: crash?.done ?? null, silenceMs, ...work, ...traces, ok: exact });
+    output.document({
+      runId,
+      items,
+      killedPid: crash?.pid ?? null,
+      doneWhenKilled: crash?.done ?? null,
+      tracesWhenKilled: crash?.marks.size ?? null,
+      silenceMs,
+      foundDone,
+      ...traces,
+      ok: exact,
+    });
     return;
   }
   const { green, red } = output.dataColours;
   const also = traces.foreign === 0 ? '' : `, ${traces.foreign} files that belong to no item`;
   output.data(`${items} items: ${traces.exact} have left exactly one trace, ${traces.missing} none, ${traces.doubled} several${also}.`);
-  output.data(`${work.attempts} attempts; ${work.foundDone} effects were asked for again after the kill, and found done.`);
+  if (crash !== null) output.data(`${crash.marks.size} traces stood when the worker was killed; one made anew since then counts as several.`);
+  output.data(`${foundDone} effects were asked for again, and found done (the tool answered created: false).`);
   if (silenceMs !== null) output.data(`The longest silence after the kill: ${describeDuration(silenceMs)}.`);
   if (crash === null) output.data(red('The run was over before the worker could be killed: try more items (--items 1000).'));
-  else output.data(exact ? green('Nothing was lost, nothing was done twice.') : red('The effects are not exact. This must not happen: please report it.'));
+  else
+    output.data(
+      exact
+        ? green('Nothing was lost, and nothing that stood at the kill was done twice.')
+        : red('The effects are not exact. This must not happen: please report it.'),
+    );
 }

@@ -165,8 +165,9 @@ steps:
   });
 
   test('the crash demonstration kills the worker and finds every effect once', async () => {
-    const shown = await json<{ killedPid: number; exact: number; missing: number; doubled: number; ok: boolean }>('demo', 'crash', '--items', '300');
-    expect(shown).toMatchObject({ ok: true, exact: 300, missing: 0, doubled: 0, killedPid: expect.any(Number) });
+    const shown = await json<{ tracesWhenKilled: number }>('demo', 'crash', '--items', '300');
+    expect(shown).toMatchObject({ ok: true, exact: 300, missing: 0, doubled: 0, killedPid: expect.any(Number), foundDone: expect.any(Number) });
+    expect(shown.tracesWhenKilled).toBeGreaterThanOrEqual(150);
   });
 
   test('settings and secrets are kept', async () => {
