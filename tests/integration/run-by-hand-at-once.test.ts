@@ -1,100 +1,127 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { KosError } from '#core/errors.ts';
-import { openPool } from '#services/database/connect.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Claim } from '#core/engine/claim.ts';
+import { recordLook } from '#services/runs/ledger/checks.ts';
+import { markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import { endStep } from '#services/runs/ledger/record-outcome.ts';
+import { takeStep } from '#services/runs/ledger/take-step.ts';
+import { closeWait, lockWait } from '#services/runs/ledger/waits.ts';
+import type { TransactionSql } from '#services/database/connect.ts';
 import { byHand } from '#tests/rig/by-hand.ts';
 import { makeTestEngine, type TestEngine } from '#tests/rig/test-engine.ts';
 
-const runsAtOnce = 40;
+const runsInAll = 40;
+/** Each has two transactions under way; the pool holds twenty. */
+const atATime = 8;
+/** What a worker holds the wait for, so that the person comes in the midst of it, ms. */
+const inTheMidstMs = 300;
 
 let engine: TestEngine;
 const { override, skip } = byHand(() => engine);
 beforeAll(async () => {
   engine = await makeTestEngine({ reconciler: false });
-  await slowDown(engine.rig.addresses.app.database);
 });
 afterAll(() => engine.close());
 
-/** As with a slow disk: what changes a step takes a while, so that transactions meet in the midst of it. */
-async function slowDown(database: string): Promise<void> {
-  const sql = openPool({ ...inject('servers').postgres, database }, { max: 1, applicationName: 'kos-test' });
-  await sql.unsafe(`
-    create function kos.take_a_while() returns trigger language plpgsql as $$ begin perform pg_sleep(0.03); return new; end $$;
-    create trigger slow before update on kos.steps for each row execute function kos.take_a_while();`);
-  await sql.end();
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+interface Waiting {
+  claim: Claim;
+  waitId: string;
 }
 
-/** Of both sides: a worker that was the victim tries again, and only the database tells of it. */
-async function deadlocks(): Promise<number> {
-  const [row] = await engine.rig.system.sql<{ count: number }[]>`
-    select deadlocks::int as count from pg_stat_database where datname = current_database()`;
-  return row?.count ?? Number.NaN;
-}
-
-/** A server process tells what it has counted a second late. */
-const countedWithinMs = 1_500;
-
-async function startMany(source: string): Promise<string[]> {
+async function startWaiting(source: string): Promise<Waiting[]> {
   const version = await engine.save(source);
-  const runs = await Promise.all(Array.from({ length: runsAtOnce }, () => engine.start(version)));
+  const runs = await Promise.all(Array.from({ length: runsInAll }, () => engine.start(version)));
   await Promise.all(runs.map((runId) => engine.until(runId, (run) => run.status === 'waiting')));
-  return runs;
+  const rows = await engine.rig.system.sql<{ runId: string; generation: number; chain: string; waitId: string }[]>`
+    select r.id as "runId", r.generation, r.claimed_by as chain, w.id as "waitId"
+    from kos.runs r join kos.waits w on w.run_id = r.id where r.id in ${engine.rig.system.sql(runs)} and w.status = 'open'`;
+  expect(rows).toHaveLength(runsInAll);
+  return rows.map(({ waitId, ...claim }) => ({ waitId, claim: { workspaceId: engine.workspaceId, ...claim } }));
 }
 
-/** Until the run's wait is looked at next, ms. */
-async function leftMs(runId: string): Promise<number> {
-  const [wait] = await engine.rig.system.sql<{ ms: number }[]>`
-    select (extract(epoch from least(expires_at, next_look_at) - clock_timestamp()) * 1000)::float8 as ms from kos.waits where run_id = ${runId} and status = 'open'`;
-  return wait?.ms ?? 0;
-}
-
-/** Some a little before their moment, some a little behind: what came of each, where it was refused the code. */
-const inTheirMoment = (runs: string[], act: (runId: string) => Promise<void>): Promise<string[]> =>
-  Promise.all(
-    runs.map(async (runId, index) => {
-      const ms = Math.max(0, (await leftMs(runId)) + (index % 20) * 15 - 30);
-      await new Promise((resolve) => setTimeout(resolve, ms));
-      try {
-        await act(runId);
-        return 'done';
-      } catch (thrown) {
-        if (thrown instanceof KosError) return thrown.code;
-        return String(thrown);
-      }
-    }),
-  );
-
-async function expectNobodyStuck(runs: string[], ends: string[]): Promise<void> {
-  const ended = await Promise.all(runs.map((runId) => engine.ended(runId)));
-  expect(ended.map(({ status }) => status)).toEqual(runs.map(() => 'succeeded'));
-  expect(ends.filter((end) => !['done', 'step_ended', 'step_at_work', 'run_final', 'run_succeeded'].includes(end))).toEqual([]);
-  expect(ends).toContain('done');
-  await new Promise((resolve) => setTimeout(resolve, countedWithinMs));
-  expect(await deadlocks()).toBe(0);
-}
-
-describe('a step that is ended by hand in the moment its wait ends by itself', () => {
-  it.each(['skip', 'override'] as const)('%s, and the timer comes due', async (action) => {
-    const runs = await startMany(`plan: due-${action}\nsteps:\n  hold: { wait: { forMs: 6000 } }\n`);
-    const ends = await inTheirMoment(runs, (runId) => (action === 'skip' ? skip(runId, 'hold') : override(runId, 'hold', { until: null })));
-    await expectNobodyStuck(runs, ends);
+/** As the activities that look at a wait: it is locked, something comes of it, and the run is changed last. */
+const lookAtWait = ({ claim, waitId }: Waiting, { locked, then }: { locked: () => void; then: (sql: TransactionSql) => Promise<void> }): Promise<void> =>
+  engine.rig.database.inWorkspace(claim.workspaceId, async ({ sql }) => {
+    await lockWait(sql, waitId);
+    locked();
+    await sleep(inTheMidstMs);
+    await then(sql);
   });
 
-  it('a check is recorded', async () => {
-    const runs = await startMany(`
+/** What came of the person's act and of the worker's, in every run: null, or what was thrown. */
+async function meet(waits: Waiting[], act: (runId: string) => Promise<void>, work: (waiting: Waiting, sql: TransactionSql) => Promise<void>) {
+  const ends: { person: unknown; worker: unknown }[] = [];
+  const thrownBy = (done: Promise<void>): Promise<unknown> =>
+    done.then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
+  for (let from = 0; from < waits.length; from += atATime) {
+    const group = waits.slice(from, from + atATime).map(async (waiting) => {
+      const locked = Promise.withResolvers<void>();
+      const worker = thrownBy(lookAtWait(waiting, { locked: locked.resolve, then: (sql) => work(waiting, sql) }));
+      await locked.promise;
+      const person = await thrownBy(act(waiting.claim.runId));
+      return { person, worker: await worker };
+    });
+    ends.push(...(await Promise.all(group)));
+  }
+  return ends;
+}
+
+const inEach = (end: object) => Array.from({ length: runsInAll }, () => end);
+const statusesOf = async (waits: Waiting[]) => new Set((await Promise.all(waits.map(({ claim }) => engine.ended(claim.runId)))).map(({ status }) => status));
+
+describe('a step that is ended by hand in the moment its wait is looked at', () => {
+  it.each(['skip', 'override'] as const)('%s, and the timer has come due: the worker was first', async (action) => {
+    const waits = await startWaiting(`plan: due-${action}\nsteps:\n  hold: { wait: { forMs: 3600000 } }\n`);
+    const ends = await meet(
+      waits,
+      (runId) => (action === 'skip' ? skip(runId, 'hold') : override(runId, 'hold', { until: null })),
+      async ({ claim, waitId }, sql) => {
+        const step = await takeStep(sql, claim, { path: 'hold', step: 0, item: null, kind: 'wait' });
+        if (!step.taken) throw new Error(`The step of ${claim.runId} has ended.`);
+        await markWorking(sql, claim, await readHeader(sql, claim));
+        await closeWait(sql, waitId, 'settled');
+        await endStep(sql, claim, step, { status: 'succeeded', output: { until: null }, error: null, costMicros: 0, metadata: {} });
+      },
+    );
+    expect(ends).toEqual(inEach({ person: expect.objectContaining({ code: 'step_ended', status: 409 }), worker: null }));
+    await Promise.all(waits.map(({ claim }) => engine.cancel(claim.runId)));
+    await statusesOf(waits);
+  });
+
+  it('and a check is recorded: both stand', async () => {
+    const waits = await startWaiting(`
 plan: due-check
 steps:
-  arrived: { wait: { check: { tool: test.repeat, with: { file: "${engine.home}/due", waitMs: 0 } }, until: "\${check.output.at < 0}", everyMs: 2000, expiresInMs: 600000 } }
+  arrived: { wait: { check: { tool: test.repeat, with: { file: "${engine.home}/due", waitMs: 0 } }, until: "\${check.output.at < 0}", everyMs: 600000, expiresInMs: 3600000 } }
 `);
-    await expectNobodyStuck(runs, await inTheirMoment(runs, (runId) => skip(runId, 'arrived')));
+    const ends = await meet(
+      waits,
+      (runId) => skip(runId, 'arrived'),
+      ({ claim, waitId }, sql) => recordLook(sql, claim, { stepPath: 'arrived', waitId, failed: null, inMs: 600_000 }, 'test.repeat'),
+    );
+    expect(ends).toEqual(inEach({ person: null, worker: null }));
+    expect(await statusesOf(waits)).toEqual(new Set(['succeeded']));
   });
 
-  it('the approval that covers it expires', async () => {
-    const runs = await startMany(`
+  it('and the approval that covers it is looked at: both stand', async () => {
+    const waits = await startWaiting(`
 plan: due-approval
 steps:
-  ask: { approval: { for: [send], expiresInMs: 6000, onExpiry: continue } }
+  ask: { approval: { for: [send] } }
   send: { transform: 1 }
 `);
-    await expectNobodyStuck(runs, await inTheirMoment(runs, (runId) => skip(runId, 'send')));
+    const ends = await meet(
+      waits,
+      (runId) => skip(runId, 'send'),
+      async ({ claim }, sql) => {
+        await sql`update kos.runs set waiting_for = waiting_for || '{"text": "asked"}'::jsonb where id = ${claim.runId}`;
+      },
+    );
+    expect(ends).toEqual(inEach({ person: null, worker: null }));
+    expect(await statusesOf(waits)).toEqual(new Set(['succeeded']));
   });
 });
