@@ -1,3 +1,4 @@
+import { createScrubber } from '#services/secrets/scrub.ts';
 import { ModelFailure, type ModelFailureOptions } from './model.ts';
 
 /** What the OpenAI client and LangChain attach to the errors they throw; read by shape, since both wrap and rename classes between versions. */
@@ -49,7 +50,7 @@ function modelFailureInside(error: unknown): ModelFailure | null {
 const shortestSecret = 6;
 
 const withoutSecrets = (text: string, secrets: readonly string[]): string =>
-  secrets.filter((secret) => secret.length >= shortestSecret).reduce((shown, secret) => shown.replaceAll(secret, () => '(hidden)'), text);
+  createScrubber(secrets.filter((secret) => secret.length >= shortestSecret).map((value) => ({ value, shown: '(hidden)' }))).text(text);
 
 /** The server does not know structured output by schema, although it may know JSON. */
 export function isSchemaUnsupported(error: unknown): boolean {

@@ -1,7 +1,6 @@
 import { KosError } from '#core/errors.ts';
 import { innermostCode, retryAfterMs } from '#services/egress/answers.ts';
 import { refusalInside } from '#services/egress/fetch.ts';
-import type { EgressRefused } from '#services/egress/guard.ts';
 import { ToolFailure } from '#services/tools/tool.ts';
 
 /** What an attempt to speak to a server has come to, as far as the outside can have changed. */
@@ -25,10 +24,11 @@ const certificateCode = /^(?:CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|ERR_TLS_|HOS
 export function requestFailure(error: unknown, sent: Sent, scrub: (text: string) => string): Error {
   if (error instanceof ToolFailure || error instanceof DOMException) return error;
   const refusal = refusalInside(error);
-  if (refusal !== null) return refusedFailure(refusal, sent);
-  if (error instanceof KosError) {
-    const { code, message, fix, status, retryable } = error;
-    return new ToolFailure({ code, message: scrub(message), fix, status, retryable, effect: effectOf(sent) });
+  // A redirect may name a host or a path with a secret in it.
+  const known = refusal ?? (error instanceof KosError ? error : null);
+  if (known !== null) {
+    const { code, message, fix, status, retryable } = known;
+    return new ToolFailure({ code, message: scrub(message), fix: fix === null ? null : scrub(fix), status, retryable, effect: effectOf(sent) });
   }
   const code = innermostCode(error);
   const where = `${sent.method} ${sent.place}`;
@@ -43,11 +43,6 @@ export function requestFailure(error: unknown, sent: Sent, scrub: (text: string)
   const detail = code ?? scrub(error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error));
   const says = sent.connected ? 'the connection broke before a whole answer came' : 'no connection could be made';
   return new ToolFailure({ code: 'http_unreachable', message: `${where}: ${says} (${detail})`, status: 502, retryable: true, effect: effectOf(sent) });
-}
-
-function refusedFailure(refusal: EgressRefused, sent: Sent): ToolFailure {
-  const { code, message, fix, status, retryable } = refusal;
-  return new ToolFailure({ code, message, fix, status, retryable, effect: effectOf(sent) });
 }
 
 export interface RefusingAnswer {

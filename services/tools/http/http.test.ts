@@ -232,6 +232,44 @@ describe('secrets', () => {
     expect(JSON.stringify([failure.message, failure.extra, String(failure.cause)])).not.toContain('tok-en');
   });
 
+  it('show no beginning of theirs where the answer is cut', async () => {
+    const secret = 'QWXZJKVYQ/XWZKJV';
+    const echo = await serve((request, response) => {
+      const value = String(request.headers['x-key']);
+      const written = { raw: value, hex: Buffer.from(value).toString('hex').toUpperCase(), basic: Buffer.from(`user:${value}`).toString('base64') };
+      response.writeHead(request.url === '/bad' ? 400 : 200, { 'content-type': 'text/plain', [`x-${value.toLowerCase().replace('/', '-')}`]: 'a' });
+      response.end(request.url === '/bad' ? `${'.'.repeat(2_040)}${value}` : `....${written[request.url?.slice(1) as keyof typeof written]}....`);
+    });
+    const sending = (path: string, maxBytes: number) => ({ url: `http://${echo}/${path}`, headers: { 'x-key': 'secret://token' }, maxBytes });
+    const openSecret16 = { openSecret: async () => secret };
+    for (let maxBytes = 5; maxBytes < 20; maxBytes += 1) {
+      const cut = { status: 200, truncated: true, bytes: maxBytes, text: '....' };
+      expect(await call('http.send', echo, sending('raw', maxBytes), openSecret16)).toMatchObject(cut);
+      expect(await call('http.send', echo, sending('hex', maxBytes), openSecret16)).toMatchObject(cut);
+    }
+    expect(await call('http.send', echo, sending('raw', 20), openSecret16)).toMatchObject({ text: '....secret://token', truncated: true });
+    expect(await call('http.send', echo, sending('basic', 24), openSecret16)).toMatchObject({ text: '....dXNlcj', truncated: true });
+    const failure = await fail('http.send', echo, { ...sending('bad', 100) }, openSecret16);
+    expect(JSON.stringify(failure.extra)).not.toContain('QWXZ');
+  });
+
+  it('are known in numbers of JSON, in names of headers, and in addresses that are refused', async () => {
+    const digits = { openSecret: async () => '12345678901234567890' };
+    const headers = { 'x-key': 'secret://token' };
+    const numbers = await serve((request, response) =>
+      response
+        .writeHead(200, { 'content-type': 'application/json', [`x-${String(request.headers['x-key'])}`]: 'a' })
+        .end(`{"a":${String(request.headers['x-key'])},"b":7}`),
+    );
+    const answer = await call('http.fetch', numbers, { headers }, digits);
+    expect(answer.json).toEqual({ a: 'secret://token', b: 7 });
+    expect(answer.headers).toHaveProperty('x-secret://token');
+    const leading = await serve((request, response) => response.writeHead(302, { location: `https://${String(request.headers['x-key'])}.example.com/` }).end());
+    const failure = await fail('http.fetch', leading, { headers }, { openSecret: async () => 'QWXZJKVYQXWZKJV' });
+    expect(failure.code).toBe('egress_refused');
+    expect(`${failure.message} ${failure.fix}`).not.toMatch(/qwxz/i);
+  });
+
   it('never leave their origin by a redirect', async () => {
     let leaked: unknown = 'not reached';
     const second = await serve((request, response) => {

@@ -1,4 +1,5 @@
 import { KosError } from '#core/errors.ts';
+import { createScrubber, type Scrubber } from '#services/secrets/scrub.ts';
 import { type ToolContext, ToolFailure } from '#services/tools/tool.ts';
 
 /** A handle inside a header's value: whole, or as in `Bearer secret://github-token`. */
@@ -9,29 +10,7 @@ export interface OpenedHeaders {
   /** Names of the headers that hold an opened secret: they never leave the origin. */
   secretHeaders: string[];
   /** Replaces every opened value, in the spellings that answers use, by its handle. */
-  scrub: (text: string) => string;
-}
-
-/** The spellings in which a server may send a value back: as it is, in JSON, in a URL, in base64 (Basic authentication), in hex. */
-function spellingsOf(value: string): string[] {
-  const bytes = Buffer.from(value, 'utf8');
-  const spellings = [
-    value,
-    JSON.stringify(value).slice(1, -1),
-    encodeURIComponent(value),
-    bytes.toString('base64'),
-    bytes.toString('base64').replace(/=+$/, ''),
-    bytes.toString('base64url'),
-    bytes.toString('hex'),
-    bytes.toString('latin1'),
-  ];
-  return [...new Set(spellings)].filter((spelling) => spelling !== '').toSorted((a, b) => b.length - a.length);
-}
-
-export function scrubber(opened: ReadonlyMap<string, string>): (text: string) => string {
-  const replacements = [...opened].flatMap(([handle, value]) => spellingsOf(value).map((spelling) => ({ spelling, handle })));
-  return (text) =>
-    replacements.reduce((current, { spelling, handle }) => (current.includes(spelling) ? current.replaceAll(spelling, () => handle) : current), text);
+  scrubber: Scrubber;
 }
 
 /** Applies `scrub` to every text inside a JSON value, names included. */
@@ -69,5 +48,9 @@ export async function openHeaders(given: Readonly<Record<string, string>>, host:
     if (filled !== value) secretHeaders.push(name);
     return [name, filled];
   });
-  return { headers: Object.fromEntries(headers) as Record<string, string>, secretHeaders, scrub: scrubber(opened) };
+  return {
+    headers: Object.fromEntries(headers) as Record<string, string>,
+    secretHeaders,
+    scrubber: createScrubber([...opened].map(([shown, value]) => ({ value, shown }))),
+  };
 }

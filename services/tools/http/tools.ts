@@ -3,6 +3,7 @@ import { readBody } from '#services/egress/answers.ts';
 import { guardedRequest, type GuardedResponse } from '#services/egress/fetch.ts';
 import { endpointText } from '#services/egress/allow-list.ts';
 import { checkUrl, createGuardedDispatcher, type EgressPolicy } from '#services/egress/guard.ts';
+import { createScrubber, type Scrubber } from '#services/secrets/scrub.ts';
 import { withinTime } from '#services/time-limit.ts';
 import { defineTool, maximumOutputBytes } from '#services/tools/define.ts';
 import { answerFailure, requestFailure, type Sent } from '#services/tools/http/failures.ts';
@@ -114,9 +115,15 @@ const asText = (body: Buffer): string | null => {
   }
 };
 
-function parseJson(text: string): { value: unknown } | null {
+function parseJson(text: string, scrub: (text: string) => string): { value: unknown } | null {
+  // As it stands in the source: a long number loses its last digits when it is read, and would no longer be known for a secret.
+  const number = (_name: string, value: unknown, context?: { source?: string }): unknown => {
+    if (typeof value !== 'number' || context?.source === undefined) return value;
+    const shown = scrub(context.source);
+    return shown === context.source ? value : shown;
+  };
   try {
-    return { value: JSON.parse(text) as unknown };
+    return { value: scrubValue(JSON.parse(text, number), scrub) };
   } catch {
     return null; // the caller decides: text in `auto`, a failure in `json`
   }
@@ -129,8 +136,8 @@ function presentBody(body: Buffer, contentType: string, call: HttpCall, scrub: (
   const wanted = call.as === 'auto' ? (isJsonType(contentType) ? 'json' : isTextType(contentType) ? 'text' : 'base64') : call.as;
   const text = wanted === 'base64' && (call.as === 'base64' || contentType !== '') ? null : asText(body);
   if (wanted === 'json' && text !== null) {
-    const parsed = parseJson(text);
-    if (parsed !== null) return { ...none, json: scrubValue(parsed.value, scrub) };
+    const parsed = parseJson(text, scrub);
+    if (parsed !== null) return { ...none, json: parsed.value };
   }
   if (call.as === 'json')
     throw new ToolFailure({
@@ -151,18 +158,16 @@ const placeOf = (url: string): string => {
 
 /** Answers' headers as data; cookies are credentials of the connection and stay out of the record. */
 function presentHeaders(headers: GuardedResponse['response']['headers'], scrub: (text: string) => string): Record<string, string> {
-  return Object.fromEntries([...headers].filter(([name]) => !name.startsWith('set-cookie')).map(([name, value]) => [name, scrub(value)]));
+  return Object.fromEntries([...headers].filter(([name]) => !name.startsWith('set-cookie')).map(([name, value]) => [scrub(name), scrub(value)]));
 }
 
-async function present({ response, url, redirects }: GuardedResponse, call: HttpCall, sent: Sent, scrub: (text: string) => string): Promise<Answer> {
+async function present({ response, url, redirects }: GuardedResponse, call: HttpCall, sent: Sent, scrubber: Scrubber): Promise<Answer> {
+  const scrub = scrubber.text;
   if (response.status >= 400 && !call.acceptStatus.includes(response.status)) {
-    const { body } = await readBody(response, 2_048);
+    const { body, truncated } = await readBody(response, 2_048);
+    const bodyStart = scrub((truncated ? scrubber.cutBody(body) : body).toString('utf8')).slice(0, 500);
     const { status, statusText } = response;
-    throw answerFailure(
-      { status, statusText: scrub(statusText), retryAfter: response.headers.get('retry-after'), bodyStart: scrub(body.toString('utf8')).slice(0, 500) },
-      sent,
-      Date.now(),
-    );
+    throw answerFailure({ status, statusText: scrub(statusText), retryAfter: response.headers.get('retry-after'), bodyStart }, sent, Date.now());
   }
   const { body, truncated } = await readBody(response, call.maxBytes);
   if (truncated && !call.truncate) {
@@ -175,7 +180,7 @@ async function present({ response, url, redirects }: GuardedResponse, call: Http
       effect: 'none',
     });
   }
-  const shown = presentBody(body, response.headers.get('content-type') ?? '', call, scrub);
+  const shown = presentBody(truncated ? scrubber.cutBody(body) : body, response.headers.get('content-type') ?? '', call, scrub);
   const answer = { status: response.status, url: scrub(url.href), redirects, headers: presentHeaders(response.headers, scrub), bytes: body.length, truncated };
   return { ...answer, ...shown };
 }
@@ -184,8 +189,7 @@ async function callHttp(call: HttpCall, context: ToolContext, egress: HttpToolOp
   const policy: EgressPolicy = { ...egress, allow: context.settings.egress };
   const url = new URL(call.url);
   const sent: Sent = { method: call.method, place: placeOf(call.url), connected: false, redirected: false };
-  const plain = (text: string): string => text;
-  let scrub = plain;
+  let scrubber = createScrubber([]);
   // One dispatcher per call: a pooled connection would outlive a change of the settings that allowed it.
   const onConnected = (): void => {
     sent.connected = true;
@@ -194,7 +198,7 @@ async function callHttp(call: HttpCall, context: ToolContext, egress: HttpToolOp
   return await withinTime(context.signal, call.timeoutMs, async (limit) => {
     try {
       const opened = await openHeaders(call.headers, endpointText(checkUrl(url, policy)), context);
-      scrub = opened.scrub;
+      scrubber = opened.scrubber;
       const request = {
         method: call.method,
         headers: { 'user-agent': 'kOS', ...opened.headers },
@@ -205,10 +209,10 @@ async function callHttp(call: HttpCall, context: ToolContext, egress: HttpToolOp
         },
         ...(call.body === undefined ? {} : { body: call.body }),
       };
-      return await present(await guardedRequest(url, request, policy, dispatcher), call, sent, scrub);
+      return await present(await guardedRequest(url, request, policy, dispatcher), call, sent, scrubber);
     } catch (error) {
       if (limit.passed && !context.signal.aborted && !(error instanceof ToolFailure)) throw timedOut(call, sent);
-      throw requestFailure(error, sent, scrub);
+      throw requestFailure(error, sent, scrubber.text);
     } finally {
       await dispatcher.destroy();
     }
