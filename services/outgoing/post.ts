@@ -2,6 +2,7 @@ import type { Attempt } from '#schemas/outgoing.ts';
 import { innermostCode, readBody, retryAfterMs } from '#services/egress/answers.ts';
 import { guardedRequest, refusalInside } from '#services/egress/fetch.ts';
 import { createGuardedDispatcher, type EgressPolicy } from '#services/egress/guard.ts';
+import { createScrubber, type Hidden } from '#services/secrets/scrub.ts';
 import { withinTime } from '#services/time-limit.ts';
 
 /** What is sent: `id` is the event's, by which equal ones are known. */
@@ -14,6 +15,8 @@ export interface Post {
   url: string;
   headers: Record<string, string>;
   body: string;
+  /** Kept out of what is put on record of the answer. */
+  hidden?: readonly Hidden[];
 }
 
 /** What came of it: what is put on record, and what the receiver asks for. */
@@ -27,8 +30,9 @@ const answerWithinMs = 15_000;
 const answerBytes = 500;
 
 /** Posts once, through the guard that tools go through. Redirects are not followed: they are a failure that says where to. Throws what `signal` was aborted with. */
-export async function post({ url, headers, body }: Post, policy: EgressPolicy, signal: AbortSignal): Promise<Posted> {
+export async function post({ url, headers, body, hidden = [] }: Post, policy: EgressPolicy, signal: AbortSignal): Promise<Posted> {
   const startedMs = Date.now();
+  const scrubber = createScrubber(hidden);
   const done = (came: Pick<Attempt, 'status' | 'error' | 'answer'> & { fix?: string | null; retryAfterMs?: number | null }): Posted => ({
     attempt: {
       at: new Date(startedMs).toISOString(),
@@ -51,7 +55,8 @@ export async function post({ url, headers, body }: Post, policy: EgressPolicy, s
     try {
       const request = { method: 'POST', headers: { 'user-agent': 'kOS', ...headers }, body, signal: limit.signal, redirects: 0 };
       const { response } = await guardedRequest(new URL(url), request, policy, dispatcher);
-      const answer = (await readBody(response, answerBytes)).body.toString('utf8');
+      const read = await readBody(response, answerBytes);
+      const answer = scrubber.text((read.truncated ? scrubber.cutBody(read.body) : read.body).toString('utf8'));
       const location = response.headers.get('location');
       const led = location === null ? '' : ` and leads to ${URL.parse(location, url)?.origin ?? 'nowhere'}: redirects are not followed`;
       const error = response.ok ? null : `It answered ${response.status}${led}.`;
@@ -63,7 +68,7 @@ export async function post({ url, headers, body }: Post, policy: EgressPolicy, s
       if (refusal !== null) return done({ status: null, error: `${refusal.message}.`, fix: refusal.fix, answer: '' });
       return done({
         status: null,
-        error: `It could not be reached (${innermostCode(error) ?? (error instanceof Error ? error.message : String(error))}).`,
+        error: scrubber.text(`It could not be reached (${innermostCode(error) ?? (error instanceof Error ? error.message : String(error))}).`),
         answer: '',
       });
     } finally {

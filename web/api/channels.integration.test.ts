@@ -142,4 +142,18 @@ describe('a channel', () => {
     expect((await api.call('DELETE', `/v1/channels/${id}`, { headers: { 'if-match': set.headers.get('etag') ?? '' } })).status).toBe(204);
     expect(await api.rig.system.sql`select from kos.channel_failures where channel_id = ${id}`).toHaveLength(0);
   });
+
+  it('keeps its address off the record when its receiver repeats it, whole or cut', async () => {
+    const settings = await api.call('GET', '/v1/settings');
+    await api.call('PATCH', '/v1/settings', { body: { egress: [receiver.host] }, headers: { 'if-match': settings.headers.get('etag') ?? '' } });
+    const path = '/services/T0/B0/very-secret-part';
+    const id = await made({ url: receiver.url(path) });
+    for (const before of ['', 'x'.repeat(470)]) {
+      receiver.answer(path, (response) => response.writeHead(404).end(`${before}Cannot POST ${path}`));
+      const { body } = await post(`/v1/channels/${id}/test`);
+      expect(body).toMatchObject({ delivered: false, status: 404 });
+      expect(body.answer).toContain('Cannot POST');
+      expect(body.answer).not.toContain('very-');
+    }
+  });
 });
