@@ -79,6 +79,14 @@ describe('a window of quick items', () => {
     expect(decideWindow(first.state, [cut], 0, false)).toMatchObject({ batch: null, start: [503, 504, 505, 506] });
   });
 
+  it('gives the one that takes long an activity of its own, and goes on with the others', () => {
+    const first = decideWindow(quickOf(10), [], 0, false);
+    const cut: WindowEvent = { what: 'batch', from: 500, to: 509, result: { outcomes: 'ssssss', cut: true } };
+    expect(decideWindow(first.state, [cut], 0, false)).toMatchObject({ batch: [507, 509], start: [506] });
+    const late: WindowEvent = { what: 'batch', from: 500, to: 509, result: { outcomes: 'ssssss' } };
+    expect(decideWindow(first.state, [late], 0, false)).toMatchObject({ batch: [506, 509], start: [] });
+  });
+
   it('goes on with a batch when a pause that it met has ended', () => {
     const first = decideWindow(quickOf(10), [], 0, false);
     const held: WindowEvent = { what: 'batch', from: 500, to: 509, result: { outcomes: 'sss', heldAt: 2 } };

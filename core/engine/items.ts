@@ -6,7 +6,7 @@ export const openWindowsAtMost = 8;
 /** Items of one batch at most: as many as a fused chain may have steps. */
 export const batchSize = 200;
 /** A batch whose time was up before it had begun so many items is of items that are not quick. */
-const quickAtLeast = 25;
+const quickAtLeast = 5;
 
 /** An item of a step that waits, with the row that says for what. */
 export interface WaitingItem {
@@ -207,8 +207,12 @@ export function batchReturned(rules: number, before: ItemsState, range: ItemRang
   }
   const next = from + result.outcomes.length;
   if (next > to) return state;
-  const isSlow = result.heldAt === undefined && !state.failed && (result.cut === true || result.outcomes.length < quickAtLeast);
-  return { ...state, unstarted: withRange(state.unstarted, [next, to]), ...(isSlow ? { slow: true } : {}) };
+  const isSlow = result.heldAt === undefined && !state.failed && result.outcomes.length < quickAtLeast;
+  if (isSlow) return { ...state, unstarted: withRange(state.unstarted, [next, to]), slow: true };
+  if (result.cut !== true) return { ...state, unstarted: withRange(state.unstarted, [next, to]) };
+  // One that takes long among others that do not: due at once, it has an activity of its own.
+  const unstarted = next < to ? withRange(state.unstarted, [next + 1, to]) : state.unstarted;
+  return { ...state, unstarted, retrying: [...state.retrying, { item: next, atMs: nowMs }] };
 }
 
 const withItem = (ranges: readonly ItemRange[], item: number): readonly ItemRange[] => withRange(ranges, [item, item]);
