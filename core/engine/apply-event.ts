@@ -58,7 +58,7 @@ export function applyEvent(rules: number, shape: PlanShape, state: RunState, eve
     case 'itemsJoined':
       return afterItemsJoined(shape, state, event.step, event.result, nowMs);
     case 'window':
-      return withItems(state, event.step, (items) => windowReturned(items, event.from, event.failed));
+      return afterWindow(rules, state, event);
     case 'waitOpened':
     case 'waitSettled':
       if (event.item !== undefined) return afterItemWait(state, event.step, event.item, event, nowMs);
@@ -124,6 +124,12 @@ function afterBatch(before: RunState, step: number, range: ItemRange, result: Ba
   const state = result.heldAt === undefined ? before : withHeld(before, result.heldAt);
   const next = withItems(state, step, (items) => batchReturned(state.rules, items, range, result, nowMs));
   return result.outcomes.includes('c') ? withEnding(next, 'cancelled') : next;
+}
+
+/** While it worked, the others could not say that only waits are left: from rules 3 on that is looked at again. */
+function afterWindow(rules: number, state: RunState, { step, from, failed }: Extract<RunEvent, { what: 'window' }>): RunState {
+  const next = withItems(state, step, (items) => windowReturned(items, from, failed));
+  return rules < 3 ? next : { ...next, knownWaiting: false };
 }
 
 function withItems(state: RunState, step: number, change: (items: ItemsState) => ItemsState): RunState {

@@ -305,3 +305,22 @@ it('what one decision has no room for is begun by the next, at once, from rules 
   const second = decide(3, shape, first(3).state, [{ what: 'tick' }], 8);
   expect([first(3).commands.length, second.commands.length, second.wakeAtMs]).toEqual([50, 30, null]);
 });
+
+it('says again that only waits are left when a window has ended, from rules 3 on', () => {
+  const shape = shapeOf([step([], { kind: 'wait', forEach: { concurrency: 600 } })]);
+  const marks = (rules: number): number[] => {
+    let state = initialState(shape, null, rules);
+    const say = (events: RunEvent[]): number => {
+      const decision = decide(rules, shape, state, events, 0);
+      state = decision.state;
+      return ofKind(decision.commands, 'markWaiting').length;
+    };
+    say([]);
+    say([{ what: 'itemsOpened', step: 0, result: { count: 600 } }]);
+    return [say([{ what: 'tick' }]), say([{ what: 'tick' }]), say([{ what: 'window', step: 0, from: 0, failed: false }])];
+  };
+  expect([marks(2), marks(3)]).toEqual([
+    [1, 0, 0],
+    [1, 0, 1],
+  ]);
+});
