@@ -7,7 +7,7 @@ import { newId } from '#services/ids.ts';
 import { settleEffect } from '#services/runs/ledger/effects.ts';
 import type { RunHeader } from '#services/runs/ledger/header.ts';
 import { failStep } from './fail-step.ts';
-import { endStep, recordModelCall, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
+import { endStep, endStepSkipped, recordModelCall, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
 import { elapsedMs, type TakenStep } from '#services/runs/ledger/take-step.ts';
 import { standIn } from '#services/runs/ledger/stand-in.ts';
 import type { ExpressionEvaluator } from './dependencies.ts';
@@ -131,7 +131,7 @@ async function endFailed({ evaluator, sql, work, step }: Ending, error: StepFail
 }
 
 export async function endSkipped({ sql, work, step }: Ending, reason: string): Promise<Tried> {
-  await endStep(sql, work.claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason } });
+  await endStepSkipped(sql, work.claim, step, reason);
   await work.alsoAtEnd?.(sql);
   return { outcome: 'k' };
 }

@@ -21,7 +21,7 @@ import {
 } from '#services/runs/ledger/items.ts';
 import { closeOpenItems } from '#services/runs/ledger/close-run.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
-import { endStep, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
+import { endStep, endStepSkipped, recordRetry, stepOutputBytesAtMost } from '#services/runs/ledger/record-outcome.ts';
 import { recordStarted, takeStep, type TakenStep } from '#services/runs/ledger/take-step.ts';
 import type { CompiledStep } from '#core/plan/compiled.ts';
 import { namedArtifact } from './artifact-lines.ts';
@@ -61,7 +61,7 @@ async function openList(
     const scope = makeScope(work.facts, startedAt, await loadResults(sql, claim.runId, reads), null);
     try {
       if (!(await meetsWhen(dependencies.evaluator, compiled, scope))) {
-        await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
+        await endStepSkipped(sql, claim, step, 'its "when" is false');
         return { outcome: 'k' };
       }
       const given = compiled.forEach === null ? [] : await dependencies.evaluator.evaluate(compiled.forEach, scope);

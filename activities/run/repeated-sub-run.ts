@@ -4,7 +4,7 @@ import { itemPath, parseStepPath, roundPath } from '#core/plan/step-path.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
-import { endStep, markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
+import { endStepSkipped, markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
 import { latestRounds, markRepeating, markRepeatingWaits, pauseRepeating, readRepeating } from '#services/runs/ledger/rounds.ts';
 import { type StepPlace, takeStep, type TakenStep } from '#services/runs/ledger/take-step.ts';
 import { earlyAtMostMs, findOpenWait, lockWait, markStepWaiting } from '#services/runs/ledger/waits.ts';
@@ -48,7 +48,7 @@ export async function openRound(
     try {
       const repeating = await repeatingOf(dependencies, sql, work, { compiled, policy, parent, startedAt, boundFrom: before?.boundFrom ?? 0 });
       if (rounds.length === 0 && item === null && !(await meetsWhen(dependencies.evaluator, compiled, repeating.scope))) {
-        await endStep(sql, claim, parent, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason: 'its "when" is false' } });
+        await endStepSkipped(sql, claim, parent, 'its "when" is false');
         return { outcome: 'k' };
       }
       if (rounds.length === 0) await markRepeating(sql, claim, place);

@@ -139,7 +139,7 @@ export function createRunActivities(dependencies: RunActivityDependencies) {
       });
     },
 
-    /** Within the workflow's own task. What there is no time for is not begun, and has activities of its own then. */
+    /** Within the workflow's own task. What there is no time for is not begun; what is given up in its midst (`cut`) is left to an activity. */
     async tryItems({ claim, step, from, to }: { claim: Claim; step: number; from: number; to: number }): Promise<QuickItemsResult> {
       const place = { step, from, to };
       return await claimed<QuickItemsResult>({ outcomes: '', ...place, superseded: true }, async (vitality) => {

@@ -4,9 +4,9 @@ import type { CompiledStep } from '#core/plan/compiled.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { recordEvents } from '#services/records/record.ts';
 import { assertClaim, markWorking, readHeader } from '#services/runs/ledger/header.ts';
+import { readOutcomes } from '#services/runs/ledger/step-outcomes.ts';
 import type { RunWork } from './close-run.ts';
 import type { RunActivityDependencies } from './dependencies.ts';
-import { readOutcomes } from './needs.ts';
 
 const skipReason = (compiled: CompiledStep | undefined): string =>
   compiled === undefined || compiled.fallbackOf === null
@@ -27,7 +27,7 @@ export async function skipSteps(dependencies: RunActivityDependencies, work: Run
     assertClaim(header, work.claim);
     await markWorking(sql, work.claim, header);
     const read = [...new Set([...steps, ...steps.flatMap((step) => needsOf(work, step))])];
-    const outcomes = await readOutcomes(sql, runId, work.executable, read);
+    const outcomes = await readOutcomes(sql, runId, read);
     const skipped = skipsThatStand(shape, steps, (step) => outcomes.get(step) ?? null);
     await recordSkips(sql, work, skipped);
     const letters = steps.map((step) => (skipped.includes(step) ? 'k' : (outcomes.get(step) ?? notEnded)));

@@ -5,7 +5,7 @@ import type { Json } from '#schemas/json.ts';
 import type { TransactionSql } from '#services/database/connect.ts';
 import { assertClaim, assertNotPaused, markWorking, readHeader } from '#services/runs/ledger/header.ts';
 import { loadResults, makeScope } from '#services/runs/ledger/load-scope.ts';
-import { endStep, markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
+import { endStep, endStepSkipped, markRunWaiting } from '#services/runs/ledger/record-outcome.ts';
 import { type TakenStep, takeStep } from '#services/runs/ledger/take-step.ts';
 import { expireApproval } from '#services/runs/ledger/approvals.ts';
 import { closeWait, type Deadline, findOpenWait, lockWait, markStepWaiting, openWaitRow } from '#services/runs/ledger/waits.ts';
@@ -80,7 +80,7 @@ export async function openWait(dependencies: RunActivityDependencies, work: RunW
 }
 
 async function endSkipped(sql: TransactionSql, { claim }: RunWork, step: TakenStep, reason: string): Promise<WaitOpened> {
-  await endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason } });
+  await endStepSkipped(sql, claim, step, reason);
   return { outcome: 'k' };
 }
 

@@ -9,8 +9,7 @@ import {
   itemsSettled,
   itemsWakeAtMs,
   outcomeOfItem,
-  takeBatch,
-  takeItems,
+  takeNext,
   type WaitingItem,
 } from './items.ts';
 import type { BatchResult, ItemRange, UnitResult, WaitOpened } from './outcome.ts';
@@ -118,7 +117,7 @@ export function decideWindow(before: WindowState, events: readonly WindowEvent[]
   const settled = takeDueItems(state.items, (waitId) => state.earlyDecisions.includes(waitId), ending ? 0 : commandsAtMost, nowMs);
   const room = Math.min(commandsAtMost - settled.due.length, state.maxInFlight - itemsAtWork(settled.state));
   const mayStart = !ending && !hold && !state.control.paused;
-  const taken = mayStart ? takeNext(state.quick, settled.state, room, nowMs) : { state: settled.state, items: [], batch: null };
+  const taken = mayStart ? takeNext(settled.state, state.quick, room, nowMs) : { state: settled.state, items: [], batch: null };
   const over = itemsSettled(taken.state, ending);
   const onlyWaits = !over && !state.control.paused && itemsAtWork(taken.state) === 0 && taken.state.waiting.length > 0;
   const looked = settled.due.map(({ waitId }) => waitId);
@@ -132,13 +131,6 @@ export function decideWindow(before: WindowState, events: readonly WindowEvent[]
   const isFull = state.rules >= 3 && taken.items.length + settled.due.length >= commandsAtMost;
   const wakeAtMs = ending ? null : isFull ? nowMs + 1 : itemsWakeAtMs(taken.state, nowMs);
   return { state: next, start: taken.items, batch: taken.batch, settle: settled.due, markWaiting: onlyWaits && !state.knownWaiting, wakeAtMs, over };
-}
-
-function takeNext(quick: boolean, items: ItemsState, room: number, nowMs: number): { state: ItemsState; items: number[]; batch: ItemRange | null } {
-  const inBatches = quick && items.slow !== true;
-  if (!inBatches) return { ...takeItems(items, room, nowMs), batch: null };
-  const { state, batch } = takeBatch(items, room);
-  return { ...takeItems(state, batch === null ? room : room - 1, nowMs, true), batch };
 }
 
 function applyWindowEvent(state: WindowState, event: WindowEvent, nowMs: number): WindowState {

@@ -2,7 +2,7 @@ import type { PlanShape } from '#schemas/shape.ts';
 import { applyEvent, type RunEvent } from './apply-event.ts';
 import { longestUndoMs, nextUndo, undoWakesAtMs } from './compensation.ts';
 import type { Control } from './control.ts';
-import { divideIntoWindows, itemInstants, itemsAtWork, type ItemsState, itemsSettled, takeBatch, takeItems, takeWindow } from './items.ts';
+import { divideIntoWindows, itemInstants, itemsAtWork, type ItemsState, itemsSettled, takeNext, takeWindow } from './items.ts';
 import { needsVerdict, type Verdict } from './readiness.ts';
 import type { Ending, RunState, StepState } from './state.ts';
 import type { Undoing } from './undoing.ts';
@@ -223,27 +223,15 @@ class Draft {
     this.steps.forEach((state, step) => {
       if (state.status !== 'items') return;
       this.openWindows(step);
-      const inBatches = this.startBatch(step);
       const current = this.steps[step];
       if (current?.status !== 'items') return;
-      const taken = takeItems(current.items, this.room(), this.nowMs, inBatches);
-      this.steps[step] = { status: 'items', items: taken.state };
-      this.inFlight += taken.items.length;
+      const { state: items, items: single, batch } = takeNext(current.items, this.shape.steps[step]?.forEach?.quick === true, this.room(), this.nowMs);
+      this.steps[step] = { status: 'items', items };
+      this.inFlight += single.length + (batch === null ? 0 : 1);
+      if (batch !== null) this.commands.push({ do: 'batch', step, from: batch[0], to: batch[1] });
       const waiting = waits(this.shape.steps[step]?.kind ?? 'tool');
-      for (const item of taken.items) this.commands.push({ do: waiting ? 'openWait' : 'item', step, item, alone: false });
+      for (const item of single) this.commands.push({ do: waiting ? 'openWait' : 'item', step, item, alone: false });
     });
-  }
-
-  /** Answers whether its items are taken so. */
-  private startBatch(step: number): boolean {
-    const current = this.steps[step];
-    if (current?.status !== 'items' || this.shape.steps[step]?.forEach?.quick !== true || current.items.slow === true) return false;
-    const { state, batch } = takeBatch(current.items, this.room());
-    this.steps[step] = { status: 'items', items: state };
-    if (batch === null) return true;
-    this.commands.push({ do: 'batch', step, from: batch[0], to: batch[1] });
-    this.inFlight += 1;
-    return true;
   }
 
   private openWindows(step: number): void {

@@ -83,8 +83,15 @@ export function cutRange(ranges: readonly ItemRange[], cut: ItemRange): readonly
   });
 }
 
-/** Takes the next quick items to be done in one go; null: a batch is under way, or none is due. */
-export function takeBatch(state: ItemsState, limit: number): { state: ItemsState; batch: ItemRange | null } {
+/** Takes what is to be started now, `limit` activities at most. Of `quick` items the unstarted are done in one go, as long as they are as quick as that. */
+export function takeNext(state: ItemsState, quick: boolean, limit: number, nowMs: number): { state: ItemsState; items: number[]; batch: ItemRange | null } {
+  if (!quick || state.slow === true) return { ...takeItems(state, limit, nowMs), batch: null };
+  const { state: rest, batch } = takeBatch(state, limit);
+  return { ...takeItems(rest, batch === null ? limit : limit - 1, nowMs, true), batch };
+}
+
+/** Null: a batch is under way, or none is due. */
+function takeBatch(state: ItemsState, limit: number): { state: ItemsState; batch: ItemRange | null } {
   const [first, ...others] = state.unstarted;
   const full = state.inFlight.length >= state.concurrency;
   if (limit <= 0 || full || first === undefined || state.failed || state.windows !== null || state.batch !== undefined) return { state, batch: null };

@@ -1,14 +1,7 @@
 import { peopleWhoApproved } from '#core/approval/tally.ts';
 import type { ApprovalDecision } from '#schemas/approval.ts';
-import {
-  type ApprovalFacts,
-  explain,
-  type Explanation,
-  type RoundFacts,
-  type RunFactsForExplain,
-  type StepFacts,
-  type WaitingItemFacts,
-} from '#core/engine/explain.ts';
+import { explain, type Explanation } from '#core/engine/explain.ts';
+import type { ApprovalFacts, RoundFacts, RunFactsForExplain, StepFacts, WaitingItemFacts } from '#core/engine/explain-facts.ts';
 import { type Ending, isFinalRunStatus, type RunStatus, type StepStatus, type WaitingFor } from '#schemas/run.ts';
 import type { JsonObject } from '#schemas/json.ts';
 import type { PlanShape } from '#schemas/shape.ts';

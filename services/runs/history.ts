@@ -5,7 +5,8 @@ import { decodeCursor, encodeCursor } from '#services/paging/page.ts';
 import type { HistoryDoor, HistoryEvent, HistoryPage, HistoryPlace } from '#services/temporal/history-door.ts';
 import { makeRunWorkflowId } from '#workflows/ids.ts';
 import { readRun } from './read.ts';
-import { keyOf, placesIn, readPaths, type StepPlace } from './step-places.ts';
+import { itemPath } from '#core/plan/step-path.ts';
+import { itemsIn, keyOf, placesIn, readPaths, type StepPlace } from './step-places.ts';
 
 export interface HistoryRequest {
   workspaceId: string;
@@ -66,4 +67,8 @@ function showEvent(event: HistoryEvent, page: HistoryPage, places: Map<number, S
 }
 
 const isAskedFor = (event: ShownHistoryEvent, { type, stepPath }: HistoryRequest): boolean =>
-  (type === null || event.type.toLowerCase().includes(type.toLowerCase())) && (stepPath === null || event.steps.includes(stepPath));
+  (type === null || event.type.toLowerCase().includes(type.toLowerCase())) && (stepPath === null || isAbout(event, stepPath));
+
+/** A batch is shown by its step, and found by each of its items. */
+const isAbout = ({ steps, attributes }: ShownHistoryEvent, stepPath: string): boolean =>
+  steps.includes(stepPath) || itemsIn(attributes).some(({ item }) => steps.some((step) => itemPath(step, item) === stepPath));

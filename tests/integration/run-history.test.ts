@@ -130,6 +130,13 @@ steps:
     expect(shown.filter((summary) => /^many\[0…\d+\] · transform$/.test(summary))).toHaveLength(3);
   });
 
+  it('finds the batch that an item was done in', async () => {
+    const { id } = await engine.run('plan: batched\nsteps:\n  each: { transform: "${item}", forEach: "${range(30)}" }\n');
+    const found = (await history(id, { stepPath: 'each[29]' })).items;
+    expect(found.map(({ type, steps }) => [type, steps])).toEqual([[expect.stringContaining('MARKER_RECORDED'), ['each']]]);
+    expect((await history(id, { stepPath: 'each[30]' })).items).toEqual([]);
+  });
+
   it('is told as expired once Temporal keeps it no longer', async () => {
     const id = await runAndClose();
     engine.runIds.splice(engine.runIds.indexOf(id), 1);

@@ -88,6 +88,10 @@ export async function endStep(sql: TransactionSql, claim: Claim, step: TakenStep
   if (!row.ended) throw new StaleWriter(step);
 }
 
+/** Ends a step that is not to be done, and why. */
+export const endStepSkipped = (sql: TransactionSql, claim: Claim, step: TakenStep, reason: string): Promise<void> =>
+  endStep(sql, claim, step, { status: 'skipped', output: null, error: null, costMicros: 0, metadata: { reason } });
+
 const factsOf = (step: TakenStep): JsonObject => ({ stepPath: step.path, kind: step.kind, attempt: step.attempt });
 
 function endEvents({ workspaceId, runId }: Claim, step: TakenStep, { status, error }: Ending, options: EndStepOptions): EventRecord[] {
